@@ -36,8 +36,10 @@ TEST(Duration, RoundTrips) {
   EXPECT_EQ(*parse_duration("1m30s"), 90s);
   EXPECT_EQ(*parse_duration("250ms"), 250ms);
   EXPECT_EQ(*parse_duration("1d"), 24h);
-  for (const char* text : {"30s", "1m30s", "250ms", "2h", "1us500ns"}) EXPECT_EQ(to_string(*parse_duration(text)), text);
-  for (const char* bad : {"", "s", "30", "-3s", "3 s", "9999999999999h", "1y"}) EXPECT_FALSE(parse_duration(bad)) << bad;
+  for (const char* text : {"30s", "1m30s", "250ms", "2h", "1us500ns"})
+    EXPECT_EQ(to_string(*parse_duration(text)), text);
+  for (const char* bad : {"", "s", "30", "-3s", "3 s", "9999999999999h", "1y"})
+    EXPECT_FALSE(parse_duration(bad)) << bad;
 }
 
 TEST(InvocationId, IsTimeOrderedDistinctAndRoundTrips) {

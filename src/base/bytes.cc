@@ -13,9 +13,17 @@ struct Unit {
 };
 
 constexpr std::array kUnits = {
-    Unit{"Ti", 1ull << 40}, Unit{"Gi", 1ull << 30}, Unit{"Mi", 1ull << 20}, Unit{"Ki", 1ull << 10},
-    Unit{"T", 1'000'000'000'000ull}, Unit{"G", 1'000'000'000ull}, Unit{"M", 1'000'000ull},
-    Unit{"K", 1'000ull}, Unit{"k", 1'000ull}, Unit{"B", 1}, Unit{"", 1},
+    Unit{"Ti", 1ull << 40},
+    Unit{"Gi", 1ull << 30},
+    Unit{"Mi", 1ull << 20},
+    Unit{"Ki", 1ull << 10},
+    Unit{"T", 1'000'000'000'000ull},
+    Unit{"G", 1'000'000'000ull},
+    Unit{"M", 1'000'000ull},
+    Unit{"K", 1'000ull},
+    Unit{"k", 1'000ull},
+    Unit{"B", 1},
+    Unit{"", 1},
 };
 
 Error bad_size(std::string_view text) {

@@ -15,8 +15,13 @@ struct Unit {
 
 // Longest suffix first where one begins with another.
 constexpr std::array kUnits = {
-    Unit{"d", 86'400'000'000'000}, Unit{"h", 3'600'000'000'000}, Unit{"ms", 1'000'000}, Unit{"m", 60'000'000'000},
-    Unit{"s", 1'000'000'000},      Unit{"us", 1'000},            Unit{"ns", 1},
+    Unit{"d", 86'400'000'000'000},
+    Unit{"h", 3'600'000'000'000},
+    Unit{"ms", 1'000'000},
+    Unit{"m", 60'000'000'000},
+    Unit{"s", 1'000'000'000},
+    Unit{"us", 1'000},
+    Unit{"ns", 1},
 };
 
 Error bad_duration(std::string_view text) {

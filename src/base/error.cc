@@ -66,7 +66,9 @@ Error os_error(std::string_view what, int os_errno) {
   return Error{.code = code, .message = std::string(what) + ": " + std::strerror(os_errno), .os_errno = os_errno};
 }
 
-Error invalid_argument(std::string message) { return Error{.code = Code::kInvalidArgument, .message = std::move(message)}; }
+Error invalid_argument(std::string message) {
+  return Error{.code = Code::kInvalidArgument, .message = std::move(message)};
+}
 Error not_found(std::string message) { return Error{.code = Code::kNotFound, .message = std::move(message)}; }
 Error internal(std::string message) { return Error{.code = Code::kInternal, .message = std::move(message)}; }
 Error unavailable(std::string message) { return Error{.code = Code::kUnavailable, .message = std::move(message)}; }

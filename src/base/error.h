@@ -1,12 +1,13 @@
 // The error value of the whole program: a closed set of codes and a sentence for the person who reads it.
 //
 // Messages are lower case without a full stop, name the thing and the remedy
-// ("memory is 8Gi, the most this node gives is 4Gi"). Errors are returned, not logged; the wall that swallows one logs it.
+// ("memory is 8Gi, the most this node gives is 4Gi"). Errors are returned, not logged; the wall that swallows one logs
+// it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
-#include <chrono>
 #include <string>
 #include <string_view>
 

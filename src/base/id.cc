@@ -70,7 +70,9 @@ std::string to_string(const InvocationId& id) {
 }
 
 Result<InvocationId> parse_invocation_id(std::string_view text) {
-  const auto bad = [&] { return invalid_argument("'" + std::string(text) + "' is not a request id, it has 26 letters and digits"); };
+  const auto bad = [&] {
+    return invalid_argument("'" + std::string(text) + "' is not a request id, it has 26 letters and digits");
+  };
   if (text.size() != kTextLength || digit_of(text[0]) < 0 || digit_of(text[0]) > 7) return bad();
   unsigned __int128 value = 0;
   for (const char c : text) {

@@ -1,5 +1,6 @@
 // Identifiers. An InvocationId is 128 bits, time-ordered and unguessable (48 bits of wall milliseconds, 80 of the
-// kernel's randomness, as UUIDv7 and ULID do), written as 26 characters of Crockford base32. Node-local things are plain counters.
+// kernel's randomness, as UUIDv7 and ULID do), written as 26 characters of Crockford base32. Node-local things are
+// plain counters.
 #pragma once
 
 #include <array>

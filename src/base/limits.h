@@ -14,46 +14,47 @@ using namespace std::chrono_literals;
 inline constexpr std::size_t kNameLength = 40;  // app and function names; both fit inline in a usage record
 
 // HTTP, from clients.
-inline constexpr std::size_t kHttpHeaderBytes = 16 * 1024;        // request line and headers together: 431 beyond
-inline constexpr std::size_t kHttpBodyBytes = 32 * 1024 * 1024;   // a request's or a response's body: 413 / 502 beyond
-inline constexpr std::size_t kHttpTargetBytes = 8 * 1024;         // path and query
-inline constexpr std::size_t kBufferedBodyBytes = std::size_t{1} << 30;  // all bodies held by the daemon at once: 429 beyond
-inline constexpr std::size_t kConnections = 8192;                 // open client connections of a daemon
-inline constexpr auto kHttpHeaderTimeout = 15s;                   // from the first byte of a request to the end of its headers
-inline constexpr auto kHttpIdleTimeout = 75s;                     // a kept-alive connection without a request
-inline constexpr auto kHttpBodyStallTimeout = 30s;                // between two reads of a body, or two writes of a response
+inline constexpr std::size_t kHttpHeaderBytes = 16 * 1024;       // request line and headers together: 431 beyond
+inline constexpr std::size_t kHttpBodyBytes = 32 * 1024 * 1024;  // a request's or a response's body: 413 / 502 beyond
+inline constexpr std::size_t kHttpTargetBytes = 8 * 1024;        // path and query
+inline constexpr std::size_t kBufferedBodyBytes = std::size_t{1}
+                                                  << 30;  // all bodies held by the daemon at once: 429 beyond
+inline constexpr std::size_t kConnections = 8192;         // open client connections of a daemon
+inline constexpr auto kHttpHeaderTimeout = 15s;           // from the first byte of a request to the end of its headers
+inline constexpr auto kHttpIdleTimeout = 75s;             // a kept-alive connection without a request
+inline constexpr auto kHttpBodyStallTimeout = 30s;        // between two reads of a body, or two writes of a response
 
 // Deployments.
-inline constexpr std::size_t kPackageUploadBytes = 256 * 1024 * 1024;    // compressed upload
+inline constexpr std::size_t kPackageUploadBytes = 256 * 1024 * 1024;           // compressed upload
 inline constexpr std::uint64_t kPackageUnpackedBytes = std::uint64_t{1} << 30;  // 1 GiB after unpacking
-inline constexpr std::size_t kPackageEntries = 50'000;            // files and directories in a package
-inline constexpr std::size_t kManifestBytes = 256 * 1024;         // ebb.yaml
+inline constexpr std::size_t kPackageEntries = 50'000;                          // files and directories in a package
+inline constexpr std::size_t kManifestBytes = 256 * 1024;                       // ebb.yaml
 inline constexpr std::size_t kFunctionsPerApp = 64;
-inline constexpr std::size_t kApps = 4095;                        // each has a range of 65,536 uids
-inline constexpr auto kBuildTimeout = 20min;                      // pip install, build command, byte-compilation
-inline constexpr std::size_t kBuildLogBytes = 1024 * 1024;        // kept of a build's output
-inline constexpr std::size_t kDeploymentsKept = 64;               // finished deployments that can still be asked about
+inline constexpr std::size_t kApps = 4095;                  // each has a range of 65,536 uids
+inline constexpr auto kBuildTimeout = 20min;                // pip install, build command, byte-compilation
+inline constexpr std::size_t kBuildLogBytes = 1024 * 1024;  // kept of a build's output
+inline constexpr std::size_t kDeploymentsKept = 64;         // finished deployments that can still be asked about
 
 // Functions.
 inline constexpr std::uint64_t kFunctionMemoryBytesMin = 16ull << 20;
 inline constexpr std::uint64_t kFunctionMemoryBytesMax = 64ull << 30;
-inline constexpr std::uint32_t kFunctionPids = 512;               // processes and threads of one instance
+inline constexpr std::uint32_t kFunctionPids = 512;  // processes and threads of one instance
 inline constexpr auto kFunctionTimeoutMax = 24h;
 inline constexpr std::uint32_t kInstancesPerFunction = 1000;
-inline constexpr std::size_t kEnvBytes = 16 * 1024;               // all of a function's env, names and values
-inline constexpr auto kInitTimeout = 120s;                        // import of the user's module in a zygote or an instance
-inline constexpr std::uint64_t kTmpBytes = 512ull << 20;          // an instance's private /tmp; counted as its memory
+inline constexpr std::size_t kEnvBytes = 16 * 1024;       // all of a function's env, names and values
+inline constexpr auto kInitTimeout = 120s;                // import of the user's module in a zygote or an instance
+inline constexpr std::uint64_t kTmpBytes = 512ull << 20;  // an instance's private /tmp; counted as its memory
 
 // Invocations.
-inline constexpr std::size_t kQueuedPerVersion = 10'000;          // waiting invocations of one version: 429 beyond
+inline constexpr std::size_t kQueuedPerVersion = 10'000;            // waiting invocations of one version: 429 beyond
 inline constexpr std::size_t kLogBytesPerInvocation = 1024 * 1024;  // stdout and stderr kept of one invocation
-inline constexpr std::size_t kLogLineBytes = 64 * 1024;           // a longer line is cut in pieces
+inline constexpr std::size_t kLogLineBytes = 64 * 1024;             // a longer line is cut in pieces
 inline constexpr std::uint64_t kLogBytesPerFunction = 64ull << 20;  // kept on disk; the oldest half is dropped beyond
 
 // Wire.
-inline constexpr std::size_t kWireMessageBytes = 64 * 1024;       // one seqpacket message to or from the launcher
-inline constexpr std::size_t kWireFds = 8;                        // descriptors that travel with one message
-inline constexpr std::size_t kFrameMetaBytes = 256 * 1024;        // the JSON part of a frame from an instance
-inline constexpr std::size_t kConfigBlobBytes = 48 * 1024;        // a version's configuration for the runtime
+inline constexpr std::size_t kWireMessageBytes = 64 * 1024;  // one seqpacket message to or from the launcher
+inline constexpr std::size_t kWireFds = 8;                   // descriptors that travel with one message
+inline constexpr std::size_t kFrameMetaBytes = 256 * 1024;   // the JSON part of a frame from an instance
+inline constexpr std::size_t kConfigBlobBytes = 48 * 1024;   // a version's configuration for the runtime
 
 }  // namespace ebb::limits

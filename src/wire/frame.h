@@ -1,0 +1,45 @@
+// Frames on an instance's *channel*, the stream socket between the daemon and one instance. Fixed 32-byte header, then
+// `meta` (JSON), then the raw body, which is never inside the JSON: a 32 MB image travels as it came.
+//
+// Header in memory order, little-endian: u16 magic, u8 version, u8 type, u32 meta length, u64 body length, 16 bytes
+// invocation id. One invocation at a time: kInvoke down, then exactly one kResult or kError up. kReady comes up once,
+// before the first result.
+//
+// kReady  meta {"init_ns": n}: the instance has its walls, user init (if it ran here) took init_ns.
+// kInvoke meta {"kind": "http"|"direct", "event": {...}, "request_id", "deadline_ms": epoch}; http: the event of
+// payload version 2.0 without
+//         "body" and "isBase64Encoded", which the runtime adds from the raw body; direct: no event, the body is the
+//         payload.
+// kResult meta {"status": 200, "headers": [["name","value"],...], "cookies": ["a=b",...]}; body as to be sent.
+// kError  meta {"kind": "raised"|"unserialisable"|"too_large"|"init", "type", "message", "trace": "..."}; no body.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "base/id.h"
+#include "base/result.h"
+
+namespace ebb::wire {
+
+enum class FrameType : std::uint8_t { kInvoke = 1, kResult = 2, kError = 3, kReady = 4 };
+
+inline constexpr std::size_t kFrameHeaderBytes = 32;
+inline constexpr std::uint16_t kFrameMagic = 0xEBF1;
+inline constexpr std::uint8_t kFrameVersion = 1;
+
+struct FrameHeader {
+  FrameType type = FrameType::kInvoke;
+  std::uint32_t meta_bytes = 0;
+  std::uint64_t body_bytes = 0;
+  base::InvocationId invocation{};
+};
+
+std::array<char, kFrameHeaderBytes> encode(const FrameHeader& header);
+/// `bytes` is exactly kFrameHeaderBytes long. Errors: kInvalidArgument for a wrong magic, version, type, or lengths
+/// beyond limits::kFrameMetaBytes and limits::kHttpBodyBytes: the peer is broken or hostile and its channel is to be
+/// closed.
+base::Result<FrameHeader> decode_frame_header(std::string_view bytes);
+
+}  // namespace ebb::wire

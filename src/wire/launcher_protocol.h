@@ -1,0 +1,148 @@
+// What the daemon may ask of the launcher, and what the launcher answers.
+//
+// A request carries an id of the daemon's choice; exactly one answer bears the same id. Events bear id 0. Answers may
+// come out of order. Things are named by the daemon's counters; a content key is 64 hexadecimal digits, never a path.
+//
+// A *sandbox* is one runtime zygote with its init and namespaces, for one app and one dependency layer. A *version* is
+// the cgroup, package tree and configuration of a function version. A *zygote* (function zygote) and an *instance* are
+// forks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/id.h"
+#include "base/result.h"
+#include "wire/message.h"
+
+namespace ebb::wire {
+
+enum class LauncherType : std::uint16_t {
+  // Requests.
+  kMakeSandbox = 1,  // fds: stdout, stderr of the runtime zygote (pipe write ends). Answer: kZygoteReady, or kFailed
+  kMakeVersion = 2,  // Answer: kDone
+  kDropVersion = 3,  // all its zygotes and instances are killed first. Answer: kDone
+  kMakeZygote =
+      4,  // fds: stdout, stderr. Answer: kZygoteReady when user init has run, or kFailed (kFunctionFailed: init raised)
+  kFork = 5,   // fds: channel, stdout, stderr. Answer: kForked, or kFailed: then the channel's peer never ran user code
+  kKill = 6,   // SIGKILL to a thing and all in it. Answer: kDone at once; kExited follows. Unknown id: kDone too
+  kBuild = 7,  // fds: stdout+stderr of the build. Answer when it ended: kDone, or kFailed (kFunctionFailed: exit status
+               // in the message)
+  kRemoveTree = 8,  // deletes a layer or package. Answer: kDone
+  // Answers.
+  kDone = 64,
+  kFailed = 65,
+  kForked =
+      66,  // fds: cpu usage file, memory peak file of the instance's cgroup (usage_files.h of os says how to read them)
+  kZygoteReady = 67,
+  // Events.
+  kExited = 80,
+};
+
+enum class Subject : std::uint8_t { kInstance = 0, kZygote = 1, kSandbox = 2, kBuild = 3 };
+enum class TreeKind : std::uint8_t { kLayer = 0, kPackage = 1 };
+
+struct MakeSandbox {
+  base::SandboxId sandbox{};
+  std::string app;
+  std::uint32_t uid_index = 0;  // which range of 65,536 uids above the configured base; 0 is for builds
+  std::string runtime;          // "python3"
+  std::string layer_key;        // empty: no dependencies
+  std::uint64_t memory_bytes = 0;
+  std::uint32_t pids = 0;
+};
+
+struct MakeVersion {
+  base::VersionId version{};
+  std::string app;
+  std::uint32_t uid_index = 0;
+  std::string package_key;
+  std::uint64_t memory_bytes = 0;  // of the zygote, and again of each instance beyond what it shares
+  std::uint32_t cpu_millis = 0;    // of each instance; 1000 is one core
+  std::uint32_t pids = 0;          // of each instance
+  std::uint32_t instances_max = 0;
+  std::string config;  // for the runtime, opaque to the launcher (zygote_protocol.h)
+};
+
+struct DropVersion {
+  base::VersionId version{};
+};
+
+struct MakeZygote {
+  base::ZygoteId zygote{};
+  base::SandboxId sandbox{};
+  base::VersionId version{};
+};
+
+struct Fork {
+  base::InstanceId instance{};
+  Subject source =
+      Subject::kZygote;  // kZygote: a function zygote; kSandbox: its runtime zygote, user init runs in the instance
+  std::uint64_t source_id = 0;
+  base::VersionId version{};
+};
+
+struct Kill {
+  Subject subject = Subject::kInstance;
+  std::uint64_t id = 0;
+};
+
+/// A command in a build sandbox: the source package at /ebb/source (read-only, optional), the layer on the path
+/// (read-only, optional), an empty writable /ebb/out that becomes layers/<output_key> or packages/<output_key> when the
+/// command succeeds.
+struct Build {
+  std::uint64_t build = 0;
+  std::string source_key;
+  std::string layer_key;
+  TreeKind output = TreeKind::kLayer;
+  std::string output_key;
+  bool host_network = false;  // pip needs the registry; a build command does not
+  std::uint64_t memory_bytes = 0;
+  std::vector<std::string> argv;  // argv[0] is an absolute path inside the sandbox
+  std::vector<std::string> env;   // NAME=value
+};
+
+struct RemoveTree {
+  TreeKind kind = TreeKind::kLayer;
+  std::string key;
+};
+
+struct Failed {
+  base::Code code = base::Code::kInternal;
+  std::string message;
+  std::string detail;  // a traceback, when user code failed
+};
+
+struct ZygoteReady {
+  std::uint64_t init_ns = 0;
+  bool forkable = true;
+  std::string unfit_reason;  // names the culprit when not forkable: "2 threads (started by libgomp.so.1)"
+};
+
+struct Exited {
+  Subject subject = Subject::kInstance;
+  std::uint64_t id = 0;
+  std::uint32_t wait_status = 0;  // as waitpid gives it; of no use when the whole sandbox went
+  bool out_of_memory = false;
+  std::uint64_t cpu_ns = 0;
+  std::uint64_t memory_peak_bytes = 0;
+};
+
+std::string encode(const MakeSandbox&);
+std::string encode(const MakeVersion&);
+std::string encode(const DropVersion&);
+std::string encode(const MakeZygote&);
+std::string encode(const Fork&);
+std::string encode(const Kill&);
+std::string encode(const Build&);
+std::string encode(const RemoveTree&);
+std::string encode(const Failed&);
+std::string encode(const ZygoteReady&);
+std::string encode(const Exited&);
+
+/// decode<T>(payload): kInvalidArgument when it is not exactly a T. Names, keys and numbers are bounded here.
+template <typename T>
+base::Result<T> decode(std::string_view payload);
+
+}  // namespace ebb::wire
