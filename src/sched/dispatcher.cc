@@ -1,0 +1,201 @@
+#include "sched/dispatcher.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace ebb::sched {
+
+Dispatcher::Dispatcher(DispatcherOptions options, std::uint64_t* next_instance)
+    : options_(options), next_instance_(next_instance) {
+  EBB_CHECK(options_.instances_max >= 1 && options_.instances_min <= options_.instances_max);
+  EBB_CHECK(options_.starting_max >= 1);
+}
+
+void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
+  if (closed_) {
+    out.push_back(Refuse{call, Refuse::Why::kClosed});
+    return;
+  }
+  if (zygote_ == ZygoteState::kAbsent && now < zygote_retry_at_) {
+    out.push_back(Refuse{call, Refuse::Why::kZygoteFailed});
+    return;
+  }
+  if (queue_.empty() && !idle_.empty()) {
+    const base::InstanceId id = idle_.front();
+    idle_.pop_front();
+    instances_.at(id).state = State::kBusy;
+    out.push_back(LeaseTo{call, id});
+    return;
+  }
+  if (queue_.size() >= options_.queue_max) {
+    out.push_back(Refuse{call, Refuse::Why::kQueueFull});
+    return;
+  }
+  const bool fresh = queued_at_.emplace(call, queue_.insert(queue_.end(), call)).second;
+  EBB_CHECK(fresh);
+  start_what_is_wanted(now, out);
+  check();
+}
+
+bool Dispatcher::call_withdrawn(CallId call) {
+  const auto at = queued_at_.find(call);
+  if (at == queued_at_.end()) return false;
+  queue_.erase(at->second);
+  queued_at_.erase(at);
+  return true;
+}
+
+void Dispatcher::zygote_ready(ZygoteState state, base::SteadyTime now, Actions& out) {
+  EBB_CHECK(state == ZygoteState::kReady || state == ZygoteState::kUnfit);
+  zygote_ = state;
+  zygote_retry_at_ = {};
+  start_what_is_wanted(now, out);
+  check();
+}
+
+void Dispatcher::zygote_failed(base::SteadyTime retry_at, Actions& out) {
+  zygote_ = ZygoteState::kAbsent;
+  zygote_retry_at_ = retry_at;
+  refuse_all(Refuse::Why::kZygoteFailed, out);
+  check();
+}
+
+void Dispatcher::zygote_lost(base::SteadyTime now, Actions& out) {
+  zygote_ = ZygoteState::kAbsent;
+  start_what_is_wanted(now, out);
+  check();
+}
+
+void Dispatcher::instance_ready(base::InstanceId instance, base::SteadyTime now, Actions& out) {
+  const auto at = instances_.find(instance);
+  if (at == instances_.end()) return;  // it died in the meantime
+  EBB_CHECK(at->second.state == State::kStarting);
+  --starting_;
+  start_failures_ = 0;
+  make_idle(instance, now, out);
+  start_what_is_wanted(now, out);
+  check();
+}
+
+void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out) {
+  if (!instances_.contains(instance)) return;
+  remove(instance);
+  if (++start_failures_ >= kStartFailuresMax) {
+    start_failures_ = 0;
+    refuse_all(Refuse::Why::kStartFailed, out);
+  }
+  start_what_is_wanted(now, out);
+  check();
+}
+
+void Dispatcher::call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out) {
+  const auto at = instances_.find(instance);
+  if (at == instances_.end()) return;
+  EBB_CHECK(at->second.state == State::kBusy);
+  make_idle(instance, now, out);
+  check();
+}
+
+void Dispatcher::instance_gone(base::InstanceId instance, base::SteadyTime now, Actions& out) {
+  if (!instances_.contains(instance)) return;
+  remove(instance);
+  start_what_is_wanted(now, out);
+  check();
+}
+
+void Dispatcher::tick(base::SteadyTime now, Actions& out) {
+  while (!idle_.empty() && (closed_ || instances_.size() > options_.instances_min)) {
+    const base::InstanceId coldest = idle_.back();
+    if (!closed_ && now - instances_.at(coldest).idle_since < options_.idle_timeout) break;
+    remove(coldest);
+    out.push_back(Retire{coldest});
+  }
+  check();
+}
+
+base::SteadyTime Dispatcher::next_tick() const {
+  if (idle_.empty() || instances_.size() <= options_.instances_min) return base::SteadyTime::max();
+  return instances_.at(idle_.back()).idle_since + options_.idle_timeout;
+}
+
+void Dispatcher::prewarm(base::SteadyTime now, Actions& out) {
+  if (closed_) return;
+  if (zygote_ == ZygoteState::kAbsent && now >= zygote_retry_at_) {
+    zygote_ = ZygoteState::kStarting;
+    out.push_back(StartZygote{});
+  }
+  start_what_is_wanted(now, out);
+  check();
+}
+
+void Dispatcher::close(Actions& out) {
+  closed_ = true;
+  refuse_all(Refuse::Why::kClosed, out);
+  tick(base::SteadyTime{}, out);
+}
+
+void Dispatcher::make_idle(base::InstanceId id, base::SteadyTime now, Actions& out) {
+  Instance& instance = instances_.at(id);
+  if (!queue_.empty()) {
+    const CallId call = queue_.front();
+    queue_.pop_front();
+    queued_at_.erase(call);
+    instance.state = State::kBusy;
+    out.push_back(LeaseTo{call, id});
+    return;
+  }
+  instance.state = State::kIdle;
+  instance.idle_since = now;
+  instance.idle_at = idle_.insert(idle_.begin(), id);
+  if (closed_ || options_.idle_timeout == base::Duration::zero()) tick(now, out);
+}
+
+void Dispatcher::remove(base::InstanceId id) {
+  const auto at = instances_.find(id);
+  EBB_CHECK(at != instances_.end());
+  if (at->second.state == State::kStarting) --starting_;
+  if (at->second.state == State::kIdle) {
+    // A popped (leased) instance is busy, so an idle one is always in the list.
+    idle_.erase(at->second.idle_at);
+  }
+  instances_.erase(at);
+}
+
+void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
+  if (closed_) return;
+  const auto total = static_cast<std::uint32_t>(instances_.size());
+  const std::uint32_t for_minimum = total < options_.instances_min ? options_.instances_min - total : 0;
+  const auto waiting = static_cast<std::uint32_t>(std::min<std::size_t>(queue_.size(), options_.instances_max));
+  const std::uint32_t for_queue = waiting > starting_ ? waiting - starting_ : 0;
+  std::uint32_t wanted = std::max(for_minimum, for_queue);
+  if (wanted == 0) return;
+  if (zygote_ == ZygoteState::kAbsent && now >= zygote_retry_at_) {
+    zygote_ = ZygoteState::kStarting;
+    out.push_back(StartZygote{});
+  }
+  if (zygote_ == ZygoteState::kAbsent || zygote_ == ZygoteState::kStarting) return;
+  wanted = std::min({wanted, options_.instances_max - total,
+                     options_.starting_max > starting_ ? options_.starting_max - starting_ : 0});
+  for (std::uint32_t i = 0; i < wanted; ++i) {
+    const base::InstanceId id{(*next_instance_)++};
+    instances_.emplace(id, Instance{});
+    ++starting_;
+    out.push_back(StartInstance{id});
+  }
+}
+
+void Dispatcher::refuse_all(Refuse::Why why, Actions& out) {
+  for (const CallId call : queue_) out.push_back(Refuse{call, why});
+  queue_.clear();
+  queued_at_.clear();
+}
+
+void Dispatcher::check() const {
+  EBB_CHECK(instances_.size() <= options_.instances_max);
+  EBB_CHECK(queue_.size() == queued_at_.size() && queue_.size() <= options_.queue_max);
+  EBB_CHECK(starting_ + idle_.size() <= instances_.size());
+  EBB_CHECK(queue_.empty() || idle_.empty());
+}
+
+}  // namespace ebb::sched

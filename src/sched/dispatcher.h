@@ -1,0 +1,128 @@
+// The decisions for one function version: which waiting call gets which instance, when to start one, when to retire
+// one.
+//
+// A deterministic state machine: events in, actions out; no clock, no I/O, no lock of its own (node holds one per
+// version). Invariants, asserted at every event:
+//   1. a call is leased to exactly one instance that is ready and idle; a busy or starting instance is never promised,
+//   2. calls leave the queue in order of arrival, and each leaves it once: leased, refused, or withdrawn,
+//   3. starting + idle + busy <= instances_max, at most one zygote start is under way.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/duration.h"
+#include "base/id.h"
+
+namespace ebb::sched {
+
+enum class CallId : std::uint64_t {};
+
+struct DispatcherOptions {
+  std::uint32_t instances_min = 0;
+  std::uint32_t instances_max = 20;
+  base::Duration idle_timeout = std::chrono::seconds(60);
+  std::size_t queue_max = 0;
+  std::uint32_t starting_max = 0;  // forks under way at once: more only wait for each other inside the zygote
+};
+
+/// Where new instances come from at the moment.
+enum class ZygoteState : std::uint8_t {
+  kAbsent,    // nothing yet, or it died
+  kStarting,  // being made: calls wait for it
+  kReady,     // fork from the function zygote
+  kUnfit,     // user init cannot be forked: fork from the runtime zygote and run user init in the instance
+};
+
+// Actions, to be carried out in order.
+struct LeaseTo {
+  CallId call;
+  base::InstanceId instance;
+};
+struct StartZygote {};
+struct StartInstance {
+  base::InstanceId instance;
+};
+struct Retire {
+  base::InstanceId instance;
+};
+struct Refuse {
+  CallId call;
+  enum class Why : std::uint8_t { kQueueFull, kZygoteFailed, kStartFailed, kClosed } why;
+};
+using Action = std::variant<LeaseTo, StartZygote, StartInstance, Retire, Refuse>;
+using Actions = std::vector<Action>;
+
+class Dispatcher {
+ public:
+  /// `next_instance` numbers instances; the caller gives each dispatcher of a node a disjoint source.
+  Dispatcher(DispatcherOptions options, std::uint64_t* next_instance);
+
+  // Events. Each appends the actions it causes to `out`.
+  void call_arrived(CallId call, base::SteadyTime now, Actions& out);
+  /// The caller went away or waited too long. False when the call is not queued (any more).
+  bool call_withdrawn(CallId call);
+  void zygote_ready(ZygoteState state, base::SteadyTime now, Actions& out);
+  /// Making it failed: everyone waiting is refused, and until `retry_at` so is every new call.
+  void zygote_failed(base::SteadyTime retry_at, Actions& out);
+  /// The zygote died on its own. Its instances are reported one by one by instance_gone.
+  void zygote_lost(base::SteadyTime now, Actions& out);
+  void instance_ready(base::InstanceId instance, base::SteadyTime now, Actions& out);
+  /// The start failed, so no call was lost with it. The oldest waiting call is refused after `kStartFailuresMax` in a
+  /// row.
+  void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out);
+  /// A leased instance is free again.
+  void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
+  /// An instance is no more, whatever it was doing.
+  void instance_gone(base::InstanceId instance, base::SteadyTime now, Actions& out);
+  /// Idle instances beyond the minimum whose time is up are retired.
+  void tick(base::SteadyTime now, Actions& out);
+  /// Asks for the minimum of instances, and for a zygote even when no call waits (after deploy, after a restart).
+  void prewarm(base::SteadyTime now, Actions& out);
+  /// No new calls; the queue is refused, idle instances retire, busy ones when they finish.
+  void close(Actions& out);
+
+  std::size_t queued() const { return queue_.size(); }
+  std::uint32_t starting() const { return starting_; }
+  std::uint32_t idle() const { return static_cast<std::uint32_t>(idle_.size()); }
+  std::uint32_t instances() const { return static_cast<std::uint32_t>(instances_.size()); }
+  ZygoteState zygote() const { return zygote_; }
+  bool closed() const { return closed_; }
+  /// When tick() next has something to do; SteadyTime::max() when never.
+  base::SteadyTime next_tick() const;
+
+  static constexpr std::uint32_t kStartFailuresMax = 3;
+
+ private:
+  enum class State : std::uint8_t { kStarting, kIdle, kBusy };
+  struct Instance {
+    State state = State::kStarting;
+    base::SteadyTime idle_since{};
+    std::list<base::InstanceId>::iterator idle_at{};
+  };
+
+  void make_idle(base::InstanceId id, base::SteadyTime now, Actions& out);
+  void remove(base::InstanceId id);
+  void start_what_is_wanted(base::SteadyTime now, Actions& out);
+  void refuse_all(Refuse::Why why, Actions& out);
+  void check() const;
+
+  DispatcherOptions options_;
+  std::uint64_t* next_instance_;
+  ZygoteState zygote_ = ZygoteState::kAbsent;
+  base::SteadyTime zygote_retry_at_{};
+  std::uint32_t start_failures_ = 0;  // in a row
+  std::uint32_t starting_ = 0;
+  bool closed_ = false;
+  std::list<CallId> queue_;
+  std::unordered_map<CallId, std::list<CallId>::iterator> queued_at_;
+  std::unordered_map<base::InstanceId, Instance> instances_;
+  std::list<base::InstanceId> idle_;  // front: used last, leased first, so that the back can go cold
+};
+
+}  // namespace ebb::sched

@@ -1,0 +1,288 @@
+// Goal: the invariants of dispatcher.h under every order of events. Method: named scenarios, then seeded random
+// histories checked against a model that only counts; a failure prints its seed.
+#include "sched/dispatcher.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <set>
+
+namespace ebb::sched {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Room {
+  explicit Room(DispatcherOptions options) : dispatcher(options, &next_instance) {}
+  Room() : Room({.instances_min = 0, .instances_max = 2, .idle_timeout = 60s, .queue_max = 100, .starting_max = 16}) {}
+
+  template <typename T>
+  std::vector<T> drain() {
+    std::vector<T> found;
+    for (const Action& action : actions) {
+      if (const T* one = std::get_if<T>(&action)) found.push_back(*one);
+    }
+    actions.clear();
+    return found;
+  }
+
+  std::uint64_t next_instance = 1;
+  Dispatcher dispatcher;
+  Actions actions;
+  base::SteadyTime now{1h};
+};
+
+TEST(Dispatcher, AHundredFirstCallsStartOneZygoteAndAtMostTheMaximum) {
+  Room room({.instances_max = 20, .idle_timeout = 60s, .queue_max = 1000, .starting_max = 64});
+  for (std::uint64_t i = 0; i < 100; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  EXPECT_EQ(room.actions.size(), 1u);
+  EXPECT_EQ(room.drain<StartZygote>().size(), 1u);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  EXPECT_EQ(starts.size(), 20u);
+  std::vector<std::uint64_t> order;
+  for (const StartInstance& start : starts) room.dispatcher.instance_ready(start.instance, room.now, room.actions);
+  for (int round = 0; round < 200 && order.size() < 100; ++round) {
+    for (const LeaseTo& lease : room.drain<LeaseTo>()) {
+      order.push_back(static_cast<std::uint64_t>(lease.call));
+      room.dispatcher.call_finished(lease.instance, room.now, room.actions);
+    }
+  }
+  ASSERT_EQ(order.size(), 100u);
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end())) << "first come, first served";
+}
+
+TEST(Dispatcher, AnIdleInstanceIsLeasedAtOnceAndTheLastUsedFirst) {
+  Room room;
+  room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+  room.dispatcher.call_arrived(CallId{2}, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 2u);
+  room.dispatcher.instance_ready(starts[0].instance, room.now, room.actions);
+  room.dispatcher.instance_ready(starts[1].instance, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  room.dispatcher.call_finished(starts[1].instance, room.now + 1s, room.actions);
+  room.dispatcher.call_arrived(CallId{3}, room.now + 2s, room.actions);
+  const auto leases = room.drain<LeaseTo>();
+  ASSERT_EQ(leases.size(), 1u);
+  EXPECT_EQ(leases[0].instance, starts[1].instance);
+}
+
+TEST(Dispatcher, IdleInstancesRetireAfterTheirTimeoutButNotBelowTheMinimum) {
+  Room room({.instances_min = 1, .instances_max = 3, .idle_timeout = 10s, .queue_max = 10, .starting_max = 8});
+  for (std::uint64_t i = 0; i < 3; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  for (const StartInstance& start : room.drain<StartInstance>())
+    room.dispatcher.instance_ready(start.instance, room.now, room.actions);
+  for (const LeaseTo& lease : room.drain<LeaseTo>())
+    room.dispatcher.call_finished(lease.instance, room.now, room.actions);
+  EXPECT_EQ(room.dispatcher.next_tick(), room.now + 10s);
+  room.dispatcher.tick(room.now + 9s, room.actions);
+  EXPECT_TRUE(room.actions.empty());
+  room.dispatcher.tick(room.now + 10s, room.actions);
+  EXPECT_EQ(room.drain<Retire>().size(), 2u);
+  EXPECT_EQ(room.dispatcher.instances(), 1u);
+  EXPECT_EQ(room.dispatcher.next_tick(), base::SteadyTime::max());
+}
+
+TEST(Dispatcher, IdleTimeoutZeroRetiresAtOnceUnlessACallWaits) {
+  Room room({.instances_max = 1, .idle_timeout = 0s, .queue_max = 10, .starting_max = 8});
+  room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+  room.dispatcher.call_arrived(CallId{2}, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 1u);
+  room.dispatcher.instance_ready(starts[0].instance, room.now, room.actions);
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 2u);
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  EXPECT_EQ(room.drain<Retire>().size(), 1u);
+  EXPECT_EQ(room.dispatcher.instances(), 0u);
+}
+
+TEST(Dispatcher, AFailedZygoteRefusesEveryoneAndIsNotRetriedTooSoon) {
+  Room room;
+  room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.zygote_failed(room.now + 1s, room.actions);
+  EXPECT_EQ(room.drain<Refuse>().size(), 1u);
+  room.dispatcher.call_arrived(CallId{2}, room.now, room.actions);
+  ASSERT_EQ(room.actions.size(), 1u);
+  EXPECT_EQ(room.drain<Refuse>()[0].why, Refuse::Why::kZygoteFailed);
+  room.dispatcher.call_arrived(CallId{3}, room.now + 1s, room.actions);
+  EXPECT_EQ(room.drain<StartZygote>().size(), 1u);
+}
+
+TEST(Dispatcher, AFullQueueRefusesTheNewestOnly) {
+  Room room({.instances_max = 1, .idle_timeout = 1s, .queue_max = 2, .starting_max = 1});
+  for (std::uint64_t i = 1; i <= 3; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  const auto refused = room.drain<Refuse>();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].call, CallId{3});
+  EXPECT_EQ(refused[0].why, Refuse::Why::kQueueFull);
+}
+
+TEST(Dispatcher, StartsThatKeepFailingEndInARefusalNotInALoop) {
+  Room room;
+  room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  int attempts = 0;
+  for (int i = 0; i < 10; ++i) {
+    const Actions actions = std::exchange(room.actions, {});
+    for (const Action& action : actions) {
+      if (const auto* start = std::get_if<StartInstance>(&action)) {
+        ++attempts;
+        room.dispatcher.start_failed(start->instance, room.now, room.actions);
+      }
+    }
+    if (std::any_of(room.actions.begin(), room.actions.end(),
+                    [](const Action& a) { return std::holds_alternative<Refuse>(a); }))
+      break;
+  }
+  EXPECT_EQ(attempts, static_cast<int>(Dispatcher::kStartFailuresMax));
+  EXPECT_EQ(room.dispatcher.queued(), 0u);
+  EXPECT_EQ(room.dispatcher.instances(), 0u);
+}
+
+TEST(Dispatcher, CloseRefusesTheQueueAndLetsBusyInstancesFinish) {
+  Room room({.instances_max = 1, .idle_timeout = 60s, .queue_max = 10, .starting_max = 8});
+  room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  room.dispatcher.instance_ready(starts[0].instance, room.now, room.actions);
+  room.dispatcher.call_arrived(CallId{2}, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.close(room.actions);
+  EXPECT_EQ(room.drain<Refuse>()[0].call, CallId{2});
+  EXPECT_EQ(room.dispatcher.instances(), 1u);
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  EXPECT_EQ(room.drain<Retire>().size(), 1u);
+  EXPECT_EQ(room.dispatcher.instances(), 0u);
+}
+
+// A random history in which every instance, zygote and call may die at any moment.
+class History {
+ public:
+  explicit History(unsigned seed)
+      : random_(seed),
+        room_({.instances_min = seed % 3,
+               .instances_max = 1 + seed % 3 + seed % 7,
+               .idle_timeout = (seed % 4) * 10ms,
+               .queue_max = 1 + seed % 50,
+               .starting_max = 1 + seed % 5}) {}
+
+  void run(int steps) {
+    for (int i = 0; i < steps; ++i) {
+      room_.now += std::chrono::milliseconds(random_() % 5);
+      step();
+      absorb();
+      EXPECT_LE(calls_running_.size() + starting_.size(), 16u);
+    }
+    room_.dispatcher.close(room_.actions);
+    absorb();
+    EXPECT_EQ(arrived_, done_ + refused_ + withdrawn_ + calls_running_.size()) << "no call lost or run twice";
+  }
+
+ private:
+  void step() {
+    switch (random_() % 9) {
+      case 0:
+      case 1:
+      case 2:
+        room_.dispatcher.call_arrived(CallId{++arrived_}, room_.now, room_.actions);
+        queued_.insert(arrived_);
+        break;
+      case 3:
+        if (zygote_starting_) {
+          zygote_starting_ = false;
+          if (random_() % 5 == 0)
+            room_.dispatcher.zygote_failed(room_.now + 3ms, room_.actions);
+          else
+            room_.dispatcher.zygote_ready(random_() % 4 ? ZygoteState::kReady : ZygoteState::kUnfit, room_.now,
+                                          room_.actions),
+                zygote_up_ = true;
+        } else if (zygote_up_ && random_() % 10 == 0) {
+          zygote_up_ = false;
+          room_.dispatcher.zygote_lost(room_.now, room_.actions);
+        }
+        break;
+      case 4:
+        if (!starting_.empty()) {
+          const auto id = *starting_.begin();
+          starting_.erase(id);
+          if (random_() % 6 == 0)
+            room_.dispatcher.start_failed(id, room_.now, room_.actions);
+          else
+            room_.dispatcher.instance_ready(id, room_.now, room_.actions);
+        }
+        break;
+      case 5:
+      case 6:
+        if (!calls_running_.empty()) {
+          const auto [id, call] = *calls_running_.begin();
+          calls_running_.erase(id);
+          ++done_;
+          if (random_() % 8 == 0)
+            room_.dispatcher.instance_gone(id, room_.now, room_.actions);
+          else
+            room_.dispatcher.call_finished(id, room_.now, room_.actions);
+        }
+        break;
+      case 7:
+        if (!queued_.empty()) {
+          const auto call = *queued_.begin();
+          if (room_.dispatcher.call_withdrawn(CallId{call})) ++withdrawn_, queued_.erase(call);
+        }
+        break;
+      case 8:
+        room_.dispatcher.tick(room_.now, room_.actions);
+        room_.dispatcher.prewarm(room_.now, room_.actions);
+        break;
+    }
+  }
+
+  void absorb() {
+    for (const Action& action : std::exchange(room_.actions, {})) {
+      if (const auto* lease = std::get_if<LeaseTo>(&action)) {
+        EXPECT_EQ(queued_.erase(static_cast<std::uint64_t>(lease->call)), 1u);
+        EXPECT_TRUE(calls_running_.emplace(lease->instance, lease->call).second) << "a busy instance was leased";
+      } else if (const auto* refuse = std::get_if<Refuse>(&action)) {
+        EXPECT_EQ(queued_.erase(static_cast<std::uint64_t>(refuse->call)), 1u);
+        ++refused_;
+      } else if (const auto* start = std::get_if<StartInstance>(&action)) {
+        EXPECT_TRUE(zygote_up_);
+        starting_.insert(start->instance);
+      } else if (std::get_if<StartZygote>(&action)) {
+        EXPECT_FALSE(zygote_starting_) << "single flight";
+        EXPECT_FALSE(zygote_up_);
+        zygote_starting_ = true;
+      }
+    }
+  }
+
+  std::mt19937 random_;
+  Room room_;
+  std::uint64_t arrived_ = 0, done_ = 0, refused_ = 0, withdrawn_ = 0;
+  bool zygote_starting_ = false, zygote_up_ = false;
+  std::set<std::uint64_t> queued_;
+  std::set<base::InstanceId> starting_;
+  std::map<base::InstanceId, CallId> calls_running_;
+};
+
+TEST(Dispatcher, RandomHistoriesKeepTheInvariants) {
+  for (unsigned seed = 0; seed < 2000; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    History history(seed);
+    history.run(300);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace ebb::sched
