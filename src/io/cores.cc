@@ -1,0 +1,61 @@
+#include "io/cores.h"
+
+#include <pthread.h>
+
+#include <exception>
+#include <string>
+#include <thread>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace ebb::io {
+namespace {
+
+thread_local unsigned current_core = Cores::kNone;
+
+}  // namespace
+
+Cores::Cores(unsigned count) {
+  EBB_CHECK(count >= 1);
+  for (unsigned i = 0; i < count; ++i) cores_.push_back(std::make_unique<Core>());
+}
+
+asio::io_context& Cores::context(unsigned core) {
+  EBB_CHECK(core < count());
+  return cores_[core]->context;
+}
+
+void Cores::run() {
+  std::vector<std::thread> threads;
+  for (unsigned i = 1; i < count(); ++i) {
+    threads.emplace_back([this, i] {
+      pthread_setname_np(pthread_self(), ("core-" + std::to_string(i)).c_str());
+      serve(i);
+    });
+  }
+  serve(0);
+  for (std::thread& thread : threads) thread.join();
+}
+
+void Cores::stop() {
+  for (auto& core : cores_) core->context.stop();
+}
+
+unsigned Cores::current() { return current_core; }
+
+void Cores::serve(unsigned index) {
+  const unsigned outer = current_core;
+  current_core = index;
+  while (!cores_[index]->context.stopped()) {
+    // A plain handler that throws (bad_alloc) costs its own work, not the core.
+    try {
+      cores_[index]->context.run();
+    } catch (const std::exception& error) {
+      base::log(base::LogLevel::kError, "core_handler_failed", {{"core", index}, {"error", error.what()}});
+    }
+  }
+  current_core = outer;
+}
+
+}  // namespace ebb::io
