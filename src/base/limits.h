@@ -29,6 +29,9 @@ inline constexpr std::size_t kPackageUploadBytes = 256 * 1024 * 1024;           
 inline constexpr std::uint64_t kPackageUnpackedBytes = std::uint64_t{1} << 30;  // 1 GiB after unpacking
 inline constexpr std::size_t kPackageEntries = 50'000;                          // files and directories in a package
 inline constexpr std::size_t kManifestBytes = 256 * 1024;                       // ebb.yaml
+inline constexpr std::size_t kYamlDepth = 16;           // maps and lists inside one another, ebb.yaml and config file
+inline constexpr std::size_t kPackagePathBytes = 1024;  // one path in a package
+inline constexpr std::size_t kPackagePathDepth = 32;    // directories above a file in a package
 inline constexpr std::size_t kFunctionsPerApp = 64;
 inline constexpr std::size_t kApps = 4095;                  // each has a range of 65,536 uids
 inline constexpr auto kBuildTimeout = 20min;                // pip install, build command, byte-compilation
@@ -38,6 +41,9 @@ inline constexpr std::size_t kDeploymentsKept = 64;         // finished deployme
 // Functions.
 inline constexpr std::uint64_t kFunctionMemoryBytesMin = 16ull << 20;
 inline constexpr std::uint64_t kFunctionMemoryBytesMax = 64ull << 30;
+inline constexpr std::uint32_t kFunctionCpuMillisMin = 50;  // thousandths of a core
+inline constexpr std::uint32_t kFunctionCpuMillisMax = 64'000;
+inline constexpr std::size_t kHandlerBytes = 255;    // "package.module.attribute"
 inline constexpr std::uint32_t kFunctionPids = 512;  // processes and threads of one instance
 inline constexpr auto kFunctionTimeoutMax = 24h;
 inline constexpr std::uint32_t kInstancesPerFunction = 1000;
@@ -50,10 +56,12 @@ inline constexpr std::size_t kQueuedPerVersion = 10'000;            // waiting i
 inline constexpr std::size_t kLogBytesPerInvocation = 1024 * 1024;  // stdout and stderr kept of one invocation
 inline constexpr std::size_t kLogLineBytes = 64 * 1024;             // a longer line is cut in pieces
 inline constexpr std::uint64_t kLogBytesPerFunction = 64ull << 20;  // kept on disk; the oldest half is dropped beyond
+inline constexpr std::uint32_t kUsageSegmentRecords = 16'384;       // 256-byte usage records in one file: 4 MiB
 
 // Wire.
 inline constexpr std::size_t kWireMessageBytes = 64 * 1024;  // one seqpacket message to or from the launcher
 inline constexpr std::size_t kWireFds = 8;                   // descriptors that travel with one message
+inline constexpr std::size_t kLauncherOutbox = 8192;         // requests waiting for room in the launcher socket
 inline constexpr std::size_t kFrameMetaBytes = 256 * 1024;   // the JSON part of a frame from an instance
 inline constexpr std::size_t kConfigBlobBytes = 48 * 1024;   // a version's configuration for the runtime
 

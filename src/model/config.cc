@@ -1,0 +1,166 @@
+#include "model/config.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <fstream>
+#include <optional>
+
+#include "base/id.h"
+#include "base/limits.h"
+#include "model/suggestion.h"
+#include "model/yaml_tree.h"
+
+namespace ebb::model {
+namespace {
+
+constexpr std::array<std::string_view, 12> kKeys = {
+    "data_dir",  "listen",        "user",          "io_cores",
+    "log_level", "memory_budget", "max_instances", "usage_flush_interval",
+    "uid_base",  "python",        "build_network", "pip_only_binary"};
+// In the order of the enumerators.
+constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
+constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
+
+constexpr std::uint32_t kUidsPerApp = 65'536;
+constexpr std::uint64_t kUidMax = 0xffff'fffe;
+
+// Reads a word that names an enumerator.
+template <typename Enum, std::size_t N>
+base::Result<void> read_word(const YamlMap& map, std::string_view key, const std::array<std::string_view, N>& words,
+                             Enum& out) {
+  std::string text(words[static_cast<std::size_t>(out)]);
+  EBB_CHECKED(map.read(key, text));
+  const auto at = std::find(words.begin(), words.end(), text);
+  if (at == words.end()) return map.error_at(key, "is '" + text + "', " + suggestion_for(text, words));
+  out = static_cast<Enum>(at - words.begin());
+  return {};
+}
+
+bool is_account(std::string_view text) {
+  if (text.empty() || text.size() > 32) return false;
+  const auto word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; };
+  return std::all_of(text.begin(), text.end(), word) && !(text[0] >= '0' && text[0] <= '9') && text[0] != '-';
+}
+
+base::Result<void> check(const YamlMap& map, const Config& config) {
+  if (!config.data_dir.starts_with('/')) return map.error_at("data_dir", "must be an absolute path");
+  if (!config.python.starts_with('/')) return map.error_at("python", "must be an absolute path");
+  if (const auto listen = parse_listen(config.listen); !listen) return map.error_at("listen", listen.error().message);
+  if (!is_account(config.user)) {
+    return map.error_at("user", "is '" + config.user + "', which is not the name of an account such as ebb");
+  }
+  if (config.io_cores > 256) return map.error_at("io_cores", "must be from 0 (automatic) to 256");
+  if (config.memory_budget.count != 0 && config.memory_budget.count < (64ull << 20)) {
+    return map.error_at("memory_budget", "must be 0 (automatic) or at least 64Mi");
+  }
+  if (config.max_instances < 1 || config.max_instances > 100'000) {
+    return map.error_at("max_instances", "must be from 1 to 100000");
+  }
+  if (config.usage_flush_interval < std::chrono::milliseconds(10) ||
+      config.usage_flush_interval > std::chrono::minutes(1)) {
+    return map.error_at("usage_flush_interval", "must be from 10ms to 1m");
+  }
+  const std::uint64_t uid_end = config.uid_base + (limits::kApps + 1) * kUidsPerApp;
+  if (config.uid_base < kUidsPerApp || config.uid_base % kUidsPerApp != 0 || uid_end > kUidMax) {
+    return map.error_at("uid_base",
+                        "must be a multiple of 65536 from 65536 to " +
+                            std::to_string((kUidMax - (limits::kApps + 1) * kUidsPerApp) / kUidsPerApp * kUidsPerApp));
+  }
+  return {};
+}
+
+// A double-quoted YAML scalar; JSON's escapes are YAML's.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      out += "\\x" + base::to_hex(std::string_view(&c, 1));
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+base::Result<ListenAddress> parse_listen(std::string_view text) {
+  const auto bad = [&] {
+    return base::invalid_argument("is '" + std::string(text) +
+                                  "', write address:port such as 127.0.0.1:8080 or [::1]:8080");
+  };
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return bad();
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port = text.substr(colon + 1);
+  if (host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return bad();
+  }
+  ListenAddress address;
+  const auto [end, ec] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (host.empty() || port.empty() || ec != std::errc{} || end != port.data() + port.size()) return bad();
+  address.host = host;
+  return address;
+}
+
+base::Result<Config> parse_config(std::string_view yaml) {
+  EBB_TRY(YamlNode root, parse_yaml(yaml));
+  if (root.kind == YamlNode::Kind::kNull) root.kind = YamlNode::Kind::kMap;
+  EBB_TRY(const YamlMap map, YamlMap::open(root, "", kKeys));
+  Config config;
+  EBB_CHECKED(map.read("data_dir", config.data_dir));
+  EBB_CHECKED(map.read("listen", config.listen));
+  EBB_CHECKED(map.read("user", config.user));
+  EBB_CHECKED(map.read("io_cores", config.io_cores));
+  EBB_CHECKED(read_word(map, "log_level", kLogLevels, config.log_level));
+  EBB_CHECKED(map.read("memory_budget", config.memory_budget));
+  EBB_CHECKED(map.read("max_instances", config.max_instances));
+  EBB_CHECKED(map.read("usage_flush_interval", config.usage_flush_interval));
+  EBB_CHECKED(map.read("uid_base", config.uid_base));
+  EBB_CHECKED(map.read("python", config.python));
+  EBB_CHECKED(read_word(map, "build_network", kBuildNetworks, config.build_network));
+  EBB_CHECKED(map.read("pip_only_binary", config.pip_only_binary));
+  EBB_CHECKED(check(map, config));
+  return config;
+}
+
+base::Result<Config> load_config(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    const int failed = errno;
+    if (failed == ENOENT) return base::not_found("configuration file " + path + " does not exist");
+    return base::os_error("open configuration file " + path, failed);
+  }
+  // One byte more than allowed, so that parse_yaml sees that it is too large.
+  std::string text(limits::kManifestBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad()) return base::os_error("read configuration file " + path, EIO);
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  auto config = parse_config(text);
+  if (config) return config;
+  base::Error error = config.error();
+  error.message = path + ": " + error.message;
+  return error;
+}
+
+std::string effective_config_yaml(const Config& config) {
+  const auto line = [](std::string_view key, std::string_view value) {
+    return std::string(key) + ": " + std::string(value) + "\n";
+  };
+  return line("data_dir", quoted(config.data_dir)) + line("listen", quoted(config.listen)) +
+         line("user", quoted(config.user)) + line("io_cores", std::to_string(config.io_cores)) +
+         line("log_level", kLogLevels[static_cast<std::size_t>(config.log_level)]) +
+         line("memory_budget", base::to_string(config.memory_budget)) +
+         line("max_instances", std::to_string(config.max_instances)) +
+         line("usage_flush_interval", base::to_string(config.usage_flush_interval)) +
+         line("uid_base", std::to_string(config.uid_base)) + line("python", quoted(config.python)) +
+         line("build_network", kBuildNetworks[static_cast<std::size_t>(config.build_network)]) +
+         line("pip_only_binary", config.pip_only_binary ? "true" : "false");
+}
+
+}  // namespace ebb::model

@@ -1,0 +1,84 @@
+// The daemon's configuration file: a map of the keys below, every one optional. An unknown key is an error with a
+// suggestion. The struct is the manual: default, unit, range and whether a running daemon picks a change up
+// ("reloadable") or needs a restart ("static"). The command line only overrides; tests construct the struct.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/duration.h"
+#include "base/log.h"
+#include "base/result.h"
+
+namespace ebb::model {
+
+/// Whether the build sandbox (pip, build commands) shares the host's network or has none.
+enum class BuildNetwork : std::uint8_t { kHost, kNone };
+
+struct Config {
+  /// Everything Ebb keeps: metadata, packages, layers, logs, usage. An absolute path on a local file system.
+  /// Default /var/lib/ebb. Static.
+  std::string data_dir = "/var/lib/ebb";
+
+  /// "address:port" for all HTTP, "[::1]:8080" for IPv6. Port 0 takes a free one. There is no authentication yet, so an
+  /// address other than loopback gives the machine to everybody who reaches it. Default 127.0.0.1:8080. Static.
+  std::string listen = "127.0.0.1:8080";
+
+  /// The account the daemon runs as after the launcher has started it; it must exist. Default ebb. Static.
+  std::string user = "ebb";
+
+  /// Threads that serve connections. 0 = hardware threads less one, at least 1. Range 0 to 256. Default 0. Static.
+  std::uint32_t io_cores = 0;
+
+  /// Lines below are not written: debug, info, warning or error. Default info. Reloadable.
+  base::LogLevel log_level = base::LogLevel::kInfo;
+
+  /// Memory all sandboxes together may reserve. 0 = 75 % of the machine's. Else at least 64Mi. Default 0. Static.
+  base::Bytes memory_budget{0};
+
+  /// Instances of all functions together. Lower it on a machine with few pids. Range 1 to 100000. Default 2000.
+  /// Reloadable.
+  std::uint32_t max_instances = 2000;
+
+  /// How often usage records are forced to disk: what a power failure can lose. A shorter time costs disk writes.
+  /// Range 10ms to 1m. Default 1s. Reloadable.
+  base::Duration usage_flush_interval = std::chrono::seconds(1);
+
+  /// First of the host uids given to apps, 65,536 to each of up to limits::kApps apps. A multiple of 65536 from 65536;
+  /// change it only where another container engine uses the same range, and never with apps deployed. Default
+  /// 1879048192. Static.
+  std::uint32_t uid_base = 1'879'048'192;
+
+  /// The Python 3 interpreter of the python3 runtime, an absolute path. Default /usr/bin/python3. Static.
+  std::string python = "/usr/bin/python3";
+
+  /// host = pip reaches package indexes as the host does; none = only what is in the package. Default host. Reloadable.
+  BuildNetwork build_network = BuildNetwork::kHost;
+
+  /// true = pip takes wheels only, so that installing runs no code of a package. Default true. Reloadable.
+  bool pip_only_binary = true;
+
+  bool operator==(const Config&) const = default;
+};
+
+/// Reads the text of a configuration file; an empty one gives the defaults.
+/// Errors: kInvalidArgument with line, key and remedy; kTooLarge.
+base::Result<Config> parse_config(std::string_view yaml);
+
+/// Reads the file. Errors: as parse_config, with the path in front; kNotFound when there is none.
+base::Result<Config> load_config(const std::string& path);
+
+/// All keys with their values in effect, in the form parse_config reads.
+std::string effective_config_yaml(const Config& config);
+
+/// The two halves of `listen`. Errors: kInvalidArgument with the accepted form.
+struct ListenAddress {
+  std::string host;  // without brackets
+  std::uint16_t port = 0;
+  bool operator==(const ListenAddress&) const = default;
+};
+base::Result<ListenAddress> parse_listen(std::string_view text);
+
+}  // namespace ebb::model

@@ -1,0 +1,201 @@
+#include "model/function_spec.h"
+
+#include <boost/json.hpp>
+#include <cmath>
+
+#include "base/limits.h"
+#include "model/names.h"
+
+namespace ebb::model {
+namespace {
+
+namespace json = boost::json;
+
+bool is_handler(std::string_view text) {
+  if (text.size() > limits::kHandlerBytes || text.find('.') == std::string_view::npos) return false;
+  while (true) {
+    const std::size_t dot = text.find('.');
+    if (!is_identifier(text.substr(0, dot))) return false;
+    if (dot == std::string_view::npos) return true;
+    text.remove_prefix(dot + 1);
+  }
+}
+
+std::optional<Violation> env_violation(const std::map<std::string, std::string>& env) {
+  std::size_t total = 0;
+  for (const auto& [name, value] : env) {
+    total += name.size() + value.size();
+    if (!is_identifier(name)) {
+      return Violation{"env." + name, "is not an environment variable's name, use letters, digits and underscores"};
+    }
+    if (name.starts_with("EBB_") || name.starts_with("LD_")) {
+      return Violation{"env." + name, "is reserved, names beginning with EBB_ or LD_ belong to the platform"};
+    }
+    if (value.find('\0') != std::string::npos) return Violation{"env." + name, "holds a NUL character"};
+  }
+  if (total <= limits::kEnvBytes) return std::nullopt;
+  return Violation{"env", "has " + std::to_string(total) + " bytes of names and values, the limit is " +
+                              std::to_string(limits::kEnvBytes) + ": put large values into the package"};
+}
+
+std::optional<Violation> size_violation(const FunctionSpec& spec) {
+  const auto memory_min = base::Bytes{limits::kFunctionMemoryBytesMin};
+  const auto memory_max = base::Bytes{limits::kFunctionMemoryBytesMax};
+  if (spec.memory < memory_min || spec.memory > memory_max) {
+    return Violation{"memory", "is " + base::to_string(spec.memory) + ", it must be from " +
+                                   base::to_string(memory_min) + " to " + base::to_string(memory_max)};
+  }
+  if (spec.cpu_millis < limits::kFunctionCpuMillisMin || spec.cpu_millis > limits::kFunctionCpuMillisMax) {
+    return Violation{"cpu", "must be from 0.05 to 64 cores"};
+  }
+  if (spec.concurrency != 1) {
+    return Violation{"concurrency", "is " + std::to_string(spec.concurrency) +
+                                        ", the python3 runtime runs 1 invocation at a time in an instance: raise "
+                                        "scale.max instead"};
+  }
+  if (spec.scale.max < 1 || spec.scale.max > limits::kInstancesPerFunction) {
+    return Violation{"scale.max", "is " + std::to_string(spec.scale.max) + ", it must be from 1 to " +
+                                      std::to_string(limits::kInstancesPerFunction)};
+  }
+  if (spec.scale.min > spec.scale.max) {
+    return Violation{"scale.min", "is " + std::to_string(spec.scale.min) + ", more than scale.max which is " +
+                                      std::to_string(spec.scale.max)};
+  }
+  return std::nullopt;
+}
+
+std::optional<Violation> time_violation(const FunctionSpec& spec) {
+  constexpr base::Duration kMin = std::chrono::milliseconds(1);
+  constexpr base::Duration kMax = limits::kFunctionTimeoutMax;
+  if (spec.timeout < kMin || spec.timeout > kMax) {
+    return Violation{"timeout", "is " + base::to_string(spec.timeout) + ", it must be from " + base::to_string(kMin) +
+                                    " to " + base::to_string(kMax)};
+  }
+  if (spec.idle_timeout < base::Duration::zero() || spec.idle_timeout > kMax) {
+    return Violation{"idle_timeout",
+                     "is " + base::to_string(spec.idle_timeout) + ", it must be from 0 to " + base::to_string(kMax)};
+  }
+  return std::nullopt;
+}
+
+base::Error wrong(std::string_view key, std::string_view message) {
+  return base::invalid_argument(std::string(key) + " " + std::string(message));
+}
+
+base::Result<void> read(const json::object& object, std::string_view key, std::string& out) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr) return {};
+  if (!value->is_string()) return wrong(key, "must be a string");
+  out = json::value_to<std::string>(*value);
+  return {};
+}
+
+base::Result<void> read(const json::object& object, std::string_view key, std::uint32_t& out) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr) return {};
+  boost::system::error_code ec;
+  out = value->to_number<std::uint32_t>(ec);
+  if (ec) return wrong(key, "must be a whole number");
+  return {};
+}
+
+base::Result<void> read(const json::object& object, std::string_view key, base::Duration& out) {
+  std::string text;
+  EBB_CHECKED(read(object, key, text));
+  if (text.empty()) return {};
+  const auto duration = base::parse_duration(text);
+  if (!duration) return wrong(key, duration.error().message);
+  out = *duration;
+  return {};
+}
+
+base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
+  std::string memory;
+  EBB_CHECKED(read(object, "memory", memory));
+  if (!memory.empty()) {
+    const auto bytes = base::parse_bytes(memory);
+    if (!bytes) return wrong("memory", bytes.error().message);
+    spec.memory = *bytes;
+  }
+  if (const json::value* cpu = object.if_contains("cpu")) {
+    boost::system::error_code ec;
+    const double cores = cpu->to_number<double>(ec);
+    if (ec || !(cores >= 0 && cores <= 1e6)) return wrong("cpu", "must be a number of cores");
+    spec.cpu_millis = static_cast<std::uint32_t>(std::lround(cores * 1000));
+  }
+  if (const json::value* scale = object.if_contains("scale")) {
+    if (!scale->is_object()) return wrong("scale", "must be an object");
+    EBB_CHECKED(read(scale->get_object(), "min", spec.scale.min));
+    EBB_CHECKED(read(scale->get_object(), "max", spec.scale.max));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view name_of(Network network) { return network == Network::kEgress ? "egress" : "none"; }
+
+std::optional<Network> network_named(std::string_view name) {
+  if (name == "none") return Network::kNone;
+  if (name == "egress") return Network::kEgress;
+  return std::nullopt;
+}
+
+std::optional<Violation> first_violation(const FunctionSpec& spec) {
+  if (const auto named = check_name("function", spec.name); !named) return Violation{"", named.error().message};
+  if (spec.runtime != "python3") {
+    return Violation{"runtime", "is '" + spec.runtime + "', the runtime of this version is python3"};
+  }
+  if (spec.handler.empty()) return Violation{"handler", "is missing, write it as module.function such as app.handler"};
+  if (!is_handler(spec.handler)) {
+    return Violation{"handler", "is '" + spec.handler + "', write it as module.function such as app.handler"};
+  }
+  if (auto violation = size_violation(spec)) return violation;
+  if (auto violation = time_violation(spec)) return violation;
+  return env_violation(spec.env);
+}
+
+json::object to_json(const FunctionSpec& spec) {
+  json::object env;
+  for (const auto& [name, value] : spec.env) env.emplace(name, value);
+  return json::object{
+      {"name", spec.name},
+      {"runtime", spec.runtime},
+      {"handler", spec.handler},
+      {"memory", base::to_string(spec.memory)},
+      {"cpu", static_cast<double>(spec.cpu_millis) / 1000},
+      {"timeout", base::to_string(spec.timeout)},
+      {"concurrency", spec.concurrency},
+      {"scale", json::object{{"min", spec.scale.min}, {"max", spec.scale.max}}},
+      {"idle_timeout", base::to_string(spec.idle_timeout)},
+      {"env", std::move(env)},
+      {"network", std::string(name_of(spec.network))},
+  };
+}
+
+base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
+  FunctionSpec spec;
+  EBB_CHECKED(read(object, "name", spec.name));
+  EBB_CHECKED(read(object, "runtime", spec.runtime));
+  EBB_CHECKED(read(object, "handler", spec.handler));
+  EBB_CHECKED(read_sizes(object, spec));
+  EBB_CHECKED(read(object, "timeout", spec.timeout));
+  EBB_CHECKED(read(object, "concurrency", spec.concurrency));
+  EBB_CHECKED(read(object, "idle_timeout", spec.idle_timeout));
+  if (const json::value* env = object.if_contains("env")) {
+    if (!env->is_object()) return wrong("env", "must be an object");
+    for (const auto& entry : env->get_object()) {
+      if (!entry.value().is_string()) return wrong("env", "must hold strings");
+      spec.env.emplace(entry.key(), json::value_to<std::string>(entry.value()));
+    }
+  }
+  std::string network(name_of(spec.network));
+  EBB_CHECKED(read(object, "network", network));
+  const auto known = network_named(network);
+  if (!known) return wrong("network", "must be none or egress");
+  spec.network = *known;
+  if (const auto violation = first_violation(spec)) return wrong(violation->field, violation->message);
+  return spec;
+}
+
+}  // namespace ebb::model

@@ -1,0 +1,65 @@
+// What a developer says about one function: the validated content of one entry of ebb.yaml. It is part of an immutable
+// version, so it is stored as JSON in the metadata and shown as such by the REST interface.
+//
+// Invariant: a FunctionSpec that came from parse_manifest or function_spec_from_json has passed first_violation.
+#pragma once
+
+#include <boost/json/fwd.hpp>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/duration.h"
+#include "base/result.h"
+
+namespace ebb::model {
+
+/// What an instance reaches of the network: nothing but its own loopback, or outgoing connections.
+enum class Network : std::uint8_t { kNone, kEgress };
+
+std::string_view name_of(Network network);
+std::optional<Network> network_named(std::string_view name);
+
+/// Bounds on the number of instances of one version.
+struct Scale {
+  std::uint32_t min = 0;   // kept running without traffic
+  std::uint32_t max = 20;  // never exceeded; at most limits::kInstancesPerFunction
+  bool operator==(const Scale&) const = default;
+};
+
+struct FunctionSpec {
+  std::string name;
+  std::string runtime = "python3";
+  std::string handler;                                // "package.module.attribute", at least one dot
+  base::Bytes memory{512ull << 20};                   // hard limit of one instance
+  std::uint32_t cpu_millis = 1000;                    // thousandths of a core
+  base::Duration timeout = std::chrono::seconds(30);  // of one invocation, from lease to last byte
+  std::uint32_t concurrency = 1;                      // invocations at a time in one instance
+  Scale scale;
+  base::Duration idle_timeout = std::chrono::seconds(60);  // an idle instance is retired after it; 0 = at once
+  std::map<std::string, std::string> env;
+  Network network = Network::kNone;
+
+  bool operator==(const FunctionSpec&) const = default;
+};
+
+/// What is wrong with a field, named by its path inside the function: {"scale.max", "is 0, ..."}.
+struct Violation {
+  std::string field;
+  std::string message;
+};
+
+/// The first field that breaks a rule, or nothing. The one place where the rules of a function are written.
+std::optional<Violation> first_violation(const FunctionSpec& spec);
+
+/// Same keys and forms as in ebb.yaml, all present, in a fixed order: equal specs give equal text.
+boost::json::object to_json(const FunctionSpec& spec);
+
+/// Reads what to_json wrote; absent keys take their defaults, unknown keys are ignored (written by a newer Ebb).
+/// Errors: kInvalidArgument naming the key.
+base::Result<FunctionSpec> function_spec_from_json(const boost::json::object& object);
+
+}  // namespace ebb::model

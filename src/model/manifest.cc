@@ -1,0 +1,133 @@
+#include "model/manifest.h"
+
+#include <array>
+#include <charconv>
+
+#include "base/limits.h"
+#include "model/names.h"
+#include "model/yaml_tree.h"
+
+namespace ebb::model {
+namespace {
+
+using Kind = YamlNode::Kind;
+
+constexpr std::array<std::string_view, 3> kManifestKeys = {"app", "build", "functions"};
+constexpr std::array<std::string_view, 10> kFunctionKeys = {
+    "runtime", "handler", "memory", "cpu", "timeout", "concurrency", "scale", "env", "idle_timeout", "network"};
+constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
+
+// Cores as a decimal fraction, exactly: "1", "0.5" or "1.25" in thousandths.
+base::Result<void> read_cpu(const YamlMap& map, std::uint32_t& cpu_millis) {
+  if (map.find("cpu") == nullptr) return {};
+  std::string text;
+  EBB_CHECKED(map.read("cpu", text));
+  const auto bad = [&] {
+    return map.error_at("cpu", "is '" + text + "', write cores like 1 or 0.5, at most 3 decimals");
+  };
+  const std::string_view view = text;
+  const auto dot = view.find('.');
+  const std::string_view whole = view.substr(0, dot);
+  std::string thousandths(dot == std::string_view::npos ? "" : view.substr(dot + 1));
+  if (thousandths.size() > 3 || (dot != std::string_view::npos && thousandths.empty())) return bad();
+  thousandths.resize(3, '0');
+  const std::string digits = std::string(whole) + thousandths;
+  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), cpu_millis);
+  if (whole.empty() || ec != std::errc{} || end != digits.data() + digits.size()) return bad();
+  return {};
+}
+
+base::Result<void> read_scale(const YamlMap& map, Scale& scale) {
+  const YamlNode* node = map.find("scale");
+  if (node == nullptr) return {};
+  EBB_TRY(const YamlMap inner, YamlMap::open(*node, map.path_of("scale"), kScaleKeys));
+  EBB_CHECKED(inner.read("min", scale.min));
+  const bool max_given = inner.find("max") != nullptr;
+  EBB_CHECKED(inner.read("max", scale.max));
+  // A minimum above the default maximum means that many, not an error about a number nobody wrote.
+  if (!max_given && scale.min > scale.max) scale.max = scale.min;
+  return {};
+}
+
+base::Result<void> read_env(const YamlMap& map, std::map<std::string, std::string>& env) {
+  const YamlNode* node = map.find("env");
+  if (node == nullptr || node->kind == Kind::kNull) return {};
+  const std::string path = map.path_of("env");
+  const std::vector<std::string_view> any(node->keys.begin(), node->keys.end());
+  EBB_TRY(const YamlMap inner, YamlMap::open(*node, path, any));
+  for (const std::string& name : node->keys) EBB_CHECKED(inner.read(name, env[name]));
+  return {};
+}
+
+base::Result<void> read_network(const YamlMap& map, Network& network) {
+  std::string name(name_of(network));
+  EBB_CHECKED(map.read("network", name));
+  const auto known = network_named(name);
+  if (!known) return map.error_at("network", "is '" + name + "', expected none or egress");
+  network = *known;
+  return {};
+}
+
+// The line of a violated field: of "scale.max" if written, else of "scale", else of the function.
+int line_of_field(const YamlMap& map, const YamlNode& node, std::string_view field) {
+  const auto dot = field.find('.');
+  const std::string_view key = field.substr(0, dot);
+  const YamlNode* child = map.find(key);
+  if (child != nullptr && child->kind == Kind::kMap && dot != std::string_view::npos) {
+    for (std::size_t i = 0; i < child->keys.size(); ++i) {
+      if (child->keys[i] == field.substr(dot + 1)) return child->key_lines[i];
+    }
+  }
+  return child != nullptr ? map.line_of(key) : node.line;
+}
+
+base::Result<FunctionSpec> read_function(const std::string& name, int line, const YamlNode& node) {
+  const std::string path = "functions." + name;
+  if (const auto named = check_name("function", name); !named) return yaml_error(line, path, named.error().message);
+  EBB_TRY(const YamlMap map, YamlMap::open(node, path, kFunctionKeys));
+  FunctionSpec spec;
+  spec.name = name;
+  EBB_CHECKED(map.read("runtime", spec.runtime));
+  EBB_CHECKED(map.read("handler", spec.handler));
+  EBB_CHECKED(map.read("memory", spec.memory));
+  EBB_CHECKED(read_cpu(map, spec.cpu_millis));
+  EBB_CHECKED(map.read("timeout", spec.timeout));
+  EBB_CHECKED(map.read("concurrency", spec.concurrency));
+  EBB_CHECKED(read_scale(map, spec.scale));
+  EBB_CHECKED(map.read("idle_timeout", spec.idle_timeout));
+  EBB_CHECKED(read_env(map, spec.env));
+  EBB_CHECKED(read_network(map, spec.network));
+  if (const auto violation = first_violation(spec)) {
+    return yaml_error(line_of_field(map, node, violation->field), map.path_of(violation->field), violation->message);
+  }
+  return spec;
+}
+
+}  // namespace
+
+base::Result<Manifest> parse_manifest(std::string_view yaml) {
+  EBB_TRY(const YamlNode root, parse_yaml(yaml));
+  if (root.kind == Kind::kNull) return yaml_error(1, "", "the file is empty, it needs app and functions");
+  EBB_TRY(const YamlMap map, YamlMap::open(root, "", kManifestKeys));
+  Manifest manifest;
+  if (map.find("app") == nullptr) return map.error_at("app", "is missing, name the app such as app: vision");
+  EBB_CHECKED(map.read("app", manifest.app));
+  if (const auto named = check_name("app", manifest.app); !named) return map.error_at("app", named.error().message);
+  EBB_CHECKED(map.read("build", manifest.build));
+  const YamlNode* functions = map.find("functions");
+  if (functions == nullptr) return map.error_at("functions", "is missing, an app has at least one function");
+  if (functions->kind != Kind::kMap || functions->items.empty()) {
+    return map.error_at("functions", "must be a map of function names to their settings, with at least one");
+  }
+  if (functions->items.size() > limits::kFunctionsPerApp) {
+    return map.error_at("functions", "has " + std::to_string(functions->items.size()) + " functions, the limit is " +
+                                         std::to_string(limits::kFunctionsPerApp) + ": make another app");
+  }
+  for (std::size_t i = 0; i < functions->items.size(); ++i) {
+    EBB_TRY(FunctionSpec spec, read_function(functions->keys[i], functions->key_lines[i], functions->items[i]));
+    manifest.functions.push_back(std::move(spec));
+  }
+  return manifest;
+}
+
+}  // namespace ebb::model

@@ -1,0 +1,221 @@
+// Goal: the manifest reader takes what the documentation shows and refuses everything else with line, key and remedy.
+// Method: tables of texts and the exact beginning of their errors.
+#include "model/manifest.h"
+
+#include <gtest/gtest.h>
+
+#include "base/limits.h"
+#include "model/config.h"
+
+namespace ebb::model {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(Manifest, ReadsEverything) {
+  const auto manifest = parse_manifest(R"(app: vision
+build: python train.py
+functions:
+  digits:
+    runtime: python3
+    handler: pkg.app.handler
+    memory: 256Mi   # a comment
+    cpu: 0.25
+    timeout: 1m30s
+    concurrency: 1
+    scale: {min: 1, max: 50}
+    idle_timeout: 0
+    env: {LOG_LEVEL: info, PORT: 8080, EMPTY: ""}
+    network: egress
+  plain:
+    handler: app.handler
+)");
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  EXPECT_EQ(manifest->app, "vision");
+  EXPECT_EQ(manifest->build, "python train.py");
+  ASSERT_EQ(manifest->functions.size(), 2u);
+  const FunctionSpec& digits = manifest->functions[0];
+  EXPECT_EQ(digits.name, "digits");
+  EXPECT_EQ(digits.handler, "pkg.app.handler");
+  EXPECT_EQ(digits.memory.count, 256ull << 20);
+  EXPECT_EQ(digits.cpu_millis, 250u);
+  EXPECT_EQ(digits.timeout, 90s);
+  EXPECT_EQ(digits.scale, (Scale{1, 50}));
+  EXPECT_EQ(digits.idle_timeout, 0s);
+  EXPECT_EQ(digits.env.at("PORT"), "8080");
+  EXPECT_EQ(digits.env.at("EMPTY"), "");
+  EXPECT_EQ(digits.network, Network::kEgress);
+  FunctionSpec defaults;
+  defaults.name = "plain";
+  defaults.handler = "app.handler";
+  EXPECT_EQ(manifest->functions[1], defaults);
+}
+
+TEST(Manifest, AMinimumAboveTheDefaultMaximumRaisesIt) {
+  const auto manifest = parse_manifest("app: a\nfunctions: {f: {handler: a.b, scale: {min: 30}}}");
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  EXPECT_EQ(manifest->functions[0].scale, (Scale{30, 30}));
+}
+
+std::string error_of(const std::string& yaml) {
+  const auto manifest = parse_manifest(yaml);
+  return manifest ? "no error" : manifest.error().message;
+}
+
+std::string function_error(const std::string& line) {
+  return error_of("app: a\nfunctions:\n  f:\n    handler: a.b\n    " + line + "\n");
+}
+
+TEST(Manifest, NamesLineKeyAndRemedy) {
+  EXPECT_EQ(function_error("memry: 1Gi"), "line 5: functions.f.memry: unknown key, did you mean memory?");
+  EXPECT_EQ(function_error("scale:\n      mx: 3"), "line 6: functions.f.scale.mx: unknown key, did you mean max?");
+  EXPECT_EQ(function_error("handler: a.c"), "line 5: functions.f.handler: written twice, keep one of them");
+  EXPECT_EQ(function_error("memory: [1]"), "line 5: functions.f.memory: is a list, expected a size such as 512Mi");
+  EXPECT_EQ(function_error("memory:"), "line 5: functions.f.memory: is empty, expected a size such as 512Mi");
+  EXPECT_EQ(function_error("memory: 1Mi"), "line 5: functions.f.memory: is 1Mi, it must be from 16Mi to 64Gi");
+  EXPECT_EQ(function_error("scale:\n      min: 1\n      max: 1001"),
+            "line 7: functions.f.scale.max: is 1001, it must be from 1 to 1000");
+  EXPECT_EQ(function_error("env:\n      A: 1\n      LD_PRELOAD: x"),
+            "line 7: functions.f.env.LD_PRELOAD: is reserved, names beginning with EBB_ or LD_ belong to the platform");
+  EXPECT_EQ(function_error("env:\n      A: {b: c}"),
+            "line 6: functions.f.env.A: is a map, expected a text (\"\" for an empty one)");
+  EXPECT_EQ(error_of("app: a\nfunctions:\n  f:\n    memory: 1Gi\n"),
+            "line 4: functions.f.handler: is missing, write it as module.function such as app.handler");
+  EXPECT_EQ(error_of(""), "line 1: the file is empty, it needs app and functions");
+  EXPECT_EQ(error_of("# nothing\n"), "line 1: the file is empty, it needs app and functions");
+}
+
+TEST(Manifest, RefusesWithTheKeyInTheMessage) {
+  const auto has = [](const std::string& message, const std::string& part) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+    EXPECT_TRUE(message.starts_with("line ")) << message;
+  };
+  has(error_of("functions: {f: {handler: a.b}}"), "app: is missing");
+  has(error_of("app: a"), "functions: is missing");
+  has(error_of("app: a\nfunctions: {}"), "at least one");
+  has(error_of("app: a\nfunctions: [x]"), "functions: must be a map");
+  has(error_of("app: A\nfunctions: {f: {handler: a.b}}"), "line 1: app: 'A' cannot name an app");
+  has(error_of("app: [a]\nfunctions: {f: {handler: a.b}}"), "app: is a list");
+  has(error_of("app: a\nfunctions:\n  Bad_Name: {handler: a.b}"), "line 3: functions.Bad_Name");
+  has(error_of("app: a\nfunctions:\n  f:\n  g: {handler: a.b}"), "line 3: functions.f: is empty");
+  has(error_of("- a\n- b"), "is a list, expected a map");
+  has(error_of("just text"), "is a single value, expected a map");
+  has(function_error("cpu: 0.04"), "functions.f.cpu");
+  for (const char* cpu : {"half", ".5", "1.", "1.2345", "-1", "1e3", "\"\"", "99999999999"}) {
+    has(function_error(std::string("cpu: ") + cpu), "functions.f.cpu");
+  }
+  has(function_error("concurrency: 4"), "runs 1 invocation at a time");
+  has(function_error("concurrency: one"), "expected a whole number");
+  has(function_error("concurrency: 1.5"), "expected a whole number");
+  has(function_error("timeout: 30"), "write it like 30s");
+  has(function_error("timeout: 25h"), "functions.f.timeout");
+  has(function_error("network: internet"), "expected none or egress");
+  has(function_error("runtime: node"), "functions.f.runtime");
+  has(error_of("app: a\nfunctions: {f: {handler: a.b}"), "is not YAML");
+  has(error_of("app: a\n\tfunctions: x"), "is not YAML");
+  has(error_of(std::string("app: a\n\0", 8)), "line 2: holds a NUL");
+  has(error_of("app: a\n---\napp: b\n"), "more than one document");
+}
+
+TEST(Manifest, RefusesWhatMakesYamlDangerous) {
+  EXPECT_EQ(error_of("app: &x a\nfunctions: {f: {handler: *x}}"),
+            "line 1: app: an anchor (&name) is not accepted here, write the value out");
+  EXPECT_NE(error_of("app: !!python/object:os.system a").find("a tag ("), std::string::npos);
+  EXPECT_NE(error_of("app: a\n<<: {b: c}").find("merge keys"), std::string::npos);
+  EXPECT_NE(error_of("? [a, b]\n: c").find("a key must be a plain word"), std::string::npos);
+  EXPECT_NE(error_of("a: {b: {c: *nowhere}}"), "no error");
+  // Deep enough to overflow the stack of a recursive reader.
+  EXPECT_NE(error_of("app: " + std::string(100'000, '[')), "no error");
+  EXPECT_NE(error_of("app: " + std::string(100'000, '[') + std::string(100'000, ']')), "no error");
+  EXPECT_NE(error_of(std::string(100'000, '{')), "no error");
+  std::string nested = "a: ";
+  for (int i = 0; i < 17; ++i) nested += "{a: ";
+  EXPECT_NE(error_of(nested + "b" + std::string(17, '}')).find("more than 16 levels"), std::string::npos);
+  std::string bomb = "a: &a [x,x,x,x]\n";
+  for (char c = 'b'; c < 'n'; ++c)
+    bomb += std::string(1, c) + ": &" + c + " [*" + std::string(1, static_cast<char>(c - 1)) + "]\n";
+  EXPECT_NE(error_of(bomb).find("an anchor"), std::string::npos);
+}
+
+TEST(Manifest, HoldsItsSizeLimits) {
+  const auto padded = [](std::size_t size) {
+    std::string text = "app: a\nfunctions: {f: {handler: a.b}}\n#";
+    text.resize(size, 'x');
+    return text;
+  };
+  EXPECT_TRUE(parse_manifest(padded(limits::kManifestBytes)));
+  EXPECT_EQ(parse_manifest(padded(limits::kManifestBytes + 1)).error().code, base::Code::kTooLarge);
+  std::string many = "app: a\nfunctions:\n";
+  for (std::size_t i = 0; i < limits::kFunctionsPerApp; ++i) many += "  f" + std::to_string(i) + ": {handler: a.b}\n";
+  EXPECT_EQ(parse_manifest(many)->functions.size(), limits::kFunctionsPerApp);
+  EXPECT_NE(error_of(many + "  more: {handler: a.b}\n").find("the limit is 64"), std::string::npos);
+}
+
+TEST(Config, AnEmptyFileGivesTheDefaults) {
+  EXPECT_EQ(*parse_config(""), Config{});
+  EXPECT_EQ(*parse_config("# only a comment\n"), Config{});
+}
+
+TEST(Config, EffectiveFormReadsBack) {
+  EXPECT_EQ(*parse_config(effective_config_yaml(Config{})), Config{});
+  Config config;
+  config.data_dir = "/srv/\"odd\" \\ name\n";
+  config.listen = "[::1]:0";
+  config.user = "_ebb-2";
+  config.io_cores = 3;
+  config.log_level = base::LogLevel::kError;
+  config.memory_budget = base::Bytes{3ull << 30};
+  config.max_instances = 1;
+  config.usage_flush_interval = 1500ms;
+  config.uid_base = 65'536;
+  config.python = "/opt/python/bin/python3.11";
+  config.build_network = BuildNetwork::kNone;
+  config.pip_only_binary = false;
+  const auto again = parse_config(effective_config_yaml(config));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, config);
+}
+
+TEST(Config, RefusesWithLineAndSuggestion) {
+  const auto error = [](const std::string& yaml) {
+    const auto config = parse_config(yaml);
+    return config ? std::string("no error") : config.error().message;
+  };
+  EXPECT_EQ(error("listen: 127.0.0.1:1\ndata_dirr: /x"), "line 2: data_dirr: unknown key, did you mean data_dir?");
+  EXPECT_EQ(error("log_level: warnin"), "line 1: log_level: is 'warnin', did you mean warning?");
+  for (const char* bad : {"listen: 8080",
+                          "listen: ':80'",
+                          "listen: '::1:80'",
+                          "listen: 'a:65536'",
+                          "listen: 'a:'",
+                          "listen: '[]:1'",
+                          "data_dir: relative",
+                          "python: python3",
+                          "user: Root!",
+                          "user: ''",
+                          "user: 1x",
+                          "io_cores: 257",
+                          "memory_budget: 1Mi",
+                          "max_instances: 0",
+                          "usage_flush_interval: 1ms",
+                          "usage_flush_interval: 2m",
+                          "uid_base: 1000",
+                          "uid_base: 0",
+                          "uid_base: 4294901760",
+                          "build_network: lan",
+                          "pip_only_binary: yes",
+                          "[]",
+                          "io_cores: -1",
+                          "io_cores: 99999999999"}) {
+    EXPECT_TRUE(error(bad).starts_with("line 1: ")) << bad << " -> " << error(bad);
+  }
+  EXPECT_EQ(load_config("/nonexistent/ebb.yaml").error().code, base::Code::kNotFound);
+}
+
+TEST(Config, SplitsTheListenAddress) {
+  EXPECT_EQ(*parse_listen("127.0.0.1:8080"), (ListenAddress{"127.0.0.1", 8080}));
+  EXPECT_EQ(*parse_listen("[::1]:0"), (ListenAddress{"::1", 0}));
+}
+
+}  // namespace
+}  // namespace ebb::model

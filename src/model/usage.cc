@@ -1,0 +1,75 @@
+#include "model/usage.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/json.hpp>
+
+#include "base/check.h"
+
+namespace ebb::model {
+namespace {
+
+constexpr std::array<std::string_view, kRungs> kRungNames = {"idle", "frozen", "spare", "fork", "runtime", "boot"};
+constexpr std::array<std::string_view, kOutcomes> kOutcomeNames = {
+    "ok", "function_error", "crashed", "out_of_memory", "timed_out", "cancelled", "refused", "platform_fault"};
+
+template <typename Enum, std::size_t N>
+std::optional<Enum> named(const std::array<std::string_view, N>& names, std::string_view name) {
+  const auto at = std::find(names.begin(), names.end(), name);
+  if (at == names.end()) return std::nullopt;
+  return static_cast<Enum>(at - names.begin());
+}
+
+}  // namespace
+
+std::string_view name_of(Rung rung) {
+  EBB_CHECK(static_cast<std::size_t>(rung) < kRungNames.size());
+  return kRungNames[static_cast<std::size_t>(rung)];
+}
+
+std::optional<Rung> rung_named(std::string_view name) { return named<Rung>(kRungNames, name); }
+
+std::string_view name_of(Outcome outcome) {
+  EBB_CHECK(static_cast<std::size_t>(outcome) < kOutcomeNames.size());
+  return kOutcomeNames[static_cast<std::size_t>(outcome)];
+}
+
+std::optional<Outcome> outcome_named(std::string_view name) { return named<Outcome>(kOutcomeNames, name); }
+
+std::string cu_text(std::uint64_t cu_micro) {
+  const std::string fraction = std::to_string(cu_micro % 1'000'000);
+  return std::to_string(cu_micro / 1'000'000) + "." + std::string(6 - fraction.size(), '0') + fraction;
+}
+
+boost::json::object to_json(const UsageRecord& record) {
+  boost::json::object object{
+      {"request_id", base::to_string(record.invocation)},
+      {"arrival", base::to_rfc3339(record.arrival)},
+      {"app", record.app},
+      {"function", record.function},
+      {"version", record.version_number},
+      {"instance", base::raw(record.instance)},
+      {"rung", std::string(name_of(record.rung))},
+      {"memory_limit_bytes", record.memory_limit.count},
+      {"cpu_millis", record.cpu_millis},
+      {"state", record.end ? "closed" : "open"},
+  };
+  if (!record.end) return object;
+  const UsageEnd& end = *record.end;
+  object["outcome"] = std::string(name_of(end.outcome));
+  object["http_status"] = end.http_status;
+  object["queue_ms"] = base::milliseconds(end.queue);
+  object["start_ms"] = base::milliseconds(end.start);
+  object["init_ms"] = base::milliseconds(end.init);
+  object["handler_ms"] = base::milliseconds(end.handler);
+  object["total_ms"] = base::milliseconds(end.total);
+  object["billed_ms"] = end.billed_ms;
+  object["memory_peak_bytes"] = end.memory_peak.count;
+  object["cpu_ms"] = base::milliseconds(end.cpu);
+  object["bytes_in"] = end.bytes_in.count;
+  object["bytes_out"] = end.bytes_out.count;
+  object["cu"] = cu_text(end.cu_micro);
+  return object;
+}
+
+}  // namespace ebb::model

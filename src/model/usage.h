@@ -1,0 +1,101 @@
+// The usage record: what one invocation used and what it is charged for. The raw material of every bill; one per
+// invocation, never more. meter/usage_log.h keeps them, meter/cu.h computes the charge.
+#pragma once
+
+#include <boost/json/fwd.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/duration.h"
+#include "base/id.h"
+
+namespace ebb::model {
+
+/// The rung of the cold-start ladder an invocation's instance came from, cheapest first. The numbers are stored.
+enum class Rung : std::uint8_t {
+  kIdle = 0,     // an idle instance took it
+  kFrozen = 1,   // a frozen instance was thawed
+  kSpare = 2,    // a pre-forked spare
+  kFork = 3,     // a fork of the function zygote
+  kRuntime = 4,  // a fork of the runtime zygote, then the user's init
+  kBoot = 5,     // the runtime itself was booted
+};
+inline constexpr std::size_t kRungs = 6;
+
+/// How an invocation ended. The numbers are stored.
+enum class Outcome : std::uint8_t {
+  kOk = 0,
+  kFunctionError = 1,  // the handler raised, or returned what cannot be sent
+  kCrashed = 2,        // the instance died or exited
+  kOutOfMemory = 3,    // killed at its memory limit
+  kTimedOut = 4,
+  kCancelled = 5,      // the client went away
+  kRefused = 6,        // never leased: queue full, or no capacity
+  kPlatformFault = 7,  // our fault; never billed
+};
+inline constexpr std::size_t kOutcomes = 8;
+
+/// "idle", "frozen", "spare", "fork", "runtime", "boot".
+std::string_view name_of(Rung rung);
+std::optional<Rung> rung_named(std::string_view name);
+/// "ok", "function_error", "crashed", "out_of_memory", "timed_out", "cancelled", "refused", "platform_fault".
+std::string_view name_of(Outcome outcome);
+std::optional<Outcome> outcome_named(std::string_view name);
+
+/// What is known when an invocation gets its lease.
+struct UsageStart {
+  base::InvocationId invocation;
+  base::WallTime arrival{};
+  base::VersionId version{};
+  std::uint32_t version_number = 0;
+  std::string_view app;       // at most limits::kNameLength
+  std::string_view function;  // at most limits::kNameLength
+  base::InstanceId instance{};
+  Rung rung = Rung::kIdle;
+  base::Bytes memory_limit;
+  std::uint32_t cpu_millis = 0;
+};
+
+/// What is known when its last byte is about to be sent.
+struct UsageEnd {
+  Outcome outcome = Outcome::kOk;
+  std::uint16_t http_status = 0;
+  base::Duration queue{};    // waiting for a lease
+  base::Duration start{};    // making the instance ready, init excluded
+  base::Duration init{};     // the user's module imported for this invocation; 0 when a zygote had done it
+  base::Duration handler{};  // wall time in the handler
+  base::Duration total{};    // arrival to last byte
+  std::uint64_t billed_ms = 0;
+  base::Bytes memory_peak;  // of the instance's own pages
+  base::Duration cpu{};     // processor time of the instance during it
+  base::Bytes bytes_in;
+  base::Bytes bytes_out;
+  std::uint64_t cu_micro = 0;  // millionths of a compute unit
+};
+
+/// A usage record read back. `end` is missing while the invocation runs.
+struct UsageRecord {
+  base::InvocationId invocation;
+  base::WallTime arrival{};
+  base::VersionId version{};
+  std::uint32_t version_number = 0;
+  std::string app;
+  std::string function;
+  base::InstanceId instance{};
+  Rung rung = Rung::kIdle;
+  base::Bytes memory_limit;
+  std::uint32_t cpu_millis = 0;
+  std::optional<UsageEnd> end;
+};
+
+/// As the REST interface and `ebb usage --json` show it; times in milliseconds, CU with six decimals as a string.
+boost::json::object to_json(const UsageRecord& record);
+
+/// Micro-CU as a decimal number of CU, exactly: 12345 -> "0.012345".
+std::string cu_text(std::uint64_t cu_micro);
+
+}  // namespace ebb::model
