@@ -1,0 +1,61 @@
+"""Documentation that can be checked is checked: links resolve, tables equal the code they describe."""
+
+import re
+import subprocess
+import sys
+
+from tree import ROOT, parts, sources, text
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def anchor_of(heading):
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower().replace("`", "")).replace(" ", "-")
+
+
+def test_relative_links_resolve():
+    broken = []
+    for path in sources(".md"):
+        prose = re.sub(r"```.*?```|`[^`\n]*`", "", text(path), flags=re.S)
+        for match in LINK.finditer(prose):
+            target = match.group(1) or match.group(2)
+            if re.match(r"[a-z]+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = (ROOT / path.parent / name) if name else ROOT / path
+            if not file.exists():
+                broken.append(f"{path}: {target}")
+            elif anchor and file.suffix == ".md":
+                headings = re.findall(r"^#+\s+(.*)$", file.read_text(), re.M)
+                if anchor not in {anchor_of(heading) for heading in headings}:
+                    broken.append(f"{path}: {target} (no such heading)")
+    assert not broken, "\n".join(broken)
+
+
+def test_limits_page_is_generated_from_the_header():
+    run = subprocess.run([sys.executable, "tools/limits_doc.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_exit_codes_page_equals_the_table_in_the_code():
+    rows = re.findall(r'Row\{Code::k\w+, "(\w+)", (\d+), (\d+)\}', text(next(p for p in sources(".cc") if str(p) == "src/base/error.cc")))
+    assert len(rows) >= 14
+    page = (ROOT / "docs/reference/exit-codes.md").read_text()
+    documented = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \|", page, re.M)
+    assert sorted(documented) == sorted(rows)
+
+
+def test_every_part_is_described():
+    page = (ROOT / "docs/internals/architecture.md").read_text()
+    missing = [part for part in parts() if f"`{part}`" not in page]
+    assert not missing, f"docs/internals/architecture.md does not mention {missing}"
+
+
+def test_example_requirements_are_pinned():
+    loose = []
+    for path in sources(".txt", under="examples/"):
+        if path.name == "requirements.txt":
+            for line in text(path).splitlines():
+                if line.strip() and not line.startswith("#") and not re.fullmatch(r"[\w.\-]+==[\w.]+", line.strip()):
+                    loose.append(f"{path}: {line}")
+    assert not loose, "\n".join(loose)
