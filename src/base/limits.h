@@ -23,6 +23,10 @@ inline constexpr std::size_t kConnections = 8192;         // open client connect
 inline constexpr auto kHttpHeaderTimeout = 15s;           // from the first byte of a request to the end of its headers
 inline constexpr auto kHttpIdleTimeout = 75s;             // a kept-alive connection without a request
 inline constexpr auto kHttpBodyStallTimeout = 30s;        // between two reads of a body, or two writes of a response
+inline constexpr std::size_t kHttpHeaders = 128;             // header lines of one message: 431 beyond
+inline constexpr auto kHttpLingerTimeout = 2s;               // a refused client's bytes are dropped for that long, so that it
+inline constexpr std::size_t kHttpLingerBytes = 64 << 20;    // can read the answer; and that many
+inline constexpr std::size_t kHttpRoutes = 256;              // of one router
 
 // Deployments.
 inline constexpr std::size_t kPackageUploadBytes = 256 * 1024 * 1024;           // compressed upload
@@ -36,6 +40,10 @@ inline constexpr std::size_t kFunctionsPerApp = 64;
 inline constexpr std::size_t kApps = 4095;                  // each has a range of 65,536 uids
 inline constexpr auto kBuildTimeout = 20min;                // pip install, build command, byte-compilation
 inline constexpr std::size_t kBuildLogBytes = 1024 * 1024;  // kept of a build's output
+inline constexpr std::size_t kBuildTailBytes = 16 * 1024;          // of a failed build's output in the error's detail
+inline constexpr std::uint64_t kBuildMemoryBytes = 4ull << 30;
+inline constexpr std::size_t kDeploymentsWaiting = 8;             // each holds its upload in memory: 429 beyond
+inline constexpr std::size_t kDeploymentEvents = 10'000;          // lines of progress kept of one deployment
 inline constexpr std::size_t kDeploymentsKept = 64;         // finished deployments that can still be asked about
 
 // Functions.
@@ -53,10 +61,21 @@ inline constexpr std::uint64_t kTmpBytes = 512ull << 20;  // an instance's priva
 
 // Invocations.
 inline constexpr std::size_t kQueuedPerVersion = 10'000;            // waiting invocations of one version: 429 beyond
+inline constexpr auto kSandboxBootTimeout = 30s;                  // from the order to a runtime zygote that answers
+inline constexpr std::uint64_t kRuntimeZygoteMemoryBytes = 512ull << 20;
+inline constexpr std::uint32_t kSandboxPids = 32'768;             // processes of one sandbox: all zygotes and instances of an app and layer
+inline constexpr auto kQueueTimeout = 60s;                        // of a call for an instance, boot of a zygote included: 504 beyond
+inline constexpr std::uint32_t kStartsAtOnce = 32;                // forks of one version under way: more only wait inside the zygote
 inline constexpr std::size_t kLogBytesPerInvocation = 1024 * 1024;  // stdout and stderr kept of one invocation
 inline constexpr std::size_t kLogLineBytes = 64 * 1024;             // a longer line is cut in pieces
 inline constexpr std::uint64_t kLogBytesPerFunction = 64ull << 20;  // kept on disk; the oldest half is dropped beyond
 inline constexpr std::uint32_t kUsageSegmentRecords = 16'384;       // 256-byte usage records in one file: 4 MiB
+
+// Control plane.
+inline constexpr auto kLongPoll = 30s;                    // the longest wait_ms of a request
+inline constexpr auto kLogFollowInterval = 100ms;         // between two looks for new log lines by a waiting request
+inline constexpr std::size_t kLogPageLines = 10'000;      // of one answer
+inline constexpr std::size_t kUsagePageRecords = 10'000;  // of one answer
 
 // Wire.
 inline constexpr std::size_t kWireMessageBytes = 64 * 1024;  // one seqpacket message to or from the launcher

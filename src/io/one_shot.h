@@ -40,6 +40,7 @@ class OneShot {
   /// The value, or nothing at the deadline or when the caller is cancelled. The value is moved out.
   /// A caller that is cancelled gets nothing rather than an exception only if it disabled throw_if_cancelled.
   Task<std::optional<T>> wait(base::SteadyTime deadline) {
+    if (ready()) co_return take();  // the warm path: no timer is made
     const auto executor = co_await asio::this_coro::executor;
     auto timer = std::make_shared<asio::steady_timer>(executor);
     timer->expires_at(deadline);
@@ -50,6 +51,11 @@ class OneShot {
   }
 
  private:
+  bool ready() {
+    base::MutexLock lock(mutex_);
+    return value_.has_value();
+  }
+
   // False when the value is already there.
   bool listen(std::shared_ptr<asio::steady_timer> timer) {
     base::MutexLock lock(mutex_);

@@ -6,7 +6,7 @@
 
 namespace ebb::sched {
 
-Dispatcher::Dispatcher(DispatcherOptions options, std::uint64_t* next_instance)
+Dispatcher::Dispatcher(DispatcherOptions options, std::atomic<std::uint64_t>* next_instance)
     : options_(options), next_instance_(next_instance) {
   EBB_CHECK(options_.instances_max >= 1 && options_.instances_min <= options_.instances_max);
   EBB_CHECK(options_.starting_max >= 1);

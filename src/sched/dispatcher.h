@@ -8,6 +8,7 @@
 //   3. starting + idle + busy <= instances_max, at most one zygote start is under way.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <string>
@@ -60,8 +61,8 @@ using Actions = std::vector<Action>;
 
 class Dispatcher {
  public:
-  /// `next_instance` numbers instances; the caller gives each dispatcher of a node a disjoint source.
-  Dispatcher(DispatcherOptions options, std::uint64_t* next_instance);
+  /// `next_instance` numbers instances, for all dispatchers of a node.
+  Dispatcher(DispatcherOptions options, std::atomic<std::uint64_t>* next_instance);
 
   // Events. Each appends the actions it causes to `out`.
   void call_arrived(CallId call, base::SteadyTime now, Actions& out);
@@ -113,7 +114,7 @@ class Dispatcher {
   void check() const;
 
   DispatcherOptions options_;
-  std::uint64_t* next_instance_;
+  std::atomic<std::uint64_t>* next_instance_;
   ZygoteState zygote_ = ZygoteState::kAbsent;
   base::SteadyTime zygote_retry_at_{};
   std::uint32_t start_failures_ = 0;  // in a row

@@ -27,7 +27,7 @@ struct Room {
     return found;
   }
 
-  std::uint64_t next_instance = 1;
+  std::atomic<std::uint64_t> next_instance = 1;
   Dispatcher dispatcher;
   Actions actions;
   base::SteadyTime now{1h};

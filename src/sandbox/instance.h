@@ -1,0 +1,51 @@
+// An instance as the daemon sees it: its channel, its output, and the two files that tell what it used.
+//
+// Made by node when it orders a fork, shared with whoever holds the lease; gone for good once `exited` is set.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "io/one_shot.h"
+#include "model/usage.h"
+#include "os/usage_files.h"
+#include "sandbox/channel.h"
+#include "sandbox/output_pipe.h"
+#include "wire/launcher_protocol.h"
+
+namespace ebb::sandbox {
+
+struct Instance {
+  Instance(base::InstanceId instance, os::Fd socket) : id(instance), channel(std::move(socket)) {}
+
+  const base::InstanceId id;
+  Channel channel;
+  std::shared_ptr<OutputPipe> out;
+  std::shared_ptr<OutputPipe> err;
+  os::UsageFiles usage;
+  model::Rung rung = model::Rung::kFork;
+  base::SteadyTime ordered_at{};  // when the fork was ordered
+  base::SteadyTime ready_at{};    // when it said kReady
+  base::Duration init{};          // user init inside the instance; zero when the zygote had run it
+  bool leased_before = false;     // touched by the lease holder only
+  std::atomic<bool> timed_out = false;
+  io::OneShot<wire::Exited> exited;  // set by the launcher's event
+
+  base::Duration cpu() const {
+    const auto used = os::read_cpu_ns(usage.cpu);
+    return std::chrono::nanoseconds(used ? *used : 0);
+  }
+  base::Bytes memory_peak() const {
+    const auto peak = os::read_memory_peak(usage.memory_peak);
+    return base::Bytes{peak ? *peak : 0};
+  }
+  void close_output() {
+    if (out) out->close();
+    if (err) err->close();
+  }
+};
+
+}  // namespace ebb::sandbox

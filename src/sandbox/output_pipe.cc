@@ -1,0 +1,112 @@
+#include "sandbox/output_pipe.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+
+#include "base/limits.h"
+
+namespace ebb::sandbox {
+
+namespace asio = io::asio;
+
+base::Result<std::shared_ptr<OutputPipe>> OutputPipe::open(asio::io_context& context, Sink sink, os::Fd* write_end) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return base::os_error("pipe for a function's output", errno);
+  os::Fd read_end(ends[0]);
+  *write_end = os::Fd(ends[1]);
+  ::fcntl(read_end.get(), F_SETFL, O_NONBLOCK);  // only our end: the function's writes block as it expects
+  const std::shared_ptr<OutputPipe> pipe(new OutputPipe(context, std::move(sink), std::move(read_end)));
+  io::spawn(context, "output pipe", follow(pipe));
+  return pipe;
+}
+
+OutputPipe::OutputPipe(asio::io_context& context, Sink sink, os::Fd read_end)
+    : pipe_(context, read_end.get()), fd_(read_end.release()), sink_(std::move(sink)) {}
+
+void OutputPipe::begin(const base::InvocationId& id) {
+  base::MutexLock lock(mutex_);
+  current_ = id;
+  kept_ = 0;
+  dropped_ = 0;
+}
+
+std::uint64_t OutputPipe::finish() {
+  base::MutexLock lock(mutex_);
+  if (!closed_) drain();
+  if (!partial_.empty()) lines_.push_back(std::exchange(partial_, {}));
+  emit();
+  return std::exchange(dropped_, 0);
+}
+
+void OutputPipe::close() {
+  {
+    base::MutexLock lock(mutex_);
+    if (closed_) return;
+    closed_ = true;
+  }
+  // The descriptor belongs to its core's reactor: closed there.
+  asio::dispatch(pipe_.get_executor(), [self = shared_from_this()] {
+    boost::system::error_code ignored;
+    self->pipe_.close(ignored);
+  });
+}
+
+io::Task<> OutputPipe::follow(std::shared_ptr<OutputPipe> self) {
+  const auto token = asio::as_tuple(asio::use_awaitable);
+  for (;;) {
+    const auto [error] = co_await self->pipe_.async_wait(asio::posix::stream_descriptor::wait_read, token);
+    if (error) co_return;
+    base::MutexLock lock(self->mutex_);
+    if (self->closed_) co_return;
+    const Drained drained = self->drain();
+    self->emit();
+    if (drained == Drained::kClosed) co_return;
+  }
+}
+
+// Bounded, so that a process that never stops writing cannot hold a core: the reader comes back for the rest.
+OutputPipe::Drained OutputPipe::drain() {
+  constexpr int kReadsMax = 32;
+  std::array<char, 64 * 1024> buffer;
+  for (int i = 0; i < kReadsMax; ++i) {
+    const ssize_t got = ::read(fd_, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Drained::kOpen;
+    if (got == 0) return Drained::kClosed;
+    absorb(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
+  }
+  return Drained::kOpen;
+}
+
+void OutputPipe::absorb(std::string_view text) {
+  const std::size_t room = limits::kLogBytesPerInvocation - std::min<std::uint64_t>(kept_, limits::kLogBytesPerInvocation);
+  if (text.size() > room) {
+    dropped_ += text.size() - room;
+    text = text.substr(0, room);
+  }
+  kept_ += text.size();
+  while (!text.empty()) {
+    const std::size_t end_of_line = text.find('\n');
+    const std::size_t take = std::min({end_of_line, text.size(), limits::kLogLineBytes - partial_.size()});
+    partial_.append(text.substr(0, take));
+    const bool whole = take == end_of_line;
+    text.remove_prefix(whole ? take + 1 : take);
+    if (whole || partial_.size() >= limits::kLogLineBytes) lines_.push_back(std::exchange(partial_, {}));
+  }
+}
+
+void OutputPipe::emit() {
+  if (lines_.empty()) return;
+  sink_(current_, lines_);
+  lines_.clear();
+}
+
+}  // namespace ebb::sandbox
