@@ -59,3 +59,33 @@ def test_example_requirements_are_pinned():
                 if line.strip() and not line.startswith("#") and not re.fullmatch(r"[\w.\-]+==[\w.]+", line.strip()):
                     loose.append(f"{path}: {line}")
     assert not loose, "\n".join(loose)
+
+
+def test_the_shipped_configuration_equals_the_defaults():
+    """packaging/ebb.yaml and docs/reference/config.md name exactly the keys of struct Config."""
+    header = (ROOT / "src/model/config.h").read_text()
+    body = header[header.index("struct Config {"):]
+    keys = re.findall(r"^  [\w:]+ (\w+)(?: = [^;]*|\{[^;]*\})?;", body[:body.index("bool operator==")], re.M)
+    assert len(keys) >= 12
+    shipped = re.findall(r"^(\w+):", (ROOT / "packaging/ebb.yaml").read_text(), re.M)
+    documented = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference/config.md").read_text(), re.M)
+    assert shipped == keys
+    assert documented == keys
+
+
+def test_every_key_of_a_function_is_documented():
+    header = (ROOT / "src/model/function_spec.h").read_text()
+    body = header[header.index("struct FunctionSpec {"):]
+    fields = set(re.findall(r"^  [\w:<>, ]+ (\w+)(?: = [^;]*|\{[^;]*\})?;", body[:body.index("bool operator==")], re.M))
+    fields = fields - {"name", "cpu_millis", "scale"} | {"cpu", "scale.min", "scale.max"}
+    page = (ROOT / "docs/reference/ebb-yaml.md").read_text()
+    assert set(re.findall(r"^\| `([\w.]+)` \|", page, re.M)) == fields | {"app", "build", "functions"}
+
+
+def test_every_field_of_a_usage_record_is_documented():
+    source = (ROOT / "src/model/usage.cc").read_text()
+    fields = set(re.findall(r'\{"(\w+)",|object\["(\w+)"\]', source[source.index("boost::json::object to_json"):]))
+    fields = {a or b for a, b in fields}
+    page = (ROOT / "docs/reference/usage-record.md").read_text()
+    documented = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`[^|]*) \|", page, re.M))))
+    assert documented == fields
