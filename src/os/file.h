@@ -1,0 +1,23 @@
+// Small whole files, such as those of procfs and cgroups, read and written in one call each.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "os/fd.h"
+
+namespace ebb::os {
+
+/// Writes all of `content` with one write(2) to an existing file; nothing is created. Path: absolute, trusted.
+base::Result<> write_file(const std::string& path, std::string_view content);
+/// At most 1 MiB. Path: absolute, trusted.
+base::Result<std::string> read_file(const std::string& path);
+/// At most 16 KiB from the start of an open file, whatever its offset.
+base::Result<std::string> read_start(const Fd& file);
+/// The number after `key` and white space at the start of a line ("usage_usec 123"); with an empty key, the number the
+/// text begins with. Errors: kNotFound.
+base::Result<std::uint64_t> number_in(std::string_view text, std::string_view key);
+
+}  // namespace ebb::os
