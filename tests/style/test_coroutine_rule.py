@@ -54,6 +54,18 @@ def awaited(code, position):
     return code[position:]
 
 
+def after_one_operand(expression):
+    """True when nothing follows the awaited call (a chain of names, members, template arguments, calls and subscripts)."""
+    flat = expression
+    while True:
+        shorter = re.sub(r"\([^()\[\]]*\)|\[[^()\[\]]*\]", "", flat)
+        if shorter == flat:
+            break
+        flat = shorter
+    flat = re.sub(r"<[\w:,\s*&]*>", "", flat.replace("->", "."))
+    return re.fullmatch(r"\s*\*?\s*[\w:.\s]*", flat) is not None
+
+
 def violations(source):
     code = code_only(source)
     found = []
@@ -73,7 +85,7 @@ def violations(source):
             found.append((line, "an aggregate in the awaited call"))
         elif "?" in expression:
             found.append((line, "a conditional in the awaited call"))
-        elif re.match(r"\s*\w[\w:.\->]*\(.*\)\s*(?:==|!=|\+|\*|/|<=|>=)", expression, re.S):
+        elif not after_one_operand(expression):
             found.append((line, "co_await is an operand"))
     return found
 
@@ -97,6 +109,8 @@ def test_co_await_stands_alone():
     "void f() { auto r = co_await (a() || b()); }",
     "// co_await in a comment (co_await x)\nvoid f();",
     "void f() { auto [a, b] = co_await g(); }",
+    "void f() { auto x = co_await g->h(now() + limit); }",
+    "void f() { auto x = co_await a.b<std::string>(c[1]).d(e(f)); }",
     "void f() { spawn([]() -> Task<> { co_await g(); }); }",
 ])
 def test_the_rule_accepts(source):
@@ -109,6 +123,8 @@ def test_the_rule_accepts(source):
     "void f() { auto x = 1 + co_await g(); }",
     "void f() { h(co_await g()); }",
     "void f() { auto x = co_await g() + 1; }",
+    "void f() { auto x = co_await g(1 + 2) == h(3); }",
+    "void f() { co_await g({}); }",
     "void f() { auto x = c ? co_await g() : 0; }",
     "void f() { auto x = co_await g(c ? 1 : 2); }",
     "void f() { co_await g([&] { return 1; }); }",
