@@ -72,6 +72,7 @@ inline constexpr std::uint64_t kLogBytesPerFunction = 64ull << 20;  // kept on d
 inline constexpr std::uint32_t kUsageSegmentRecords = 16'384;       // 256-byte usage records in one file: 4 MiB
 
 // Control plane.
+inline constexpr auto kDrainTimeout = 10s;                // running requests of a daemon that was told to stop
 inline constexpr auto kLongPoll = 30s;                    // the longest wait_ms of a request
 inline constexpr auto kLogFollowInterval = 100ms;         // between two looks for new log lines by a waiting request
 inline constexpr std::size_t kLogPageLines = 10'000;      // of one answer

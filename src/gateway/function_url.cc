@@ -1,0 +1,124 @@
+#include "gateway/function_url.h"
+
+#include <charconv>
+
+#include "gateway/answer.h"
+#include "gateway/event.h"
+#include "gateway/query.h"
+#include "http/error_response.h"
+#include "model/names.h"
+
+namespace ebb::gateway {
+namespace {
+
+constexpr std::uint32_t kVersionMax = 0xffff'ffff;
+
+struct Target {
+  std::string function;
+  std::uint32_t version = 0;  // 0: the current one
+};
+
+// "digits" or "digits:3".
+base::Result<Target> parse_target(std::string_view text) {
+  const auto colon = text.find(':');
+  Target target{.function = std::string(text.substr(0, colon))};
+  if (colon == std::string_view::npos) return target;
+  const std::string_view number = text.substr(colon + 1);
+  const auto [end, failed] = std::from_chars(number.data(), number.data() + number.size(), target.version);
+  if (failed != std::errc() || end != number.data() + number.size() || target.version == 0) {
+    return base::not_found("there is no version '" + std::string(number.substr(0, 64)) + "' of " + target.function +
+                           ", versions are numbers from 1: see ebb ls");
+  }
+  return target;
+}
+
+base::Result<void> check_names(std::string_view app, std::string_view function) {
+  // A name that none can have is not found, like any other that nobody has.
+  if (!model::is_name(app)) return base::not_found("there is no app '" + std::string(app.substr(0, 64)) + "', see ebb ls");
+  if (!model::is_name(function)) {
+    return base::not_found("app " + std::string(app) + " has no function '" + std::string(function.substr(0, 64)) +
+                           "', see ebb ls");
+  }
+  return {};
+}
+
+// Of "/fn/app/function/a/b": "/a/b", as it stood; "/" when nothing follows.
+std::string_view path_behind_function(std::string_view path) {
+  std::size_t slash = 0;
+  for (int parts = 0; parts < 3; ++parts) {
+    slash = path.find('/', slash + 1);
+    if (slash == std::string_view::npos) return "/";
+  }
+  return path.substr(slash);
+}
+
+http::Response refused(const base::Error& error, const base::InvocationId& id) {
+  const std::string request_id = base::to_string(id);
+  http::Response response = http::error_response(error, request_id);
+  response.headers.add("X-Ebb-Request-Id", request_id);
+  return response;
+}
+
+}  // namespace
+
+base::Result<> FunctionUrl::add_routes(http::Router& router) {
+  for (const char* pattern : {"/fn/{app}/{function}", "/fn/{app}/{function}/{path...}"}) {
+    EBB_CHECKED(router.add("*", pattern, [this](http::Request request, http::PathParams params) {
+      return by_url(std::move(request), std::move(params));
+    }));
+  }
+  return router.add("POST", "/api/v1/apps/{app}/functions/{function}/invocations",
+                    [this](http::Request request, http::PathParams params) {
+                      return direct(std::move(request), std::move(params));
+                    });
+}
+
+io::Task<http::Response> FunctionUrl::run(node::Call call) {
+  const base::InvocationId id = call.id;
+  const base::SteadyTime arrived = call.arrived;
+  node::Reply reply = co_await node_.invoke(std::move(call));
+  co_return answer_of(std::move(reply), id, base::steady_now() - arrived);
+}
+
+io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathParams params) {
+  const base::InvocationId id = base::new_invocation_id();
+  const base::Result<Target> target = parse_target(params["function"]);
+  if (!target) co_return refused(target.error(), id);
+  const std::string& app = params["app"];
+  if (const auto named = check_names(app, target->function); !named) co_return refused(named.error(), id);
+
+  const std::string_view raw_path = path_behind_function(request.path);
+  node::Call call{.id = id, .app = app, .function = target->function, .version_number = target->version};
+  call.kind = node::Call::Kind::kHttp;
+  call.arrived = request.received_at;
+  call.event_json = http_event(request, EventContext{.app = app,
+                                                     .function = target->function,
+                                                     .raw_path = raw_path,
+                                                     .id = id,
+                                                     .time = base::wall_now()});
+  call.body = std::move(request.body);
+  http::Response response = co_await run(std::move(call));
+  co_return response;
+}
+
+io::Task<http::Response> FunctionUrl::direct(http::Request request, http::PathParams params) {
+  const base::InvocationId id = base::new_invocation_id();
+  const std::string& app = params["app"];
+  const std::string& function = params["function"];
+  if (const auto named = check_names(app, function); !named) co_return refused(named.error(), id);
+  const base::Result<Query> query = Query::parse(request.query, {"version"});
+  if (!query) co_return refused(query.error(), id);
+  const base::Result<std::uint64_t> version = query->number("version", 0, 1, kVersionMax);
+  if (!version) co_return refused(version.error(), id);
+
+  node::Call call{.id = id, .app = app, .function = function};
+  call.version_number = static_cast<std::uint32_t>(*version);
+  call.kind = node::Call::Kind::kDirect;
+  call.content_type = request.headers.get("content-type");
+  call.arrived = request.received_at;
+  call.body = std::move(request.body);
+  http::Response response = co_await run(std::move(call));
+  co_return response;
+}
+
+}  // namespace ebb::gateway

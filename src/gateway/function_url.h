@@ -1,0 +1,33 @@
+// The ways to call a function over HTTP: its URL, /fn/<app>/<function>[:<version>]/<path...> with any method, which becomes an
+// event; and the direct call of the control plane, whose body is the event as it is.
+//
+// 1. The invocation's id is made here and is the request id of everything that comes of it.
+// 2. The body moves from the request into the call and from the reply into the response; nothing here copies it.
+// Routed to by Gateway; runs on the connection's core. When the client goes away the coroutine is cancelled, and with it the
+// invocation.
+#pragma once
+
+#include "http/message.h"
+#include "http/router.h"
+#include "io/task.h"
+#include "node/node.h"
+
+namespace ebb::gateway {
+
+class FunctionUrl {
+ public:
+  /// Borrows the node, which outlives it.
+  explicit FunctionUrl(node::Node& node) : node_(node) {}
+
+  /// Adds its routes. The router's tasks refer to this object, which stays where it is.
+  base::Result<> add_routes(http::Router& router);
+
+ private:
+  io::Task<http::Response> by_url(http::Request request, http::PathParams params);
+  io::Task<http::Response> direct(http::Request request, http::PathParams params);
+  io::Task<http::Response> run(node::Call call);
+
+  node::Node& node_;
+};
+
+}  // namespace ebb::gateway

@@ -1,0 +1,99 @@
+// MemoryNode: a node that runs nothing, for tests of what stands in front of one. It keeps what it was asked and answers what
+// the test told it to. Used by the gateway's and the command line's tests only.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "io/deadline.h"
+#include "node/node.h"
+
+namespace ebb::gateway {
+
+class MemoryNode final : public node::Node {
+ public:
+  // What the test sets before the server runs, or under `mutex` after.
+  std::mutex mutex;
+  std::function<node::Reply(const node::Call&)> on_invoke = [](const node::Call& call) {
+    node::Reply reply{.version_number = 1};
+    reply.headers.add("Content-Type", call.content_type.empty() ? "application/octet-stream" : call.content_type);
+    reply.body = call.body;
+    return reply;
+  };
+  base::Result<std::uint64_t> deploy_answer = std::uint64_t{1};
+  std::vector<node::DeploymentStatus> deployment_steps;  // one per look, the last one stays
+  base::Result<std::vector<node::FunctionView>> functions_answer = std::vector<node::FunctionView>{};
+  base::Result<> remove_answer;
+  std::vector<node::LogPage> log_pages;  // one per look; then empty pages
+  node::UsagePage usage_page;
+  bool is_ready = true;
+
+  // What it was asked.
+  std::vector<node::Call> calls;
+  std::vector<std::string> archives;
+  std::vector<std::string> removed;
+  std::vector<node::LogQuery> log_queries;
+  std::vector<node::UsageQuery> usage_queries;
+
+  io::Task<node::Reply> invoke(node::Call call) override {
+    std::lock_guard lock(mutex);
+    node::Reply reply = on_invoke(call);
+    calls.push_back(std::move(call));
+    co_return reply;
+  }
+
+  io::Task<base::Result<std::uint64_t>> deploy(std::string archive) override {
+    std::lock_guard lock(mutex);
+    archives.push_back(std::move(archive));
+    co_return deploy_answer;
+  }
+
+  io::Task<base::Result<node::DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
+                                                            base::Duration wait) override {
+    if (wait > base::Duration::zero()) co_await io::sleep_for(std::chrono::milliseconds(1));
+    std::lock_guard lock(mutex);
+    if (deployment_steps.empty()) co_return base::not_found("no deployment " + std::to_string(id));
+    node::DeploymentStatus status = deployment_steps.front();
+    if (deployment_steps.size() > 1) deployment_steps.erase(deployment_steps.begin());
+    std::erase_if(status.events, [sequence](const auto& event) { return event.sequence <= sequence; });
+    co_return status;
+  }
+
+  io::Task<base::Result<std::vector<node::FunctionView>>> functions(std::string app) override {
+    std::lock_guard lock(mutex);
+    auto answer = functions_answer;
+    if (answer && !app.empty()) std::erase_if(*answer, [&app](const auto& view) { return view.version.app != app; });
+    co_return answer;
+  }
+
+  io::Task<base::Result<>> remove(std::string app, std::string function) override {
+    std::lock_guard lock(mutex);
+    removed.push_back(function.empty() ? app : app + "/" + function);
+    co_return remove_answer;
+  }
+
+  io::Task<base::Result<node::LogPage>> logs(node::LogQuery query) override {
+    std::lock_guard lock(mutex);
+    node::LogPage page{.lines = {}, .cursor = query.cursor};
+    if (!log_pages.empty()) {
+      page = log_pages.front();
+      log_pages.erase(log_pages.begin());
+    }
+    log_queries.push_back(std::move(query));
+    co_return page;
+  }
+
+  io::Task<base::Result<node::UsagePage>> usage(node::UsageQuery query) override {
+    std::lock_guard lock(mutex);
+    usage_queries.push_back(std::move(query));
+    co_return usage_page;
+  }
+
+  std::string metrics_text() override { return "# HELP ebb_up 1 while the daemon serves.\n# TYPE ebb_up gauge\nebb_up 1\n"; }
+  bool ready() const override { return is_ready; }
+  io::Task<> drain(base::Duration) override { co_return; }
+};
+
+}  // namespace ebb::gateway

@@ -1,0 +1,141 @@
+#include "gateway/views.h"
+
+#include <boost/json/serialize.hpp>
+#include <chrono>
+
+#include "base/limits.h"
+#include "gateway/json_text.h"
+
+namespace ebb::gateway {
+namespace {
+
+std::string_view name_of(node::DeploymentStatus::State state) {
+  switch (state) {
+    case node::DeploymentStatus::State::kRunning: return "running";
+    case node::DeploymentStatus::State::kSucceeded: return "succeeded";
+    case node::DeploymentStatus::State::kFailed: return "failed";
+  }
+  return "failed";
+}
+
+template <typename Duration>
+auto whole_seconds(Duration duration) {
+  return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+}
+
+}  // namespace
+
+std::string function_path(std::string_view app, std::string_view function) {
+  return "/fn/" + std::string(app) + "/" + std::string(function) + "/";
+}
+
+std::string deployment_json(const node::DeploymentStatus& status) {
+  JsonArray events;
+  for (const node::DeploymentEvent& event : status.events) {
+    events.add(JsonObject()
+                   .number("sequence", event.sequence)
+                   .text("phase", event.phase)
+                   .text("message", event.message)
+                   .close());
+  }
+  JsonArray functions;
+  for (const node::DeployedFunction& function : status.functions) {
+    functions.add(JsonObject()
+                      .text("function", function.name)
+                      .number("version", function.version_number)
+                      .flag("unchanged", function.unchanged)
+                      .text("note", function.note)
+                      .text("path", function_path(status.app, function.name))
+                      .close());
+  }
+  JsonObject answer;
+  answer.number("id", status.id).text("state", name_of(status.state)).text("app", status.app);
+  answer.raw("events", events.close()).raw("functions", functions.close());
+  if (status.error) {
+    JsonObject error;
+    error.text("code", base::name_of(status.error->code)).text("message", status.error->message);
+    if (!status.detail.empty()) error.text("detail", status.detail);
+    answer.raw("error", error.close());
+  }
+  return answer.close() + "\n";
+}
+
+std::string functions_json(const std::vector<node::FunctionView>& functions) {
+  JsonArray list;
+  for (const node::FunctionView& view : functions) {
+    // model::to_json gives an object; what runs is added to its end.
+    std::string version = boost::json::serialize(model::to_json(view.version));
+    version.pop_back();
+    const std::string instances =
+        JsonObject().number("idle", view.idle).number("busy", view.busy).number("starting", view.starting).close();
+    const std::string running = JsonObject()
+                                    .text("zygote", view.zygote)
+                                    .text("zygote_note", view.zygote_note)
+                                    .raw("instances", instances)
+                                    .number("queued", view.queued)
+                                    .text("path", function_path(view.version.app, view.version.function))
+                                    .close();
+    list.add(version + "," + running.substr(1));
+  }
+  return JsonObject().raw("functions", list.close()).close() + "\n";
+}
+
+std::string logs_json(const node::LogPage& page) {
+  JsonArray lines;
+  for (const node::LogLine& line : page.lines) {
+    lines.add(JsonObject()
+                  .text("time", base::to_rfc3339(line.time))
+                  .text("request_id", base::to_string(line.id))
+                  .text("app", line.app)
+                  .text("function", line.function)
+                  .text("stream", line.stream)
+                  .text("text", line.text)
+                  .close());
+  }
+  return JsonObject().raw("lines", lines.close()).text("cursor", page.cursor).close() + "\n";
+}
+
+std::string usage_json(const node::UsagePage& page) {
+  JsonArray records;
+  for (const model::UsageRecord& record : page.records) records.add(boost::json::serialize(model::to_json(record)));
+  const std::string totals = JsonObject()
+                                 .number("invocations", page.invocations)
+                                 .number("billed_ms", page.billed_ms)
+                                 .text("cu", model::cu_text(page.micro_cu))
+                                 .close();
+  return JsonObject().raw("records", records.close()).raw("totals", totals).close() + "\n";
+}
+
+std::string limits_json() {
+  JsonObject answer;
+  answer.number("name_length", limits::kNameLength)
+      .number("http_header_bytes", limits::kHttpHeaderBytes)
+      .number("http_target_bytes", limits::kHttpTargetBytes)
+      .number("http_body_bytes", limits::kHttpBodyBytes)
+      .number("package_upload_bytes", limits::kPackageUploadBytes)
+      .number("package_unpacked_bytes", limits::kPackageUnpackedBytes)
+      .number("package_entries", limits::kPackageEntries)
+      .number("manifest_bytes", limits::kManifestBytes)
+      .number("functions_per_app", limits::kFunctionsPerApp)
+      .number("apps", limits::kApps)
+      .number("build_timeout_seconds", whole_seconds(limits::kBuildTimeout))
+      .number("function_memory_bytes_min", limits::kFunctionMemoryBytesMin)
+      .number("function_memory_bytes_max", limits::kFunctionMemoryBytesMax)
+      .number("function_cpu_millis_min", limits::kFunctionCpuMillisMin)
+      .number("function_cpu_millis_max", limits::kFunctionCpuMillisMax)
+      .number("function_pids", limits::kFunctionPids)
+      .number("function_timeout_seconds", whole_seconds(limits::kFunctionTimeoutMax))
+      .number("function_env_bytes", limits::kEnvBytes)
+      .number("function_tmp_bytes", limits::kTmpBytes)
+      .number("init_timeout_seconds", whole_seconds(limits::kInitTimeout))
+      .number("instances_per_function", limits::kInstancesPerFunction)
+      .number("queued_per_version", limits::kQueuedPerVersion)
+      .number("log_bytes_per_invocation", limits::kLogBytesPerInvocation)
+      .number("log_bytes_per_function", limits::kLogBytesPerFunction)
+      .number("long_poll_seconds", whole_seconds(limits::kLongPoll))
+      .number("log_page_lines", limits::kLogPageLines)
+      .number("usage_page_records", limits::kUsagePageRecords);
+  return JsonObject().raw("limits", answer.close()).close() + "\n";
+}
+
+}  // namespace ebb::gateway

@@ -1,0 +1,23 @@
+// The control plane's answers as JSON text: one function per answer, described by docs/reference/openapi.yaml.
+// Text that functions or builds printed may hold any bytes; it leaves here as valid UTF-8.
+// Called by control_plane.cc.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "node/node.h"
+
+namespace ebb::gateway {
+
+/// Where a function is called, without scheme and host: "/fn/vision/digits/".
+std::string function_path(std::string_view app, std::string_view function);
+
+std::string deployment_json(const node::DeploymentStatus& status);
+std::string functions_json(const std::vector<node::FunctionView>& functions);
+std::string logs_json(const node::LogPage& page);
+std::string usage_json(const node::UsagePage& page);
+/// The bounds a client can run into, from base/limits.h; the unit is last in each name.
+std::string limits_json();
+
+}  // namespace ebb::gateway
