@@ -1,0 +1,256 @@
+"""An instance: one forked process that serves the invocations of one function, one at a time, until its channel ends.
+
+`Instance.serve` is the warm path: one receive, one send, no allocation of size, nothing looked up that could be bound
+before. What it costs is measured by tests/bench_fork.py.
+"""
+
+import json
+import os
+import sys
+import time
+
+from . import _ebb, children, events, loading, results, trace, uniqueness, wire
+
+CHANNEL_FD = 3
+_BUFFER_BYTES = 64 * 1024
+_NO_INVOCATION = bytes(16)
+_PROTOCOL_FAILED = 112
+
+_scan = json.JSONDecoder().scan_once
+
+
+class Context:
+    """The handler's second argument, with the names that AWS Lambda gave them."""
+
+    __slots__ = ("request_id", "deadline_ms", "_function")
+
+    def __init__(self, function, request_id, deadline_ms):
+        self._function = function
+        self.request_id = request_id
+        self.deadline_ms = deadline_ms
+
+    @property
+    def aws_request_id(self):
+        return self.request_id
+
+    @property
+    def app(self):
+        return self._function.app
+
+    @property
+    def function_name(self):
+        return self._function.name
+
+    @property
+    def function_version(self):
+        return self._function.version
+
+    @property
+    def memory_limit_in_mb(self):
+        return self._function.memory_bytes >> 20
+
+    @property
+    def invoked_function_arn(self):
+        function = self._function
+        return f"ebb:{function.app}:{function.name}:{function.version}"
+
+    def get_remaining_time_in_millis(self):
+        """Until the invocation is ended by its timeout; never below 0."""
+        return max(0, self.deadline_ms - time.time_ns() // 1_000_000)
+
+    def __repr__(self):
+        return f"Context(request_id={self.request_id!r}, function={self.invoked_function_arn!r})"
+
+
+class Loop:
+    """One event loop for all invocations of an instance, made when the first coroutine comes."""
+
+    def __init__(self):
+        self._loop = None
+
+    def run(self, awaitable):
+        import asyncio
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        return self._loop.run_until_complete(awaitable)
+
+
+def flush():
+    """What was written so far goes out before the answer, so that it is read as this invocation's."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # closed, or replaced, by the handler: its own affair
+    return _ebb.settle()
+
+
+def report(text):
+    """A traceback into the log. The handler may have closed or replaced stderr."""
+    try:
+        sys.stderr.write(text)
+    except Exception:
+        try:
+            os.write(2, text.encode("utf-8", "replace"))
+        except OSError:
+            pass
+
+
+def leave(status):
+    """The end of this process, at once: what user code registered for an exit has no time in a killed process either."""
+    flush()
+    os._exit(status)
+
+
+class Instance:
+    def __init__(self, sock, function, handler):
+        self._sock = sock
+        self._function = function
+        self._handler = handler
+        self._pid = os.getpid()
+        self._loop = Loop()
+        self._orphans = children.Orphans()
+
+    def send_error(self, invocation, kind, type_name, message, trace_text=""):
+        meta = results.dump({"kind": kind, "type": type_name, "message": message, "trace": trace_text})
+        wire.send_frame(self._sock, wire.ERROR, invocation, meta)
+
+    def _fail(self, invocation, error):
+        """Answers with what the handler raised. False when the process must end."""
+        text = trace.trace_of(error)
+        report(text)
+        flush()
+        self.send_error(invocation, "raised", trace.type_name(error), trace.message_of(error), text)
+        return isinstance(error, Exception)
+
+    def _refuse(self, invocation, kind, error):
+        report(f"{error}\n")
+        flush()
+        self.send_error(invocation, kind, type(error).__name__, str(error))
+
+    def ready(self, init_ns):
+        wire.send_frame(self._sock, wire.CHANNEL_READY, _NO_INVOCATION, b'{"init_ns":%d}' % init_ns)
+
+    def _receive(self, recv_into, buffer, view):
+        """(meta, body, invocation) of the next frame; None when the channel has ended."""
+        have = recv_into(buffer)
+        while have < wire.FRAME.size:
+            got = recv_into(view[have:]) if have else 0
+            if got == 0:
+                return None
+            have += got
+        meta_bytes, body_bytes, invocation = wire.read_frame_header(buffer)
+        body_at = wire.FRAME.size + meta_bytes
+        total = body_at + body_bytes
+        if total <= have:
+            if total < have:
+                raise wire.ProtocolError("bytes behind a frame on the channel")
+            return _scan(str(view[wire.FRAME.size : body_at], "utf-8"), 0)[0], bytes(view[body_at:have]), invocation
+        if have >= body_at:
+            meta = str(view[wire.FRAME.size : body_at], "utf-8")
+            body = _ebb.read_bytes(CHANNEL_FD, view[body_at:have], body_bytes)
+        else:
+            meta = _ebb.read_bytes(CHANNEL_FD, view[wire.FRAME.size : have], meta_bytes).decode()
+            body = _ebb.read_bytes(CHANNEL_FD, b"", body_bytes)
+        return _scan(meta, 0)[0], body, invocation
+
+    def _invoke(self, kind, event, context, invocation):
+        """Runs the handler and answers. False when the process must end."""
+        try:
+            value = self._handler(event, context)
+            if hasattr(value, "__await__"):
+                value = self._loop.run(value)
+        except BaseException as error:
+            if os.getpid() != self._pid:
+                report(trace.trace_of(error))
+                leave(1)
+            return self._fail(invocation, error)
+        if os.getpid() != self._pid:
+            leave(0)  # a worker that the handler forked came back from it: the answer is its parent's
+        try:
+            meta, body = events.frame_of(kind, value)
+        except results.TooLarge as error:
+            self._refuse(invocation, "too_large", error)
+            return True
+        except results.Unserialisable as error:
+            self._refuse(invocation, "unserialisable", error)
+            return True
+        except Exception as error:  # a str or dict of the user's own class may raise anything
+            self._refuse(invocation, "unserialisable", results.Unserialisable(f"the result cannot be read: {error}"))
+            return True
+        zombie = flush()
+        wire.send_frame(self._sock, wire.RESULT, invocation, meta, body)
+        if zombie:
+            self._orphans.look()
+        return True
+
+    def serve(self, invocations_max=None):
+        """Serves until the channel ends (returns 0), or an invocation ended the process (returns 1)."""
+        buffer = bytearray(_BUFFER_BYTES)
+        view = memoryview(buffer)
+        recv_into = self._sock.recv_into
+        while invocations_max is None or invocations_max > 0:
+            if invocations_max is not None:
+                invocations_max -= 1
+            try:
+                frame = self._receive(recv_into, buffer, view)
+            except (EOFError, OSError):
+                return 0
+            if frame is None:
+                return 0
+            meta, body, invocation = frame
+            try:
+                event = events.event_of(meta, body)
+            except events.BadPayload as error:
+                self._refuse(invocation, "raised", error)
+                continue
+            context = Context(self._function, meta["request_id"], meta["deadline_ms"])
+            kind = meta["kind"]
+            frame = meta = body = None  # the handler alone holds a large body
+            try:
+                if not self._invoke(kind, event, context, invocation):
+                    return 1
+            except OSError:
+                return 0  # nobody reads the answer any more
+            event = context = None
+        return 0
+
+
+def _socket():
+    import socket
+
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=CHANNEL_FD)
+
+
+def run(function, handler, hooks, numpy_generators, kept_files, init_ns=0):
+    """The life of an instance after its walls are up. Never returns."""
+    sock = _socket()
+    # A worker process has no business with the channel: it would keep it open, or answer on it.
+    os.register_at_fork(after_in_child=sock.close)
+    started = time.monotonic_ns()
+    instance = Instance(sock, function, handler)
+    status = 1
+    try:
+        uniqueness.renew(numpy_generators)
+        uniqueness.renew_files(kept_files)
+        try:
+            if handler is None:
+                instance._handler = loading.load(function)
+            loading.run_hooks(hooks, "after_restore")
+        except loading.LoadError as error:
+            report(error.trace or f"{error.kind}: {error.message}\n")
+            flush()
+            instance.send_error(_NO_INVOCATION, "init", error.kind, error.message, error.trace)
+            leave(1)
+        instance.ready(init_ns + time.monotonic_ns() - started)
+        status = instance.serve()
+    except wire.ProtocolError as error:
+        report(f"ebb: instance: {error}\n")
+        status = _PROTOCOL_FAILED
+    except OSError:
+        status = 0  # the daemon has closed the channel
+    except BaseException as error:
+        report(trace.trace_of(error))
+    leave(status)
