@@ -1,0 +1,429 @@
+#include "http/connection.h"
+
+#include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "http/chunked.h"
+#include "http/error_response.h"
+#include "http/response_head.h"
+
+namespace ebb::http {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::size_t kFirstBufferBytes = 4096;     // most heads fit; grows up to header_bytes_max
+constexpr std::size_t kBodyStepBytes = 256 * 1024;  // the body string grows by what L2 holds, see read_sized_body
+constexpr std::size_t kRequestLineRest = 64;        // what a request line holds beside its target: method and version
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+Refusal busy() {
+  Refusal refused = refusal(429, base::Code::kResourceExhausted,
+                            "the server holds as many request bodies as it may, try again shortly");
+  refused.error.retry_after = std::chrono::seconds(1);
+  return refused;
+}
+
+Refusal refusal_of(const base::Error& error) { return {base::http_status_of(error.code), error}; }
+
+Response server_fault(std::string message) { return error_response(base::internal(std::move(message))); }
+
+void drop_front(Connection::Parts& parts, std::size_t bytes) {
+  for (asio::const_buffer& part : parts) {
+    const std::size_t taken = std::min(bytes, part.size());
+    part += taken;
+    bytes -= taken;
+  }
+}
+
+}  // namespace
+
+bool HeldBytes::grow(std::uint64_t bytes) {
+  const std::uint64_t before = state_.buffered_body_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  if (before + bytes > state_.options.buffered_body_bytes_max) {
+    state_.buffered_body_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+    return false;
+  }
+  bytes_ += bytes;
+  return true;
+}
+
+void HeldBytes::take(std::uint64_t bytes) {
+  state_.buffered_body_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  bytes_ += bytes;
+}
+
+void HeldBytes::release() {
+  if (bytes_ > 0) state_.buffered_body_bytes.fetch_sub(std::exchange(bytes_, 0), std::memory_order_relaxed);
+}
+
+Connection::Connection(Socket socket, std::shared_ptr<ServerState> state, std::shared_ptr<io::HangupWatch> watch)
+    : socket_(std::move(socket)), state_(std::move(state)), watch_(std::move(watch)), held_(*state_) {
+  boost::system::error_code failed;
+  socket_.set_option(asio::ip::tcp::no_delay(true), failed);
+  const auto peer = socket_.remote_endpoint(failed);
+  if (!failed) peer_address_ = peer.address().to_string();
+  // Without a watch (no memory in the kernel) the connection still works; a departure then shows when it writes.
+  auto added = watch_->add(socket_.native_handle(), [this] { peer_left(); });
+  if (added) watched_ = *added;
+  buffer_.resize(std::min(kFirstBufferBytes, options().header_bytes_max));
+}
+
+Connection::~Connection() {
+  if (watched_) watch_->remove(*watched_, socket_.native_handle());
+}
+
+void Connection::enter(Phase phase, base::Duration limit) {
+  phase_ = phase;
+  deadline_ = base::steady_now() + limit;
+}
+
+void Connection::expire(base::SteadyTime now) {
+  if (deadline_ > now) return;
+  deadline_ = base::SteadyTime::max();
+  timed_out_ = true;
+  boost::system::error_code ignored;
+  socket_.cancel(ignored);
+}
+
+void Connection::drain() {
+  boost::system::error_code ignored;
+  if (phase_ == Phase::kIdle) socket_.cancel(ignored);
+}
+
+void Connection::abort() {
+  peer_gone_ = true;
+  cancel_.emit(asio::cancellation_type::terminal);
+}
+
+void Connection::peer_left() {
+  peer_gone_ = true;
+  // Reads and writes notice by themselves, and a response under way still reaches a half-closed client.
+  if (phase_ == Phase::kHandling) cancel_.emit(asio::cancellation_type::terminal);
+}
+
+io::Task<> Connection::serve() {
+  bool more = true;
+  while (more) {
+    more = co_await serve_one();
+    held_.release();
+  }
+  if (refused_) co_await refuse();
+}
+
+// False: the connection ends, with a refusal if refused_ is set.
+io::Task<bool> Connection::serve_one() {
+  const bool headed = co_await read_head();
+  if (!headed) co_return false;
+  if (head_.framing != Framing::kNone) {
+    const bool complete = co_await read_body();
+    if (!complete) co_return false;
+  }
+  co_return co_await handle();
+}
+
+io::Task<bool> Connection::read_head() {
+  bool skipped_empty_line = false;
+  scanner_.reset();
+  head_only_ = false;
+  head_.request.version = 11;
+  enter(pending().empty() ? Phase::kIdle : Phase::kHead,
+        pending().empty() ? options().idle_timeout : options().header_timeout);
+  if (phase_ == Phase::kIdle && state_->draining) co_return false;
+  for (;;) {
+    const Parsed<std::size_t> size = scanner_.scan(pending());
+    if (!size) {
+      refused_ = size.error();
+      co_return false;
+    }
+    if (*size == 2 && !skipped_empty_line) {
+      // RFC 9112 2.2: an empty line before the request line is ignored; one.
+      skipped_empty_line = true;
+      begin_ += 2;
+      scanner_.reset();
+      continue;
+    }
+    if (*size > 0) co_return parse_head(*size);
+    const std::size_t limit = options().header_bytes_max;
+    if (!scanner_.past_first_line() && pending().size() > options().target_bytes_max + kRequestLineRest) {
+      refused_ = target_too_long(options().target_bytes_max);
+      co_return false;
+    }
+    if (pending().size() >= limit) {
+      refused_ = head_too_long(limit);
+      co_return false;
+    }
+    const Read read = co_await fill();
+    if (read == Read::kTimedOut && phase_ == Phase::kHead) {
+      refused_ =
+          refusal(408, base::Code::kDeadlineExceeded, "the request's headers took too long, send them in one go");
+    }
+    if (read != Read::kBytes) co_return false;
+    if (phase_ == Phase::kIdle) enter(Phase::kHead, options().header_timeout);
+  }
+}
+
+bool Connection::parse_head(std::size_t size) {
+  if (size > options().header_bytes_max) {
+    refused_ = head_too_long(options().header_bytes_max);
+    return false;
+  }
+  Parsed<RequestHead> head = parse_request_head(pending().substr(0, size), options().target_bytes_max);
+  if (!head) {
+    refused_ = std::move(head).error();
+    return false;
+  }
+  begin_ += size;
+  head_ = std::move(*head);
+  head_only_ = head_.request.method == "HEAD";
+  head_.request.peer_address = peer_address_;
+  head_.request.received_at = base::steady_now();
+  return true;
+}
+
+// Takes from the global budget or sets the refusal.
+bool Connection::hold(std::uint64_t bytes) {
+  if (held_.grow(bytes)) return true;
+  refused_ = busy();
+  return false;
+}
+
+// True when a read for the body did not bring bytes; sets the refusal where there is somebody to tell.
+bool Connection::body_refused(Read read) {
+  if (read == Read::kTimedOut) {
+    refused_ = refusal(408, base::Code::kDeadlineExceeded, "the request's body stopped coming, send it without pauses");
+  }
+  return read != Read::kBytes;
+}
+
+io::Task<bool> Connection::read_body() {
+  const std::uint64_t limit = options().body_limit ? options().body_limit(head_.request) : options().body_bytes_max;
+  const bool sized = head_.framing == Framing::kLength;
+  if (sized && head_.content_length > limit) {
+    refused_ = refusal_of(body_too_large(limit));
+    co_return false;
+  }
+  // Refused early when it cannot fit; taken as it comes, so that announcing a body and sending none holds nothing.
+  if (sized && state_->buffered_body_bytes + head_.content_length > options().buffered_body_bytes_max) {
+    refused_ = busy();
+    co_return false;
+  }
+  enter(Phase::kBody, options().body_stall_timeout);
+  if (head_.expects_continue && pending().empty() && !(sized && head_.content_length == 0)) {
+    Parts parts;
+    parts[0] = asio::buffer(kContinue);
+    const base::Result<> sent = co_await write_all(parts);
+    if (!sent) co_return false;
+    enter(Phase::kBody, options().body_stall_timeout);
+  }
+  if (sized) co_return co_await read_sized_body();
+  co_return co_await read_chunked_body(limit);
+}
+
+io::Task<bool> Connection::read_sized_body() {
+  std::string& body = head_.request.body;
+  const auto length = static_cast<std::size_t>(head_.content_length);
+  body.reserve(length);  // address space only: the kernel gives pages as bytes arrive
+  const std::size_t early = std::min(length, pending().size());
+  if (!hold(early)) co_return false;
+  body.append(pending().substr(0, early));
+  begin_ += early;
+  // resize() writes zeros, so it goes ahead of the reads by a step that is still in the cache when the bytes land on
+  // it.
+  std::size_t filled = early;
+  while (filled < length) {
+    if (filled == body.size()) {
+      const std::size_t step = std::min(kBodyStepBytes, length - filled);
+      if (!hold(step)) co_return false;
+      body.resize(filled + step);
+    }
+    const asio::mutable_buffer room(body.data() + filled, body.size() - filled);
+    boost::system::error_code failed;
+    const std::size_t count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    const Read read = timed_out_ ? Read::kTimedOut : (failed ? Read::kEnded : Read::kBytes);
+    if (body_refused(read)) co_return false;
+    filled += count;
+    enter(Phase::kBody, options().body_stall_timeout);
+  }
+  co_return true;
+}
+
+io::Task<bool> Connection::read_chunked_body(std::uint64_t limit) {
+  ChunkDecoder decoder(limit);
+  std::string& body = head_.request.body;
+  for (;;) {
+    // Decoded bytes are at most the bytes read: the budget is asked before they are appended.
+    if (!hold(pending().size())) co_return false;
+    const base::Result<std::size_t> consumed = decoder.feed(pending(), body);
+    if (!consumed) {
+      refused_ = refusal_of(consumed.error());
+      co_return false;
+    }
+    begin_ += *consumed;
+    if (decoder.done()) co_return true;
+    const Read read = co_await fill();
+    if (body_refused(read)) co_return false;
+    enter(Phase::kBody, options().body_stall_timeout);
+  }
+}
+
+io::Task<bool> Connection::handle() {
+  phase_ = Phase::kHandling;
+  deadline_ = base::SteadyTime::max();  // how long a request may take is the handler's business
+  if (peer_gone_) co_return false;
+  Response response;
+  try {
+    response = co_await state_->handler(std::move(head_.request));
+  } catch (const std::exception& error) {
+    if (peer_gone_) co_return false;
+    base::log(base::LogLevel::kError, "http_handler_failed", {{"error", error.what()}});
+    response = server_fault("the server failed to answer, its log says why");
+  }
+  // A handler that noticed the departure and returned anyway: nobody reads its answer.
+  if (peer_gone_) co_return false;
+  if (!is_sendable(response)) {
+    base::log(base::LogLevel::kError, "http_response_refused", {{"status", response.status}});
+    response = server_fault("the answer has a status or a header that HTTP does not allow");
+  }
+  co_return co_await respond(std::move(response));
+}
+
+// Writes what a handler streams, in chunks for HTTP/1.1 and plain for HTTP/1.0.
+class Connection::StreamWriter final : public BodyWriter {
+ public:
+  StreamWriter(Connection& connection, bool chunked) : connection_(connection), chunked_(chunked) {}
+
+  io::Task<base::Result<>> write(std::string_view data) override {
+    if (data.empty()) co_return base::Result<>();  // an empty chunk would end the body
+    Parts parts;
+    parts[1] = asio::buffer(data);
+    if (chunked_) {
+      chunk_head_ = chunk_head(data.size());
+      parts[0] = asio::buffer(chunk_head_);
+      parts[2] = asio::buffer(std::string_view("\r\n"));
+    }
+    const base::Result<> sent = co_await connection_.write_all(parts);
+    connection_.phase_ = Phase::kHandling;
+    connection_.deadline_ = base::SteadyTime::max();
+    if (connection_.peer_gone_)
+      co_return base::Error{.code = base::Code::kCancelled, .message = "the client went away"};
+    co_return sent;
+  }
+
+ private:
+  Connection& connection_;
+  const bool chunked_;
+  std::string chunk_head_;
+};
+
+io::Task<bool> Connection::respond(Response response) {
+  const bool streaming = static_cast<bool>(response.stream);
+  const bool bodiless = response.status == 204 || response.status == 304;
+  ResponseForm form;
+  form.version = head_.request.version;
+  form.chunked = streaming && !bodiless && form.version == 11;
+  form.sized = !streaming && !bodiless;
+  form.keep_alive = head_.keep_alive && !refused_ && !state_->draining && (form.sized || form.chunked || bodiless) &&
+                    !has_token(response.headers.get("connection"), "close");
+  out_.clear();
+  append_response_head(out_, response, form);
+  held_.take(response.body.size());
+  Parts parts;
+  parts[0] = asio::buffer(out_);
+  if (!head_only_ && form.sized) parts[1] = asio::buffer(response.body);
+  const base::Result<> sent = co_await write_all(parts);
+  if (!sent) co_return false;
+  if (!streaming || head_only_ || bodiless) {
+    if (!form.keep_alive && !refused_) co_await linger_if_unread();
+    co_return form.keep_alive;
+  }
+
+  phase_ = Phase::kHandling;
+  deadline_ = base::SteadyTime::max();
+  StreamWriter writer(*this, form.chunked);
+  bool whole = false;
+  try {
+    const base::Result<> streamed = co_await response.stream(writer);
+    whole = streamed.has_value();
+  } catch (const std::exception& error) {
+    if (!peer_gone_) base::log(base::LogLevel::kError, "http_stream_failed", {{"error", error.what()}});
+  }
+  if (!whole || peer_gone_) co_return false;
+  if (!form.chunked) co_return false;
+  Parts last;
+  last[0] = asio::buffer(kLastChunk);
+  const base::Result<> ended = co_await write_all(last);
+  if (ended && !form.keep_alive) co_await linger_if_unread();
+  co_return ended.has_value() && form.keep_alive;
+}
+
+io::Task<> Connection::refuse() {
+  timed_out_ = false;
+  const bool responded = co_await respond(error_response(refused_->status, refused_->error));
+  static_cast<void>(responded);
+  if (!timed_out_) co_await linger();
+}
+
+// Closing with unread bytes in the kernel resets the connection, and the client may lose the answer it has not read
+// yet.
+io::Task<> Connection::linger() {
+  boost::system::error_code failed;
+  socket_.shutdown(Socket::shutdown_send, failed);
+  enter(Phase::kLingering, options().linger_timeout);
+  std::size_t dropped = 0;
+  while (!failed && !timed_out_ && dropped < limits::kHttpLingerBytes) {
+    const asio::mutable_buffer room(buffer_.data(), buffer_.size());
+    const std::size_t count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    dropped += count;
+  }
+}
+
+io::Task<> Connection::linger_if_unread() {
+  boost::system::error_code ignored;
+  if (!pending().empty() || socket_.available(ignored) > 0) co_await linger();
+}
+
+// Reads behind the pending bytes; the caller has made sure that they are fewer than header_bytes_max.
+io::Task<Connection::Read> Connection::fill() {
+  if (begin_ == end_) {
+    begin_ = end_ = 0;
+  } else if (end_ == buffer_.size() && begin_ > 0) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (end_ == buffer_.size()) buffer_.resize(std::min(buffer_.size() * 2, options().header_bytes_max));
+  const asio::mutable_buffer room(buffer_.data() + end_, buffer_.size() - end_);
+  boost::system::error_code failed;
+  const std::size_t count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+  if (timed_out_) co_return Read::kTimedOut;
+  if (failed) co_return Read::kEnded;
+  end_ += count;
+  co_return Read::kBytes;
+}
+
+io::Task<base::Result<>> Connection::write_all(Parts parts) {
+  std::size_t left = asio::buffer_size(parts);
+  while (left > 0) {
+    enter(Phase::kWriting, options().body_stall_timeout);
+    boost::system::error_code failed;
+    const std::size_t count =
+        co_await socket_.async_write_some(parts, asio::redirect_error(asio::use_awaitable, failed));
+    if (timed_out_) {
+      co_return base::Error{.code = base::Code::kDeadlineExceeded, .message = "the client does not read its answer"};
+    }
+    if (failed) co_return base::Error{.code = base::Code::kCancelled, .message = "the client went away"};
+    drop_front(parts, count);
+    left -= count;
+  }
+  co_return base::Result<>();
+}
+
+}  // namespace ebb::http

@@ -1,0 +1,128 @@
+// Connection: one client's TCP connection inside the server: reads a request, awaits the handler, writes the response,
+// again.
+//
+// 1. One coroutine does it all in order; the next request is parsed only after the response to the one before is out.
+// 2. Timeouts cost nothing per request: a phase sets `deadline_`, the core's sweep (server.cc) looks at it.
+// 3. A departed peer is reported by io::HangupWatch, not by reading: pipelined bytes stay in the kernel until their
+// turn. Single core. Called by server.cc only.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "http/head.h"
+#include "http/message.h"
+#include "http/server.h"
+#include "io/hangup.h"
+
+namespace ebb::http {
+
+/// What all cores of a server share.
+struct ServerState {
+  ServerOptions options;
+  Handler handler;
+  std::atomic<std::size_t> connections{0};
+  std::atomic<std::uint64_t> buffered_body_bytes{0};
+  std::atomic<bool> draining{false};
+};
+
+/// The part of the global body budget that one request holds.
+class HeldBytes {
+ public:
+  explicit HeldBytes(ServerState& state) : state_(state) {}
+  ~HeldBytes() { release(); }
+  HeldBytes(const HeldBytes&) = delete;
+  HeldBytes& operator=(const HeldBytes&) = delete;
+
+  /// False, and nothing taken, when the budget would be exceeded.
+  bool grow(std::uint64_t bytes);
+  /// Takes without asking: for what is in memory already.
+  void take(std::uint64_t bytes);
+  void release();
+
+ private:
+  ServerState& state_;
+  std::uint64_t bytes_ = 0;
+};
+
+class Connection {
+ public:
+  using Socket = boost::asio::ip::tcp::socket;
+  using Parts = std::array<boost::asio::const_buffer, 3>;
+
+  Connection(Socket socket, std::shared_ptr<ServerState> state, std::shared_ptr<io::HangupWatch> watch);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Serves requests until the connection ends. The Connection must outlive the task.
+  io::Task<> serve();
+  /// The slot that serve() is spawned with.
+  boost::asio::cancellation_slot slot() { return cancel_.slot(); }
+
+  /// The sweep: ends the current wait when its deadline is past.
+  void expire(base::SteadyTime now);
+  /// Closes the connection if no request is under way; otherwise its response will be the last.
+  void drain();
+  /// Cancels whatever is under way.
+  void abort();
+
+ private:
+  enum class Phase : std::uint8_t { kIdle, kHead, kBody, kHandling, kWriting, kLingering };
+  enum class Read : std::uint8_t { kBytes, kEnded, kTimedOut };
+  class StreamWriter;
+
+  io::Task<bool> serve_one();
+  io::Task<bool> read_head();
+  io::Task<bool> read_body();
+  io::Task<bool> read_sized_body();
+  io::Task<bool> read_chunked_body(std::uint64_t limit);
+  io::Task<bool> handle();
+  io::Task<bool> respond(Response response);
+  io::Task<> refuse();
+  io::Task<> linger();
+  io::Task<> linger_if_unread();
+  io::Task<Read> fill();
+  io::Task<base::Result<>> write_all(Parts parts);
+
+  void enter(Phase phase, base::Duration limit);
+  void peer_left();
+  bool body_refused(Read read);
+  bool parse_head(std::size_t size);
+  bool hold(std::uint64_t bytes);
+  std::string_view pending() const { return {buffer_.data() + begin_, end_ - begin_}; }
+  const ServerOptions& options() const { return state_->options; }
+
+  Socket socket_;
+  std::shared_ptr<ServerState> state_;
+  std::shared_ptr<io::HangupWatch> watch_;
+  std::optional<io::HangupWatch::Token> watched_;
+  boost::asio::cancellation_signal cancel_;
+  std::string peer_address_;
+
+  Phase phase_ = Phase::kIdle;
+  base::SteadyTime deadline_ = base::SteadyTime::max();
+  bool timed_out_ = false;
+  bool peer_gone_ = false;
+
+  std::vector<char> buffer_;  // read and not yet consumed: [begin_, end_)
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  HeadScanner scanner_;
+  RequestHead head_;                // of the request under way
+  bool head_only_ = false;          // it is a HEAD: the method is gone with the request when the response comes
+  std::optional<Refusal> refused_;  // why it cannot be served
+  HeldBytes held_;
+  std::string out_;  // the response's head, reused
+};
+
+}  // namespace ebb::http

@@ -1,0 +1,99 @@
+// Requests and responses as values, and the writer of a streamed body.
+//
+// 1. Header names compare without regard to case; their order and spelling are kept.
+// 2. Bodies are moved, never copied: a request's is read into the string the handler receives, a response's is written
+// from
+//    the string the handler gave.
+// 3. What a handler gives is checked by the server before it goes out (is_header_name, is_header_value).
+// Called by the server, the client, the router and every handler.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "io/task.h"
+
+namespace ebb::http {
+
+/// Compares ASCII letters without regard to case.
+bool same_name(std::string_view a, std::string_view b);
+/// A token in the sense of RFC 9110: what a method or a header's name may be.
+bool is_header_name(std::string_view name);
+/// No control character but the tab: what cannot smuggle a line into a head.
+bool is_header_value(std::string_view value);
+/// True when the comma-separated list holds the token, without regard to case.
+bool has_token(std::string_view list, std::string_view token);
+
+struct Header {
+  std::string name;
+  std::string value;
+};
+
+class Headers {
+ public:
+  Headers() = default;
+  Headers(std::initializer_list<Header> headers) : headers_(headers) {}
+
+  void add(std::string name, std::string value) { headers_.push_back(Header{std::move(name), std::move(value)}); }
+  /// Replaces every header of that name by this one.
+  void set(std::string_view name, std::string value);
+  void remove(std::string_view name);
+  /// The first of that name, or nullptr. Valid until the next change.
+  const std::string* find(std::string_view name) const;
+  /// The first of that name, or the fallback.
+  std::string_view get(std::string_view name, std::string_view fallback = {}) const;
+  std::size_t count(std::string_view name) const;
+
+  std::size_t size() const { return headers_.size(); }
+  bool empty() const { return headers_.empty(); }
+  auto begin() const { return headers_.begin(); }
+  auto end() const { return headers_.end(); }
+
+ private:
+  std::vector<Header> headers_;
+};
+
+struct Request {
+  std::string method;
+  std::string target;  // as sent
+  std::string path;    // of the target, still percent-encoded, without scheme and host
+  std::string query;   // behind the first '?', still percent-encoded, without it
+  Headers headers;
+  std::string body;
+  std::string peer_address;        // numeric, without port
+  unsigned version = 11;           // 10 or 11
+  base::SteadyTime received_at{};  // when the head was complete
+};
+
+/// Where a streamed response goes. Used by one coroutine at a time.
+class BodyWriter {
+ public:
+  virtual ~BodyWriter() = default;
+  /// Sends the bytes before it returns; `data` must stay until then. Waits while the client reads slowly.
+  /// Errors: kCancelled when the client has gone, kDeadlineExceeded when it does not read.
+  virtual io::Task<base::Result<>> write(std::string_view data) = 0;
+};
+
+struct Response {
+  int status = 200;
+  Headers headers;  // without Date, Server, Content-Length, Transfer-Encoding: the server's own
+  std::string body;
+  /// When set, the body is what this writes, sent as it comes (chunked); `body` is ignored. An error cuts the
+  /// connection, so that the client can tell a broken answer from a whole one. Not called for HEAD.
+  std::function<io::Task<base::Result<>>(BodyWriter&)> stream{};
+};
+
+/// The phrase of a status, "Not Found"; empty for a status without one.
+std::string_view reason_of(int status);
+
+/// Decodes %XX; '+' stays. Errors: kInvalidArgument for a broken escape or an encoded zero byte.
+base::Result<std::string> percent_decode(std::string_view text);
+
+}  // namespace ebb::http
