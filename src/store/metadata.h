@@ -1,0 +1,85 @@
+// Metadata: which apps, functions and versions exist. The small, precious part of the state, behind an interface so
+// that an embedded database serves one machine and a clustered one can take its place.
+//
+// Invariants:
+//  1. A version is immutable and its id is never given twice; numbers count up from 1 within a function.
+//  2. A publication happens whole or not at all.
+//  3. Every version that can be asked for is counted in content_keys: its package and layer may not be collected.
+// Called by the control plane (deploy, ls, rm) and by the node at start. Never on the invoke path: calls block on disk.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "model/version.h"
+
+namespace ebb::store {
+
+struct App {
+  std::string name;
+  std::uint32_t uid_index = 0;  // 1..limits::kApps, unique among the apps there are, the lowest free at creation
+  bool operator==(const App&) const = default;
+};
+
+struct NewVersion {
+  model::FunctionSpec spec;  // its name is the function's
+  std::string package_key;
+  std::string layer_key;  // "" without requirements
+};
+
+struct PublishedVersion {
+  model::Version version;
+  bool unchanged = false;  // equal to the version that was current: no new one was made
+};
+
+/// All calls: blocking; threads: any. Errors besides those named: kUnavailable (disk full, file locked), kInternal.
+class Metadata {
+ public:
+  virtual ~Metadata() = default;
+
+  /// Errors: kInvalidArgument (bad name), kResourceExhausted (limits::kApps apps exist).
+  virtual base::Result<App> create_or_get_app(std::string_view name) = 0;
+  /// Errors: kNotFound.
+  virtual base::Result<App> app(std::string_view name) = 0;
+  /// Sorted by name.
+  virtual base::Result<std::vector<App>> apps() = 0;
+
+  /// Makes a version of each, not yet current, so that it can be tried; or answers the current one, flagged unchanged,
+  /// when spec, package and layer are equal. The answer is in the order of `versions`. Errors: kNotFound (no such app),
+  /// kInvalidArgument (no or too many functions, one twice).
+  virtual base::Result<std::vector<PublishedVersion>> stage_versions(std::string_view app,
+                                                                     const std::vector<NewVersion>& versions) = 0;
+  /// Makes these the current versions of the app, in one transaction; functions not among them are removed.
+  /// Errors: kNotFound.
+  virtual base::Result<void> activate_versions(std::string_view app, const std::vector<base::VersionId>& versions) = 0;
+  /// Deletes staged versions that are not to be published after all; current ones stay.
+  virtual base::Result<void> discard_versions(const std::vector<base::VersionId>& versions) = 0;
+  /// stage_versions and activate_versions.
+  virtual base::Result<std::vector<PublishedVersion>> publish_versions(std::string_view app,
+                                                                       const std::vector<NewVersion>& versions) = 0;
+
+  /// Errors: kNotFound.
+  virtual base::Result<model::Version> current_version(std::string_view app, std::string_view function) = 0;
+  virtual base::Result<model::Version> version(std::string_view app, std::string_view function,
+                                               std::uint32_t number) = 0;
+  /// Current versions of an app's functions, sorted by function. Errors: kNotFound.
+  virtual base::Result<std::vector<model::Version>> functions(std::string_view app) = 0;
+  /// All versions of one function, newest first. Errors: kNotFound.
+  virtual base::Result<std::vector<model::Version>> versions(std::string_view app, std::string_view function) = 0;
+  /// Current versions of all functions, sorted by app and function.
+  virtual base::Result<std::vector<model::Version>> all_current() = 0;
+
+  /// Removes the app with all functions and versions; its uid_index is free again. Errors: kNotFound.
+  virtual base::Result<void> remove_app(std::string_view name) = 0;
+  /// Removes a function and its versions; numbers go on where they were if it comes back. Errors: kNotFound.
+  virtual base::Result<void> remove_function(std::string_view app, std::string_view function) = 0;
+
+  /// Package and layer keys of all versions.
+  virtual base::Result<std::set<std::string>> content_keys() = 0;
+};
+
+}  // namespace ebb::store

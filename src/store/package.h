@@ -1,0 +1,59 @@
+// The package store: the unpacked code of functions, each package in a directory named by the hash of its content.
+//
+// Invariants:
+//  1. <dir>/<key> is complete and durable: it appears by one rename after everything in it was flushed.
+//  2. The key depends on the tree alone (paths, kinds, execute bits, contents), not on the archive's bytes or times.
+//  3. A package holds only directories (0755), files (0644 or 0755) and symlinks that resolve inside it.
+//  4. A failed import leaves nothing behind; what a killed one leaves is removed at the next open.
+// Archives are hostile input. Called by the control plane during a deployment, from a thread that may block.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "base/limits.h"
+#include "base/result.h"
+
+namespace ebb::store {
+
+/// What an archive may unpack to; smaller in tests.
+struct PackageLimits {
+  std::size_t entries = limits::kPackageEntries;
+  std::uint64_t bytes = limits::kPackageUnpackedBytes;
+};
+
+/// Threads: any, also several imports at once; collect() only while no deployment is between import and publication.
+class PackageStore {
+ public:
+  /// Makes the directory if needed and removes what interrupted imports left in it.
+  static base::Result<PackageStore> open(std::filesystem::path directory, PackageLimits package_limits = {});
+
+  /// Unpacks a tar, tar.gz or zip and answers the key. A package that is already there is left untouched.
+  /// Errors: kInvalidArgument (not an archive, or an entry that is not allowed, named), kTooLarge, kUnavailable (disk
+  /// full).
+  base::Result<std::string> import_bytes(std::string_view archive) const;
+  base::Result<std::string> import_file(const std::filesystem::path& archive) const;
+
+  bool contains(std::string_view key) const;
+  /// Where a package is or would be. `key` must be a content key.
+  std::filesystem::path path_of(std::string_view key) const;
+
+  /// Deletes every package whose key is not in `keep`; answers how many.
+  base::Result<std::size_t> collect(const std::set<std::string>& keep) const;
+
+ private:
+  PackageStore(std::filesystem::path directory, PackageLimits package_limits)
+      : directory_(std::move(directory)), limits_(package_limits) {}
+
+  std::filesystem::path directory_;
+  PackageLimits limits_;
+};
+
+/// The key of the layer that these requirements make: comments, blank lines, trailing space and line ends do not count.
+/// `python` is the interpreter's full version, `platform` such as "linux-x86_64".
+std::string layer_key(std::string_view requirements, std::string_view python, std::string_view platform);
+
+}  // namespace ebb::store

@@ -1,0 +1,404 @@
+#include "store/sqlite_metadata.h"
+
+#include <array>
+#include <boost/json.hpp>
+#include <optional>
+
+#include "base/limits.h"
+#include "model/names.h"
+
+namespace ebb::store {
+namespace {
+
+using base::Result;
+using model::Version;
+
+// One step per schema version, in order; a released step is never edited, a change is a new step.
+constexpr std::array kMigrations = {
+    R"(CREATE TABLE apps (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         name TEXT NOT NULL UNIQUE,
+         uid_index INTEGER NOT NULL UNIQUE CHECK (uid_index >= 1));
+       CREATE TABLE functions (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         app_id INTEGER NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+         name TEXT NOT NULL,
+         current_version_id INTEGER REFERENCES versions(id) DEFERRABLE INITIALLY DEFERRED,
+         last_number INTEGER NOT NULL DEFAULT 0,
+         UNIQUE (app_id, name));
+       CREATE TABLE versions (
+         id INTEGER PRIMARY KEY AUTOINCREMENT,
+         function_id INTEGER NOT NULL REFERENCES functions(id) ON DELETE CASCADE,
+         number INTEGER NOT NULL,
+         spec TEXT NOT NULL,
+         package_key TEXT NOT NULL,
+         layer_key TEXT NOT NULL,
+         created_ns INTEGER NOT NULL,
+         UNIQUE (function_id, number));
+       CREATE INDEX functions_current ON functions (current_version_id);)",
+};
+
+// The columns that read_version expects, and the joins that give them.
+#define EBB_VERSION_COLUMNS                                                                                  \
+  "SELECT v.id, a.name, f.name, v.number, v.spec, v.package_key, v.layer_key, v.created_ns FROM versions v " \
+  "JOIN functions f ON f.id = v.function_id JOIN apps a ON a.id = f.app_id "
+
+Result<Version> read_version(const SqliteQuery& row) {
+  Version version;
+  version.id = base::VersionId{static_cast<std::uint64_t>(row.number(0))};
+  version.app = row.text(1);
+  version.function = row.text(2);
+  version.number = static_cast<std::uint32_t>(row.number(3));
+  boost::system::error_code ec;
+  const boost::json::value spec = boost::json::parse(row.text(4), ec);
+  const std::string where = "stored version " + version.app + "/" + version.function + ":" +
+                            std::to_string(version.number) + " cannot be read: ";
+  if (ec || !spec.is_object()) return base::internal(where + "its specification is not JSON, deploy it again");
+  auto parsed = model::function_spec_from_json(spec.get_object());
+  if (!parsed) return base::internal(where + parsed.error().message);
+  version.spec = std::move(*parsed);
+  version.package_key = row.text(5);
+  version.layer_key = row.text(6);
+  version.created = base::WallTime(std::chrono::nanoseconds(row.number(7)));
+  return version;
+}
+
+Result<std::vector<Version>> read_versions(SqliteQuery& query) {
+  std::vector<Version> versions;
+  while (true) {
+    EBB_TRY(const bool row, query.step());
+    if (!row) return versions;
+    EBB_TRY(Version version, read_version(query));
+    versions.push_back(std::move(version));
+  }
+}
+
+base::Error no_app(std::string_view name) {
+  return base::not_found("there is no app '" + std::string(name) + "', see ebb ls");
+}
+
+base::Error no_function(std::string_view app, std::string_view function) {
+  return base::not_found("there is no function '" + std::string(app) + "/" + std::string(function) + "', see ebb ls");
+}
+
+}  // namespace
+
+struct SqliteMetadata::FunctionRow {
+  std::int64_t id = 0;
+  std::int64_t current_version = 0;  // 0 for none
+  std::int64_t last_number = 0;
+};
+
+Result<std::unique_ptr<SqliteMetadata>> SqliteMetadata::open(const std::string& path) {
+  EBB_TRY(auto database, SqliteDatabase::open(path));
+  std::unique_ptr<SqliteMetadata> metadata(new SqliteMetadata(std::move(database)));
+  base::MutexLock lock(metadata->mutex_);
+  EBB_CHECKED(metadata->migrate(path));
+  return metadata;
+}
+
+Result<void> SqliteMetadata::migrate(const std::string& path) {
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  EBB_CHECKED(database_->execute(
+      "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_ns INTEGER NOT NULL)"));
+  std::int64_t at = 0;
+  {
+    EBB_TRY(SqliteQuery query, database_->query("SELECT coalesce(max(version), 0) FROM schema_migrations"));
+    EBB_TRY(const bool row, query.step());
+    EBB_CHECK(row);
+    at = query.number(0);
+  }
+  const auto newest = static_cast<std::int64_t>(kMigrations.size());
+  if (at > newest) {
+    return base::internal("metadata file " + path + " has schema " + std::to_string(at) + ", this Ebb knows up to " +
+                          std::to_string(newest) + ": run the newer Ebb that wrote it");
+  }
+  for (; at < newest; ++at) {
+    EBB_CHECKED(database_->execute(kMigrations[static_cast<std::size_t>(at)]));
+    EBB_TRY(SqliteQuery query, database_->query("INSERT INTO schema_migrations VALUES (?, ?)"));
+    EBB_CHECKED(query.bind(at + 1).bind(base::wall_now().time_since_epoch().count()).run());
+  }
+  return transaction.commit();
+}
+
+Result<std::int64_t> SqliteMetadata::app_id(std::string_view name) {
+  EBB_TRY(SqliteQuery query, database_->query("SELECT id FROM apps WHERE name = ?"));
+  EBB_TRY(const bool row, query.bind(name).step());
+  if (!row) return no_app(name);
+  return query.number(0);
+}
+
+Result<App> SqliteMetadata::app(std::string_view name) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query, database_->query("SELECT uid_index FROM apps WHERE name = ?"));
+  EBB_TRY(const bool row, query.bind(name).step());
+  if (!row) return no_app(name);
+  return App{std::string(name), static_cast<std::uint32_t>(query.number(0))};
+}
+
+Result<App> SqliteMetadata::create_or_get_app(std::string_view name) {
+  EBB_CHECKED(model::check_name("app", name));
+  auto existing = app(name);
+  if (existing || existing.error().code != base::Code::kNotFound) return existing;
+  base::MutexLock lock(mutex_);
+  return create_app(name);
+}
+
+Result<App> SqliteMetadata::create_app(std::string_view name) {
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  // Another thread may have come first since create_or_get_app looked: the name's row then stays as it is.
+  EBB_TRY(SqliteQuery used, database_->query("SELECT uid_index, name FROM apps ORDER BY uid_index"));
+  std::uint32_t lowest_free = 1;
+  while (true) {
+    EBB_TRY(const bool row, used.step());
+    if (!row) break;
+    const auto index = static_cast<std::uint32_t>(used.number(0));
+    if (used.text(1) == name) return App{std::string(name), index};
+    if (index == lowest_free) ++lowest_free;
+  }
+  if (lowest_free > limits::kApps) {
+    return base::Error{base::Code::kResourceExhausted, "this node has " + std::to_string(limits::kApps) +
+                                                           " apps, the most it can hold: remove one with ebb rm"};
+  }
+  EBB_TRY(SqliteQuery insert, database_->query("INSERT INTO apps (name, uid_index) VALUES (?, ?)"));
+  EBB_CHECKED(insert.bind(name).bind(std::int64_t{lowest_free}).run());
+  EBB_CHECKED(transaction.commit());
+  return App{std::string(name), lowest_free};
+}
+
+Result<std::vector<App>> SqliteMetadata::apps() {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query, database_->query("SELECT name, uid_index FROM apps ORDER BY name"));
+  std::vector<App> apps;
+  while (true) {
+    EBB_TRY(const bool row, query.step());
+    if (!row) return apps;
+    apps.push_back({query.text(0), static_cast<std::uint32_t>(query.number(1))});
+  }
+}
+
+// The function's row, made when there is none.
+Result<SqliteMetadata::FunctionRow> SqliteMetadata::function_row(std::int64_t app, std::string_view name) {
+  EBB_TRY(SqliteQuery insert, database_->query("INSERT OR IGNORE INTO functions (app_id, name) VALUES (?, ?)"));
+  EBB_CHECKED(insert.bind(app).bind(name).run());
+  EBB_TRY(SqliteQuery query, database_->query("SELECT id, coalesce(current_version_id, 0), last_number FROM functions "
+                                              "WHERE app_id = ? AND name = ?"));
+  EBB_TRY(const bool row, query.bind(app).bind(name).step());
+  EBB_CHECK(row);
+  return FunctionRow{query.number(0), query.number(1), query.number(2)};
+}
+
+Result<PublishedVersion> SqliteMetadata::stage_one(std::int64_t app_id, std::string_view app,
+                                                   const NewVersion& version) {
+  EBB_TRY(const FunctionRow function, function_row(app_id, version.spec.name));
+  if (function.current_version != 0) {
+    EBB_TRY(SqliteQuery query, database_->query(EBB_VERSION_COLUMNS "WHERE v.id = ?"));
+    EBB_TRY(const bool row, query.bind(function.current_version).step());
+    EBB_CHECK(row);
+    auto current = read_version(query);
+    // An unreadable current version counts as changed: deploying again is the remedy.
+    if (current && current->spec == version.spec && current->package_key == version.package_key &&
+        current->layer_key == version.layer_key) {
+      return PublishedVersion{std::move(*current), true};
+    }
+  }
+  Version made{.app = std::string(app),
+               .function = version.spec.name,
+               .number = static_cast<std::uint32_t>(function.last_number + 1),
+               .spec = version.spec,
+               .package_key = version.package_key,
+               .layer_key = version.layer_key,
+               .created = base::wall_now()};
+  EBB_TRY(SqliteQuery insert,
+          database_->query("INSERT INTO versions (function_id, number, spec, package_key, layer_key, created_ns) "
+                           "VALUES (?, ?, ?, ?, ?, ?)"));
+  EBB_CHECKED(insert.bind(function.id)
+                  .bind(std::int64_t{made.number})
+                  .bind(boost::json::serialize(to_json(made.spec)))
+                  .bind(made.package_key)
+                  .bind(made.layer_key)
+                  .bind(made.created.time_since_epoch().count())
+                  .run());
+  made.id = base::VersionId{static_cast<std::uint64_t>(database_->last_insert_id())};
+  EBB_TRY(SqliteQuery update, database_->query("UPDATE functions SET last_number = ? WHERE id = ?"));
+  EBB_CHECKED(update.bind(std::int64_t{made.number}).bind(function.id).run());
+  return PublishedVersion{std::move(made), false};
+}
+
+Result<std::vector<PublishedVersion>> SqliteMetadata::stage_versions(std::string_view app,
+                                                                     const std::vector<NewVersion>& versions) {
+  std::set<std::string_view> names;
+  for (const NewVersion& version : versions) {
+    if (!names.insert(version.spec.name).second) {
+      return base::invalid_argument("function '" + version.spec.name + "' is given twice");
+    }
+    if (auto violation = model::first_violation(version.spec)) {
+      return base::invalid_argument(version.spec.name + "." + violation->field + ": " + violation->message);
+    }
+  }
+  if (versions.empty() || versions.size() > limits::kFunctionsPerApp) {
+    return base::invalid_argument("an app has 1 to " + std::to_string(limits::kFunctionsPerApp) + " functions, not " +
+                                  std::to_string(versions.size()));
+  }
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  EBB_TRY(const std::int64_t id, app_id(app));
+  std::vector<PublishedVersion> staged;
+  for (const NewVersion& version : versions) {
+    EBB_TRY(PublishedVersion one, stage_one(id, app, version));
+    staged.push_back(std::move(one));
+  }
+  EBB_CHECKED(transaction.commit());
+  return staged;
+}
+
+Result<void> SqliteMetadata::activate_versions(std::string_view app, const std::vector<base::VersionId>& versions) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  EBB_TRY(const std::int64_t id, app_id(app));
+  std::set<std::string> names;
+  for (const base::VersionId version : versions) {
+    const auto version_id = static_cast<std::int64_t>(raw(version));
+    EBB_TRY(SqliteQuery query,
+            database_->query("SELECT f.id, f.name FROM versions v JOIN functions f ON v.function_id = f.id "
+                             "WHERE v.id = ? AND f.app_id = ?"));
+    EBB_TRY(const bool row, query.bind(version_id).bind(id).step());
+    if (!row)
+      return base::not_found("there is no staged version " + std::to_string(version_id) + " of app '" +
+                             std::string(app) + "'");
+    names.insert(std::string(query.text(1)));
+    EBB_TRY(SqliteQuery update, database_->query("UPDATE functions SET current_version_id = ? WHERE id = ?"));
+    EBB_CHECKED(update.bind(version_id).bind(query.number(0)).run());
+  }
+  EBB_CHECKED(remove_functions_missing_from(id, names));
+  return transaction.commit();
+}
+
+Result<void> SqliteMetadata::discard_versions(const std::vector<base::VersionId>& versions) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  for (const base::VersionId version : versions) {
+    EBB_TRY(SqliteQuery remove,
+            database_->query("DELETE FROM versions WHERE id = ?1 AND id NOT IN "
+                             "(SELECT current_version_id FROM functions WHERE current_version_id IS NOT NULL)"));
+    EBB_CHECKED(remove.bind(static_cast<std::int64_t>(raw(version))).run());
+  }
+  return transaction.commit();
+}
+
+Result<std::vector<PublishedVersion>> SqliteMetadata::publish_versions(std::string_view app,
+                                                                       const std::vector<NewVersion>& versions) {
+  EBB_TRY(std::vector<PublishedVersion> staged, stage_versions(app, versions));
+  std::vector<base::VersionId> ids;
+  for (const PublishedVersion& one : staged) ids.push_back(one.version.id);
+  EBB_CHECKED(activate_versions(app, ids));
+  return staged;
+}
+
+// Takes the current version and all versions away; the row stays for its last_number.
+Result<void> SqliteMetadata::clear_function(std::int64_t function_id) {
+  EBB_TRY(SqliteQuery update, database_->query("UPDATE functions SET current_version_id = NULL WHERE id = ?"));
+  EBB_CHECKED(update.bind(function_id).run());
+  EBB_TRY(SqliteQuery remove, database_->query("DELETE FROM versions WHERE function_id = ?"));
+  return remove.bind(function_id).run();
+}
+
+Result<void> SqliteMetadata::remove_functions_missing_from(std::int64_t app_id, const std::set<std::string>& kept) {
+  std::vector<std::int64_t> gone;
+  {
+    EBB_TRY(SqliteQuery query, database_->query("SELECT id, name FROM functions WHERE app_id = ? "
+                                                "AND current_version_id IS NOT NULL"));
+    query.bind(app_id);
+    while (true) {
+      EBB_TRY(const bool row, query.step());
+      if (!row) break;
+      if (!kept.contains(std::string(query.text(1)))) gone.push_back(query.number(0));
+    }
+  }
+  for (const std::int64_t id : gone) EBB_CHECKED(clear_function(id));
+  return {};
+}
+
+Result<Version> SqliteMetadata::current_version(std::string_view app, std::string_view function) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query,
+          database_->query(EBB_VERSION_COLUMNS "WHERE a.name = ? AND f.name = ? AND v.id = f.current_version_id"));
+  EBB_TRY(const bool row, query.bind(app).bind(function).step());
+  if (!row) return no_function(app, function);
+  return read_version(query);
+}
+
+Result<Version> SqliteMetadata::version(std::string_view app, std::string_view function, std::uint32_t number) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query, database_->query(EBB_VERSION_COLUMNS "WHERE a.name = ? AND f.name = ? AND v.number = ?"));
+  EBB_TRY(const bool row, query.bind(app).bind(function).bind(std::int64_t{number}).step());
+  if (!row) {
+    return base::not_found("there is no version " + std::to_string(number) + " of '" + std::string(app) + "/" +
+                           std::string(function) + "'");
+  }
+  return read_version(query);
+}
+
+Result<std::vector<Version>> SqliteMetadata::functions(std::string_view app) {
+  base::MutexLock lock(mutex_);
+  EBB_CHECKED(app_id(app));
+  EBB_TRY(SqliteQuery query,
+          database_->query(EBB_VERSION_COLUMNS "WHERE a.name = ? AND v.id = f.current_version_id ORDER BY f.name"));
+  return read_versions(query.bind(app));
+}
+
+Result<std::vector<Version>> SqliteMetadata::versions(std::string_view app, std::string_view function) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query,
+          database_->query(EBB_VERSION_COLUMNS "WHERE a.name = ? AND f.name = ? ORDER BY v.number DESC"));
+  EBB_TRY(auto found, read_versions(query.bind(app).bind(function)));
+  if (found.empty()) return no_function(app, function);
+  return found;
+}
+
+Result<std::vector<Version>> SqliteMetadata::all_current() {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query,
+          database_->query(EBB_VERSION_COLUMNS "WHERE v.id = f.current_version_id ORDER BY a.name, f.name"));
+  return read_versions(query);
+}
+
+Result<void> SqliteMetadata::remove_app(std::string_view name) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  EBB_TRY(const std::int64_t id, app_id(name));
+  EBB_TRY(SqliteQuery query, database_->query("DELETE FROM apps WHERE id = ?"));
+  EBB_CHECKED(query.bind(id).run());
+  return transaction.commit();
+}
+
+Result<void> SqliteMetadata::remove_function(std::string_view app, std::string_view function) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  EBB_TRY(const std::int64_t id, app_id(app));
+  std::int64_t function_id = 0;
+  {
+    EBB_TRY(SqliteQuery query, database_->query("SELECT id FROM functions WHERE app_id = ? AND name = ? "
+                                                "AND current_version_id IS NOT NULL"));
+    EBB_TRY(const bool row, query.bind(id).bind(function).step());
+    if (!row) return no_function(app, function);
+    function_id = query.number(0);
+  }
+  EBB_CHECKED(clear_function(function_id));
+  return transaction.commit();
+}
+
+Result<std::set<std::string>> SqliteMetadata::content_keys() {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query, database_->query("SELECT package_key FROM versions UNION SELECT layer_key FROM versions"));
+  std::set<std::string> keys;
+  while (true) {
+    EBB_TRY(const bool row, query.step());
+    if (!row) return keys;
+    if (std::string key = query.text(0); !key.empty()) keys.insert(std::move(key));
+  }
+}
+
+#undef EBB_VERSION_COLUMNS
+
+}  // namespace ebb::store

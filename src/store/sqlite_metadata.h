@@ -1,0 +1,55 @@
+// Metadata in one SQLite file. A commit is on disk when the call returns (write-ahead log, synchronous=FULL). The
+// schema carries its version; opening migrates an older one and refuses one written by a newer Ebb.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/mutex.h"
+#include "store/metadata.h"
+#include "store/sqlite.h"
+
+namespace ebb::store {
+
+class SqliteMetadata final : public Metadata {
+ public:
+  /// Opens or creates. Errors: kInternal (damaged, newer schema, not writable), each with the file and the remedy.
+  static base::Result<std::unique_ptr<SqliteMetadata>> open(const std::string& path);
+
+  base::Result<App> create_or_get_app(std::string_view name) override;
+  base::Result<App> app(std::string_view name) override;
+  base::Result<std::vector<App>> apps() override;
+  base::Result<std::vector<PublishedVersion>> stage_versions(std::string_view app,
+                                                             const std::vector<NewVersion>& versions) override;
+  base::Result<void> activate_versions(std::string_view app, const std::vector<base::VersionId>& versions) override;
+  base::Result<void> discard_versions(const std::vector<base::VersionId>& versions) override;
+  base::Result<std::vector<PublishedVersion>> publish_versions(std::string_view app,
+                                                               const std::vector<NewVersion>& versions) override;
+  base::Result<model::Version> current_version(std::string_view app, std::string_view function) override;
+  base::Result<model::Version> version(std::string_view app, std::string_view function, std::uint32_t number) override;
+  base::Result<std::vector<model::Version>> functions(std::string_view app) override;
+  base::Result<std::vector<model::Version>> versions(std::string_view app, std::string_view function) override;
+  base::Result<std::vector<model::Version>> all_current() override;
+  base::Result<void> remove_app(std::string_view name) override;
+  base::Result<void> remove_function(std::string_view app, std::string_view function) override;
+  base::Result<std::set<std::string>> content_keys() override;
+
+ private:
+  struct FunctionRow;
+
+  explicit SqliteMetadata(std::unique_ptr<SqliteDatabase> database) : database_(std::move(database)) {}
+  base::Result<void> migrate(const std::string& path) EBB_REQUIRES(mutex_);
+  base::Result<std::int64_t> app_id(std::string_view name) EBB_REQUIRES(mutex_);
+  base::Result<App> create_app(std::string_view name) EBB_REQUIRES(mutex_);
+  base::Result<FunctionRow> function_row(std::int64_t app, std::string_view name) EBB_REQUIRES(mutex_);
+  base::Result<PublishedVersion> stage_one(std::int64_t app_id, std::string_view app, const NewVersion& version)
+      EBB_REQUIRES(mutex_);
+  base::Result<void> clear_function(std::int64_t function_id) EBB_REQUIRES(mutex_);
+  base::Result<void> remove_functions_missing_from(std::int64_t app_id, const std::set<std::string>& kept)
+      EBB_REQUIRES(mutex_);
+
+  base::Mutex mutex_;
+  std::unique_ptr<SqliteDatabase> database_ EBB_GUARDED_BY(mutex_);
+};
+
+}  // namespace ebb::store
