@@ -19,11 +19,13 @@ namespace asio = io::asio;
 namespace {
 
 base::Error lost(const boost::system::error_code& error) {
-  if (error == asio::error::operation_aborted) return base::Error{.code = base::Code::kCancelled, .message = "cancelled"};
+  if (error == asio::error::operation_aborted)
+    return base::Error{.code = base::Code::kCancelled, .message = "cancelled"};
   return base::unavailable("the instance has gone");
 }
 
-// Most frames fit the socket's buffer: one sendmsg and no suspension. Returns how much went out, -1 when the peer has gone.
+// Most frames fit the socket's buffer: one sendmsg and no suspension. Returns how much went out, -1 when the peer has
+// gone.
 ssize_t send_now(int fd, std::array<iovec, 3>& parts) {
   msghdr message{};
   message.msg_iov = parts.data();

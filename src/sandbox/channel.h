@@ -1,7 +1,8 @@
 // The channel: the stream socket between the daemon and one instance, and the frames on it (wire/frame.h).
 //
 // 1. One coroutine uses it at a time (the holder of the lease); between leases it may move to another core.
-// 2. What the instance sends is bounded before it is read: a header beyond the bounds is an error, and the channel is then dead.
+// 2. What the instance sends is bounded before it is read: a header beyond the bounds is an error, and the channel is
+// then dead.
 // 3. A body is sent from the caller's memory and received into the string that is handed on: no second copy.
 // Called by node: by the start of an instance (kReady) and by each invocation.
 #pragma once
@@ -38,7 +39,8 @@ class Channel {
   /// Lengths in `header` are set from the parts. The parts outlive the call.
   /// Errors: kUnavailable when the instance has gone; kCancelled.
   io::Task<base::Result<>> send(wire::FrameHeader header, std::string_view meta, std::string_view body);
-  /// Errors: kUnavailable when the instance has gone (the only sign of a crash); kInvalidArgument for a broken frame; kCancelled.
+  /// Errors: kUnavailable when the instance has gone (the only sign of a crash); kInvalidArgument for a broken frame;
+  /// kCancelled.
   io::Task<base::Result<Frame>> receive();
   /// Ends both directions: a waiting receive() fails at once. Called on the core that watches the socket.
   void shut_down();

@@ -21,8 +21,10 @@ base::Error launcher_died() { return base::unavailable("the launcher is gone, th
 
 }  // namespace
 
-std::shared_ptr<LauncherClient> LauncherClient::start(asio::io_context& home, os::Fd socket, ExitHandler exited, LostHandler lost) {
-  std::shared_ptr<LauncherClient> client(new LauncherClient(home, std::move(socket), std::move(exited), std::move(lost)));
+std::shared_ptr<LauncherClient> LauncherClient::start(asio::io_context& home, os::Fd socket, ExitHandler exited,
+                                                      LostHandler lost) {
+  std::shared_ptr<LauncherClient> client(
+      new LauncherClient(home, std::move(socket), std::move(exited), std::move(lost)));
   io::spawn(home, "launcher answers", receive_all(client));
   return client;
 }
@@ -34,7 +36,9 @@ LauncherClient::LauncherClient(asio::io_context& home, os::Fd socket, ExitHandle
       exited_(std::move(exited)),
       lost_(std::move(lost)) {}
 
-io::Task<base::Result<LauncherAnswer>> LauncherClient::ask(wire::LauncherType type, std::string payload, std::vector<os::Fd> fds, base::Duration limit, std::string* detail) {
+io::Task<base::Result<LauncherAnswer>> LauncherClient::ask(wire::LauncherType type, std::string payload,
+                                                           std::vector<os::Fd> fds, base::Duration limit,
+                                                           std::string* detail) {
   const Waiter waiter = std::make_shared<io::OneShot<base::Result<LauncherAnswer>>>();
   std::uint64_t id = 0;
   {
@@ -43,12 +47,15 @@ io::Task<base::Result<LauncherAnswer>> LauncherClient::ask(wire::LauncherType ty
     id = next_id_++;
     waiting_.emplace(id, waiter);
   }
-  send(Outgoing{.bytes = wire::encode(wire::Message{.type = static_cast<std::uint16_t>(type), .id = id, .payload = std::move(payload)}), .fds = std::move(fds)});
+  send(Outgoing{.bytes = wire::encode(
+                    wire::Message{.type = static_cast<std::uint16_t>(type), .id = id, .payload = std::move(payload)}),
+                .fds = std::move(fds)});
   auto answer = co_await waiter->wait(base::steady_now() + limit);
   if (!answer) {
     base::MutexLock lock(mutex_);
     waiting_.erase(id);
-    co_return base::Error{.code = base::Code::kDeadlineExceeded, .message = "the launcher did not answer within " + base::to_string(limit)};
+    co_return base::Error{.code = base::Code::kDeadlineExceeded,
+                          .message = "the launcher did not answer within " + base::to_string(limit)};
   }
   if (!*answer) co_return answer->error();
   if ((*answer)->type == wire::LauncherType::kFailed) {
@@ -67,7 +74,9 @@ void LauncherClient::tell(wire::LauncherType type, std::string payload) {
     if (dead_) return;
     id = next_id_++;
   }
-  send(Outgoing{.bytes = wire::encode(wire::Message{.type = static_cast<std::uint16_t>(type), .id = id, .payload = std::move(payload)}), .fds = {}});
+  send(Outgoing{.bytes = wire::encode(
+                    wire::Message{.type = static_cast<std::uint16_t>(type), .id = id, .payload = std::move(payload)}),
+                .fds = {}});
 }
 
 void LauncherClient::send(Outgoing out) {

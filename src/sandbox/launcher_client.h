@@ -2,8 +2,8 @@
 //
 // 1. ask() sends a request and waits for the answer with its id, on the caller's core; tell() does not wait.
 // 2. Events (an instance exited) go to one handler, called on the home core.
-// 3. When the socket ends, the launcher has died: every waiting ask() fails with kUnavailable and `lost` is called once.
-// Called by node. Threads: ask and tell from any core.
+// 3. When the socket ends, the launcher has died: every waiting ask() fails with kUnavailable and `lost` is called
+// once. Called by node. Threads: ask and tell from any core.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -35,10 +35,12 @@ class LauncherClient : public std::enable_shared_from_this<LauncherClient> {
   using ExitHandler = std::function<void(const wire::Exited&)>;
   using LostHandler = std::function<void()>;
 
-  static std::shared_ptr<LauncherClient> start(io::asio::io_context& home, os::Fd socket, ExitHandler exited, LostHandler lost);
+  static std::shared_ptr<LauncherClient> start(io::asio::io_context& home, os::Fd socket, ExitHandler exited,
+                                               LostHandler lost);
 
   /// Sends the request with the descriptors (closed here once sent) and waits for its answer.
-  /// Errors: what the launcher answered with kFailed (its detail goes to `detail`); kDeadlineExceeded; kUnavailable when it died.
+  /// Errors: what the launcher answered with kFailed (its detail goes to `detail`); kDeadlineExceeded; kUnavailable
+  /// when it died.
   io::Task<base::Result<LauncherAnswer>> ask(wire::LauncherType type, std::string payload, std::vector<os::Fd> fds,
                                              base::Duration limit, std::string* detail);
   /// Sends without waiting for the answer, which is dropped.
@@ -67,7 +69,8 @@ class LauncherClient : public std::enable_shared_from_this<LauncherClient> {
   std::uint64_t next_id_ EBB_GUARDED_BY(mutex_) = 1;
   bool dead_ EBB_GUARDED_BY(mutex_) = false;
   std::unordered_map<std::uint64_t, Waiter> waiting_ EBB_GUARDED_BY(mutex_);
-  std::deque<Outgoing> outbox_ EBB_GUARDED_BY(mutex_);  // what the socket did not take at once, in order; bounded by limits::kLauncherOutbox
+  std::deque<Outgoing> outbox_
+      EBB_GUARDED_BY(mutex_);  // what the socket did not take at once, in order; bounded by limits::kLauncherOutbox
 };
 
 }  // namespace ebb::sandbox

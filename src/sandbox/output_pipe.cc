@@ -87,7 +87,8 @@ OutputPipe::Drained OutputPipe::drain() {
 }
 
 void OutputPipe::absorb(std::string_view text) {
-  const std::size_t room = limits::kLogBytesPerInvocation - std::min<std::uint64_t>(kept_, limits::kLogBytesPerInvocation);
+  const std::size_t room =
+      limits::kLogBytesPerInvocation - std::min<std::uint64_t>(kept_, limits::kLogBytesPerInvocation);
   if (text.size() > room) {
     dropped_ += text.size() - room;
     text = text.substr(0, room);

@@ -1,10 +1,12 @@
 // The pipe behind a sandboxed process's stdout or stderr, and whose words come out of it.
 //
-// 1. What was written before an invocation's result was sent belongs to that invocation: finish() drains the pipe before the lease ends.
-// 2. Of one invocation at most limits::kLogBytesPerInvocation are kept; the rest is read, counted and dropped, so that a function
+// 1. What was written before an invocation's result was sent belongs to that invocation: finish() drains the pipe
+// before the lease ends.
+// 2. Of one invocation at most limits::kLogBytesPerInvocation are kept; the rest is read, counted and dropped, so that
+// a function
 //    that prints a gigabyte neither blocks nor fills a disk.
-// 3. Text is cut into lines of at most limits::kLogLineBytes; control bytes are kept as they are, the reader escapes them.
-// Called by node: one for each stream of each instance and zygote.
+// 3. Text is cut into lines of at most limits::kLogLineBytes; control bytes are kept as they are, the reader escapes
+// them. Called by node: one for each stream of each instance and zygote.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -23,11 +25,12 @@ namespace ebb::sandbox {
 
 class OutputPipe : public std::enable_shared_from_this<OutputPipe> {
  public:
-  /// Takes whole lines (without the line break) of one invocation. Called on any core, never at the same time for one pipe.
+  /// Takes whole lines (without the line break) of one invocation. Called on any core, never at the same time for one
+  /// pipe.
   using Sink = std::function<void(const base::InvocationId&, const std::vector<std::string>& lines)>;
 
-  /// Makes the pipe and begins to read it on `context`. The write end, to be sent to the launcher, is given out through `write_end`.
-  /// Errors: that of pipe2.
+  /// Makes the pipe and begins to read it on `context`. The write end, to be sent to the launcher, is given out through
+  /// `write_end`. Errors: that of pipe2.
   static base::Result<std::shared_ptr<OutputPipe>> open(io::asio::io_context& context, Sink sink, os::Fd* write_end);
 
   /// From here on, output belongs to this invocation.
