@@ -1,0 +1,361 @@
+#include "node/deployments.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "node/version_runner.h"
+#include "sandbox/output_pipe.h"
+#include "store/package.h"
+#include "store/sha256.h"
+
+namespace ebb::node {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Part of the key of a built package: bump when the build step below changes what it makes.
+constexpr std::string_view kBuildRecipe = "build-1";
+
+base::Result<std::string> read_file(const fs::path& path, std::size_t bytes_max) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return base::not_found(path.filename().string() + " is not in the package");
+  std::string text(bytes_max + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() > bytes_max) {
+    return base::Error{
+        .code = base::Code::kTooLarge,
+        .message = path.filename().string() + " is larger than " + base::to_string(base::Bytes{bytes_max})};
+  }
+  return text;
+}
+
+// What pip needs to reach its index the way this host does.
+std::vector<std::string> pip_environment() {
+  std::vector<std::string> env = {"PATH=/usr/bin:/bin",
+                                  "HOME=/tmp",
+                                  "LANG=C.UTF-8",
+                                  "PIP_NO_INPUT=1",
+                                  "PIP_DISABLE_PIP_VERSION_CHECK=1",
+                                  "PIP_NO_CACHE_DIR=1",
+                                  "PIP_ROOT_USER_ACTION=ignore"};
+  for (const char* name : {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_CERT",
+                           "PIP_DEFAULT_TIMEOUT", "PIP_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "http_proxy",
+                           "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}) {
+    if (const char* value = std::getenv(name)) env.push_back(std::string(name) + "=" + value);
+  }
+  return env;
+}
+
+}  // namespace
+
+base::Result<std::uint64_t> Deployments::begin(std::string archive) {
+  auto job = std::make_shared<Job>();
+  job->archive = std::move(archive);
+  base::MutexLock lock(mutex_);
+  if (waiting_.size() >= limits::kDeploymentsWaiting) {
+    return base::Error{.code = base::Code::kResourceExhausted,
+                       .message = "too many deployments are waiting, try again later",
+                       .retry_after = 5s};
+  }
+  job->status.id = next_id_++;
+  jobs_.push_back(job);
+  if (jobs_.size() > limits::kDeploymentsKept) jobs_.pop_front();
+  waiting_.push_back(job);
+  if (!running_) {
+    running_ = true;
+    io::spawn(services_.here(), "deployments", run_all(*this));
+  }
+  return job->status.id;
+}
+
+io::Task<base::Result<DeploymentStatus>> Deployments::status(std::uint64_t id, std::uint64_t after,
+                                                             base::Duration wait) {
+  const auto watcher = std::make_shared<io::OneShot<bool>>();
+  std::shared_ptr<Job> job;
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& one : jobs_) {
+      if (one->status.id == id) job = one;
+    }
+    if (!job)
+      co_return base::not_found("deployment " + std::to_string(id) + " is not known, the newest " +
+                                std::to_string(limits::kDeploymentsKept) + " are kept until a restart");
+    const bool news = job->status.state != DeploymentStatus::State::kRunning ||
+                      (!job->status.events.empty() && job->status.events.back().sequence > after);
+    if (news) {
+      watcher->set(true);
+    } else {
+      job->watchers.push_back(watcher);
+    }
+  }
+  (void)co_await watcher->wait(base::steady_now() + wait);
+  base::MutexLock lock(mutex_);
+  std::erase(job->watchers, watcher);
+  DeploymentStatus status = job->status;
+  std::erase_if(status.events, [&](const DeploymentEvent& event) { return event.sequence <= after; });
+  co_return status;
+}
+
+io::Task<> Deployments::run_all(Deployments& self) {
+  for (;;) {
+    std::shared_ptr<Job> job;
+    {
+      base::MutexLock lock(self.mutex_);
+      if (self.waiting_.empty()) {
+        self.running_ = false;
+        co_return;
+      }
+      job = std::move(self.waiting_.front());
+      self.waiting_.pop_front();
+    }
+    base::Result<> result = co_await self.run(job);
+    self.finish(job, std::move(result));
+  }
+}
+
+void Deployments::finish(const std::shared_ptr<Job>& job, base::Result<> result) {
+  std::vector<std::shared_ptr<io::OneShot<bool>>> watchers;
+  std::string app;
+  {
+    base::MutexLock lock(mutex_);
+    app = job->status.app;
+    job->archive = {};
+    job->status.state = result ? DeploymentStatus::State::kSucceeded : DeploymentStatus::State::kFailed;
+    if (!result) job->status.error = result.error();
+    watchers = std::move(job->watchers);
+    job->watchers.clear();
+  }
+  for (const auto& watcher : watchers) watcher->set(true);
+  if (result) {
+    base::log(base::LogLevel::kInfo, "deployed", {{"app", app}});
+  } else {
+    base::log(base::LogLevel::kWarning, "deployment_failed", {{"app", app}, {"error", result.error().message}});
+  }
+}
+
+void Deployments::say(const std::shared_ptr<Job>& job, std::string phase, std::string message) {
+  std::vector<std::shared_ptr<io::OneShot<bool>>> watchers;
+  {
+    base::MutexLock lock(mutex_);
+    if (job->status.events.size() >= limits::kDeploymentEvents) return;
+    job->status.events.push_back(
+        {.sequence = job->status.events.size() + 1, .phase = std::move(phase), .message = std::move(message)});
+    watchers = std::move(job->watchers);
+    job->watchers.clear();
+  }
+  for (const auto& watcher : watchers) watcher->set(true);
+}
+
+std::string Deployments::tree_path(std::string_view kind, const std::string& key) const {
+  return services_.config.data_dir + "/" + std::string(kind) + "/" + key;
+}
+
+io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
+  Plan plan;
+  base::Result<> step = co_await store_package(job, plan);
+  if (step) step = co_await build_layer(job, plan);
+  if (step) step = co_await build_package(job, plan);
+  if (step) step = co_await publish(job, plan);
+  co_return step;
+}
+
+io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Plan& plan) {
+  say(job, "package", "reading the package");
+  const std::string packages = services_.config.data_dir + "/packages";
+  std::function<base::Result<std::string>()> import = [job, &store = services_.packages] {
+    return store.import_bytes(job->archive);
+  };
+  auto key = co_await io::offload(services_.pool, "import package", std::move(import));
+  if (!key) co_return key.error();
+  plan.package_key = *key;
+  EBB_CO_TRY(const std::string yaml, read_file(fs::path(packages) / *key / "ebb.yaml", limits::kManifestBytes));
+  EBB_CO_TRY(plan.manifest, model::parse_manifest(yaml));
+  for (const model::FunctionSpec& spec : plan.manifest.functions) {
+    if (spec.network == model::Network::kEgress) {
+      co_return base::invalid_argument("functions." + spec.name +
+                                       ".network: egress is not built yet, functions reach no network; leave it out");
+    }
+  }
+  {
+    base::MutexLock lock(mutex_);
+    job->status.app = plan.manifest.app;
+  }
+  const std::string app = plan.manifest.app;
+  std::function<base::Result<store::App>()> create = [&metadata = services_.metadata, app] {
+    return metadata.create_or_get_app(app);
+  };
+  auto row = co_await io::offload(services_.pool, "create app", std::move(create));
+  if (!row) co_return row.error();
+  plan.uid_index = row->uid_index;
+  co_return base::Result<>();
+}
+
+io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan& plan) {
+  const fs::path file = fs::path(tree_path("packages", plan.package_key)) / "requirements.txt";
+  std::error_code missing;
+  if (!fs::exists(file, missing)) co_return base::Result<>();
+  EBB_CO_TRY(const std::string text, read_file(file, limits::kManifestBytes));
+  plan.layer_key = store::layer_key(text, services_.python_version, "linux-x86_64");
+  if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
+    say(job, "layer", "dependencies unchanged");
+    co_return base::Result<>();
+  }
+  say(job, "layer", "installing requirements.txt");
+  wire::Build build{
+      .source_key = plan.package_key,
+      .output = wire::TreeKind::kLayer,
+      .output_key = plan.layer_key,
+      .host_network = services_.config.build_network == model::BuildNetwork::kHost,
+      .argv = {services_.config.python, "-m", "pip", "install", "--progress-bar", "off", "--target", "/ebb/out"},
+      .env = pip_environment()};
+  if (services_.config.pip_only_binary) build.argv.push_back("--only-binary=:all:");
+  build.argv.insert(build.argv.end(), {"--requirement", "/ebb/source/requirements.txt"});
+  co_return co_await run_build(job, "layer", std::move(build));
+}
+
+// The code as it will be imported: the build command has run over a copy, and every module is byte-compiled, so that no
+// start compiles.
+io::Task<base::Result<>> Deployments::build_package(std::shared_ptr<Job> job, Plan& plan) {
+  store::Sha256 hash;
+  for (const std::string_view part :
+       {kBuildRecipe, std::string_view(plan.package_key), std::string_view(plan.layer_key),
+        std::string_view(services_.python_version), std::string_view(plan.manifest.build)}) {
+    hash.add(part);
+    hash.add(std::string_view("\0", 1));
+  }
+  const std::string output_key = hash.finish();
+  std::error_code missing;
+  const std::string source_key = std::exchange(plan.package_key, output_key);
+  if (fs::exists(tree_path("packages", output_key), missing)) {
+    say(job, "build", "code unchanged");
+    co_return base::Result<>();
+  }
+  say(job, "build", plan.manifest.build.empty() ? "compiling" : "running: " + plan.manifest.build);
+  // A file with a syntax error stays uncompiled here; the import of the handler names it with its line.
+  const std::string compile =
+      services_.config.python +
+      " -m compileall -q --invalidation-mode unchecked-hash -s /ebb/out -p /var/task /ebb/out || true";
+  const std::string command = plan.manifest.build.empty() ? "" : "( " + plan.manifest.build + "\n) && ";
+  wire::Build build{
+      .source_key = source_key,
+      .layer_key = plan.layer_key,
+      .output = wire::TreeKind::kPackage,
+      .output_key = output_key,
+      .argv = {"/bin/sh", "-c",
+               "cp -R /ebb/source/. /ebb/out/ && chmod -R u+w /ebb/out && cd /ebb/out && " + command + "{ " + compile +
+                   "; }"},
+      .env = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "PYTHONPATH=/ebb/layer", "PYTHONDONTWRITEBYTECODE=1"}};
+  co_return co_await run_build(job, "build", std::move(build));
+}
+
+io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::string phase, wire::Build build) {
+  build.build = services_.next_build++;
+  build.memory_bytes = limits::kBuildMemoryBytes;
+  auto tail = std::make_shared<std::string>();
+  const auto sink = [this, job, phase, tail](const base::InvocationId&, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) {
+      say(job, phase, line);
+      *tail += line + '\n';
+      if (tail->size() > 2 * limits::kBuildTailBytes) tail->erase(0, tail->size() - limits::kBuildTailBytes);
+    }
+  };
+  std::vector<os::Fd> ends(1);
+  auto pipe = sandbox::OutputPipe::open(services_.here(), sink, &ends[0]);
+  if (!pipe) co_return pipe.error();
+  const std::uint64_t id = build.build;
+  std::string order = encode(build);
+  auto answer = co_await services_.launcher->ask(wire::LauncherType::kBuild, std::move(order), std::move(ends),
+                                                 limits::kBuildTimeout, nullptr);
+  (*pipe)->finish();
+  (*pipe)->close();
+  if (answer) co_return base::Result<>();
+  services_.launcher->tell(wire::LauncherType::kKill, encode(wire::Kill{.subject = wire::Subject::kBuild, .id = id}));
+  base::Error error = answer.error();
+  if (error.code == base::Code::kFunctionFailed) {
+    error.code = base::Code::kInvalidArgument;  // the fault is in what was deployed
+    error.message =
+        (phase == "layer" ? "requirements.txt cannot be installed: " : "the build command failed: ") + error.message;
+  }
+  base::MutexLock lock(mutex_);
+  job->status.detail = *tail;
+  co_return error;
+}
+
+io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& plan) {
+  std::vector<store::NewVersion> wanted;
+  for (const model::FunctionSpec& spec : plan.manifest.functions) {
+    wanted.push_back({.spec = spec, .package_key = plan.package_key, .layer_key = plan.layer_key});
+  }
+  const std::string app = plan.manifest.app;
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<std::vector<store::PublishedVersion>>()> stage = [&metadata, app, wanted] {
+    return metadata.stage_versions(app, wanted);
+  };
+  auto staged = co_await io::offload(services_.pool, "stage versions", std::move(stage));
+  if (!staged) co_return staged.error();
+
+  std::vector<std::shared_ptr<VersionRunner>> runners;
+  std::vector<DeployedFunction> deployed;
+  std::vector<base::VersionId> ids;
+  base::Result<> result;
+  std::string detail;
+  for (const store::PublishedVersion& one : *staged) {
+    ids.push_back(one.version.id);
+    deployed.push_back(
+        {.name = one.version.function, .version_number = one.version.number, .unchanged = one.unchanged, .note = {}});
+    if (one.unchanged) {
+      say(job, "zygote", one.version.function + " is unchanged (version " + std::to_string(one.version.number) + ")");
+      continue;
+    }
+    say(job, "zygote", "importing " + one.version.spec.handler + " of " + one.version.function);
+    auto runner = std::make_shared<VersionRunner>(services_, one.version, plan.uid_index);
+    runners.push_back(runner);
+    ZygoteOutcome outcome = co_await runner->prepare();
+    if (!outcome.result) {
+      result = outcome.result;
+      detail = std::move(outcome.detail);
+      break;
+    }
+    if (!outcome.unfit_reason.empty())
+      deployed.back().note = "starts run init themselves, it cannot be forked: " + outcome.unfit_reason;
+  }
+  if (result) {
+    say(job, "publish", "publishing");
+    std::function<base::Result<bool>()> activate = [&metadata, app, ids]() -> base::Result<bool> {
+      EBB_CHECKED(metadata.activate_versions(app, ids));
+      return true;
+    };
+    auto activated = co_await io::offload(services_.pool, "activate versions", std::move(activate));
+    if (!activated) result = activated.error();
+  }
+  if (!result) {
+    for (const auto& runner : runners) runner->close();
+    std::function<base::Result<bool>()> discard = [&metadata, ids]() -> base::Result<bool> {
+      EBB_CHECKED(metadata.discard_versions(ids));
+      return true;
+    };
+    (void)co_await io::offload(services_.pool, "discard versions", std::move(discard));
+    base::MutexLock lock(mutex_);
+    job->status.detail = std::move(detail);
+    if (result.error().code == base::Code::kFunctionFailed) {
+      // Code that fails in init is a fault of what was deployed, not of a call.
+      co_return base::Error{.code = base::Code::kInvalidArgument, .message = result.error().message};
+    }
+    co_return result;
+  }
+  std::set<std::string> functions;
+  for (const DeployedFunction& one : deployed) functions.insert(one.name);
+  publisher_.published(app, std::move(functions), std::move(runners));
+  base::MutexLock lock(mutex_);
+  job->status.functions = std::move(deployed);
+  co_return base::Result<>();
+}
+
+}  // namespace ebb::node

@@ -1,0 +1,73 @@
+// Deployments: from an archive to published versions, one at a time, with events to watch.
+//
+// A deployment changes nothing until its last step: the package is stored by content, the layer and the build output
+// too, each function's zygote is tried, and only then all versions become current in one transaction. A failure leaves
+// the old versions serving. Called by Engine.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "model/manifest.h"
+#include "node/node.h"
+#include "node/services.h"
+
+namespace ebb::node {
+
+class VersionRunner;
+
+/// What Engine does when new versions have proven themselves: makes their runners the current ones.
+class Publisher {
+ public:
+  virtual ~Publisher() = default;
+  virtual void published(const std::string& app, std::set<std::string> functions,
+                         std::vector<std::shared_ptr<VersionRunner>> runners) = 0;
+};
+
+class Deployments {
+ public:
+  Deployments(Services& services, Publisher& publisher) : services_(services), publisher_(publisher) {}
+
+  /// Queues it. Errors: kResourceExhausted when limits::kDeploymentsWaiting are queued already.
+  base::Result<std::uint64_t> begin(std::string archive);
+  io::Task<base::Result<DeploymentStatus>> status(std::uint64_t id, std::uint64_t after, base::Duration wait);
+
+ private:
+  struct Job {
+    DeploymentStatus status;
+    std::string archive;
+    std::vector<std::shared_ptr<io::OneShot<bool>>> watchers;
+  };
+  /// What the steps hand on to each other.
+  struct Plan {
+    model::Manifest manifest;
+    std::uint32_t uid_index = 0;
+    std::string package_key;
+    std::string layer_key;
+  };
+
+  static io::Task<> run_all(Deployments& self);
+  io::Task<base::Result<>> run(std::shared_ptr<Job> job);
+  io::Task<base::Result<>> store_package(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<>> build_layer(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<>> build_package(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<>> publish(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<>> run_build(std::shared_ptr<Job> job, std::string phase, wire::Build build);
+  void say(const std::shared_ptr<Job>& job, std::string phase, std::string message);
+  void finish(const std::shared_ptr<Job>& job, base::Result<> result);
+  std::string tree_path(std::string_view kind, const std::string& key) const;
+
+  Services& services_;
+  Publisher& publisher_;
+  base::Mutex mutex_;
+  std::uint64_t next_id_ EBB_GUARDED_BY(mutex_) = 1;
+  std::deque<std::shared_ptr<Job>> jobs_ EBB_GUARDED_BY(mutex_);  // newest last; finished ones are kept for a while
+  std::deque<std::shared_ptr<Job>> waiting_ EBB_GUARDED_BY(mutex_);
+  bool running_ EBB_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace ebb::node

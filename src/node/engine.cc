@@ -1,0 +1,302 @@
+#include "node/engine.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <csignal>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/deadline.h"
+#include "node/stores.h"
+#include "store/package.h"
+
+namespace ebb::node {
+
+namespace asio = io::asio;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kTick = 100ms;
+constexpr auto kOldVersionKept = 60s;  // a runner of a version that is not current, after its last call
+constexpr unsigned kPoolThreads = 4;
+constexpr std::size_t kPoolQueue = 1024;
+
+base::Error no_function(const std::string& app, const std::string& function) {
+  return base::not_found("there is no function " + app + "/" + function + ", `ebb ls` shows what is deployed");
+}
+
+}  // namespace
+
+Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
+    : stores_(std::move(stores)),
+      metrics_(EBB_VERSION),
+      pool_(kPoolThreads, kPoolQueue),
+      services_{.cores = cores,
+                .config = config,
+                .python_version = stores_.python_version,
+                .pool = pool_,
+                .metadata = *stores_.metadata,
+                .packages = *stores_.packages,
+                .log = *stores_.log,
+                .usage = *stores_.usage,
+                .metrics = metrics_},
+      sandboxes_(services_),
+      deployments_(services_, *this) {
+  services_.sandboxes = &sandboxes_;
+}
+
+Engine::~Engine() = default;
+
+base::Result<> Engine::begin(os::Fd launcher_socket) {
+  asio::io_context& home = services_.cores.context(0);
+  services_.launcher = sandbox::LauncherClient::start(
+      home, std::move(launcher_socket), [this](const wire::Exited& event) { exited(event); },
+      [this] { launcher_lost(); });
+  EBB_TRY(const std::vector<model::Version> versions, services_.metadata.all_current());
+  for (const model::Version& version : versions) {
+    EBB_TRY(const store::App app, services_.metadata.app(version.app));
+    auto runner = std::make_shared<VersionRunner>(services_, version, app.uid_index);
+    base::MutexLock lock(mutex_);
+    current_[{version.app, version.function}] = runner;
+  }
+  for (const auto& runner : all_runners()) runner->prewarm();
+  io::spawn(home, "tick", tick_forever(*this));
+  io::spawn(home, "flush usage", flush_usage_forever(*this));
+  ready_ = true;
+  return {};
+}
+
+// --- invocations ---
+
+io::Task<Reply> Engine::invoke(Call call) {
+  if (draining_) {
+    co_return Reply{.error = base::Error{
+                        .code = base::Code::kUnavailable, .message = "this node is shutting down", .retry_after = 1s}};
+  }
+  auto runner = co_await runner_for(call.app, call.function, call.version_number);
+  if (!runner) co_return Reply{.error = runner.error()};
+  const std::shared_ptr<VersionRunner> chosen = *runner;
+  ++running_;
+  Reply reply = co_await chosen->invoke(std::move(call));
+  --running_;
+  if (reply.error) reply.status = base::http_status_of(reply.error->code);
+  co_return reply;
+}
+
+io::Task<base::Result<std::shared_ptr<VersionRunner>>> Engine::runner_for(std::string app, std::string function,
+                                                                          std::uint32_t number) {
+  Name name{std::move(app), std::move(function)};
+  {
+    base::MutexLock lock(mutex_);
+    const auto at = current_.find(name);
+    if (at == current_.end()) co_return no_function(name.first, name.second);
+    if (number == 0 || at->second->version().number == number) co_return at->second;
+    const auto old = by_number_.find({name, number});
+    if (old != by_number_.end()) co_return old->second;
+  }
+  co_return co_await runner_of_number(std::move(name), number);
+}
+
+io::Task<base::Result<std::shared_ptr<VersionRunner>>> Engine::runner_of_number(Name name, std::uint32_t number) {
+  store::Metadata& metadata = services_.metadata;
+  using Found = std::pair<model::Version, std::uint32_t>;
+  std::function<base::Result<Found>()> find = [&metadata, name, number]() -> base::Result<Found> {
+    EBB_TRY(model::Version version, metadata.version(name.first, name.second, number));
+    EBB_TRY(const store::App app, metadata.app(name.first));
+    return Found{std::move(version), app.uid_index};
+  };
+  auto found = co_await io::offload(services_.pool, "find version", std::move(find));
+  if (!found) co_return found.error();
+  base::MutexLock lock(mutex_);
+  auto& runner = by_number_[{name, number}];
+  if (!runner) runner = std::make_shared<VersionRunner>(services_, std::move(found->first), found->second);
+  co_return runner;
+}
+
+// --- the launcher's events ---
+
+void Engine::exited(const wire::Exited& event) {
+  if (event.subject == wire::Subject::kSandbox) {
+    sandboxes_.exited(event.id);
+    return;
+  }
+  if (event.subject == wire::Subject::kBuild) return;
+  const auto runner = services_.directory.find(event.subject, event.id);
+  if (!runner) return;
+  if (event.subject == wire::Subject::kInstance) {
+    runner->instance_exited(event);
+  } else {
+    runner->zygote_exited(event.id);
+  }
+}
+
+// Without the launcher nothing can be started or stopped: the service manager starts both anew.
+void Engine::launcher_lost() {
+  ready_ = false;
+  base::log(base::LogLevel::kError, "launcher_lost");
+  services_.cores.stop();
+}
+
+// --- control plane ---
+
+io::Task<base::Result<std::uint64_t>> Engine::deploy(std::string archive) {
+  co_return deployments_.begin(std::move(archive));
+}
+
+io::Task<base::Result<DeploymentStatus>> Engine::deployment(std::uint64_t id, std::uint64_t sequence,
+                                                            base::Duration wait) {
+  return deployments_.status(id, sequence, wait);
+}
+
+void Engine::published(const std::string& app, std::set<std::string> functions,
+                       std::vector<std::shared_ptr<VersionRunner>> runners) {
+  std::vector<std::shared_ptr<VersionRunner>> replaced;
+  {
+    base::MutexLock lock(mutex_);
+    for (auto& runner : runners) {
+      auto& slot = current_[{app, runner->version().function}];
+      if (slot) replaced.push_back(std::move(slot));
+      slot = std::move(runner);
+    }
+    std::erase_if(current_, [&](const auto& entry) {
+      if (entry.first.first != app || functions.contains(entry.first.second)) return false;
+      replaced.push_back(entry.second);
+      return true;
+    });
+  }
+  for (const auto& runner : replaced) runner->close();
+}
+
+io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string app) {
+  std::vector<FunctionView> views;
+  for (const auto& runner : all_runners()) {
+    if (app.empty() || runner->version().app == app) views.push_back(runner->view());
+  }
+  if (views.empty() && !app.empty())
+    co_return base::not_found("there is no app " + app + ", `ebb ls` shows what is deployed");
+  co_return views;
+}
+
+io::Task<base::Result<>> Engine::remove(std::string app, std::string function) {
+  store::Metadata& metadata = services_.metadata;
+  store::FunctionLogs& log = services_.log;
+  std::function<base::Result<bool>()> remove_rows = [&metadata, &log, app, function]() -> base::Result<bool> {
+    EBB_CHECKED(function.empty() ? metadata.remove_app(app) : metadata.remove_function(app, function));
+    EBB_CHECKED(log.remove(app, function));
+    return true;
+  };
+  auto removed = co_await io::offload(services_.pool, "remove", std::move(remove_rows));
+  if (!removed) co_return removed.error();
+  std::vector<std::shared_ptr<VersionRunner>> closed;
+  {
+    base::MutexLock lock(mutex_);
+    const auto gone = [&](const Name& name) {
+      return name.first == app && (function.empty() || name.second == function);
+    };
+    std::erase_if(current_,
+                  [&](const auto& entry) { return gone(entry.first) && (closed.push_back(entry.second), true); });
+    std::erase_if(by_number_,
+                  [&](const auto& entry) { return gone(entry.first.first) && (closed.push_back(entry.second), true); });
+  }
+  for (const auto& runner : closed) {
+    runner->close();
+    services_.metrics.forget(app, runner->version().function);
+  }
+  if (function.empty()) sandboxes_.remove_app(app);
+  co_return base::Result<>();
+}
+
+io::Task<base::Result<LogPage>> Engine::logs(LogQuery query) {
+  std::vector<std::string> functions;
+  if (!query.function.empty()) functions.push_back(query.function);
+  for (const auto& runner : all_runners()) {
+    if (query.function.empty() && runner->version().app == query.app) functions.push_back(runner->version().function);
+  }
+  if (functions.empty())
+    co_return base::not_found("there is no app " + query.app + ", `ebb ls` shows what is deployed");
+  store::FunctionLogs& log = services_.log;
+  std::function<base::Result<LogPage>()> read = [&log, query, functions] { return read_logs(log, query, functions); };
+  co_return co_await io::offload(services_.pool, "read logs", std::move(read));
+}
+
+io::Task<base::Result<UsagePage>> Engine::usage(UsageQuery query) {
+  meter::UsageLog& usage = services_.usage;
+  std::function<base::Result<UsagePage>()> read = [&usage, query] { return read_usage(usage, query); };
+  co_return co_await io::offload(services_.pool, "read usage", std::move(read));
+}
+
+std::string Engine::metrics_text() {
+  std::int64_t instances = 0, zygotes = 0, queued = 0;
+  for (const auto& runner : all_runners()) {
+    const FunctionView view = runner->view();
+    instances += view.idle + view.busy + view.starting;
+    queued += static_cast<std::int64_t>(view.queued);
+    if (view.zygote == "ready" || view.zygote == "unfit") ++zygotes;
+  }
+  metrics_.node.instances.set(instances);
+  metrics_.node.zygotes.set(zygotes);
+  metrics_.node.queue_depth.set(queued);
+  metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));
+  return metrics_.render();
+}
+
+// --- life ---
+
+std::vector<std::shared_ptr<VersionRunner>> Engine::all_runners() {
+  base::MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<VersionRunner>> runners;
+  for (const auto& [name, runner] : current_) runners.push_back(runner);
+  for (const auto& [name, runner] : by_number_) runners.push_back(runner);
+  return runners;
+}
+
+void Engine::close_unused(base::SteadyTime now) {
+  std::vector<std::shared_ptr<VersionRunner>> closed;
+  {
+    base::MutexLock lock(mutex_);
+    std::erase_if(by_number_, [&](const auto& entry) {
+      return entry.second->unused_for(kOldVersionKept, now) && (closed.push_back(entry.second), true);
+    });
+  }
+  for (const auto& runner : closed) runner->close();
+}
+
+io::Task<> Engine::tick_forever(Engine& engine) {
+  for (;;) {
+    co_await io::sleep_for(kTick);
+    const base::SteadyTime now = base::steady_now();
+    for (const auto& runner : engine.all_runners()) runner->tick(now);
+    engine.close_unused(now);
+  }
+}
+
+io::Task<> Engine::flush_usage_forever(Engine& engine) {
+  meter::UsageLog& usage = engine.services_.usage;
+  for (;;) {
+    co_await io::sleep_for(engine.services_.config.usage_flush_interval);
+    std::function<base::Result<bool>()> flush = [&usage]() -> base::Result<bool> {
+      EBB_CHECKED(usage.prepare());
+      EBB_CHECKED(usage.flush());
+      return true;
+    };
+    const auto flushed = co_await io::offload(engine.services_.pool, "flush usage", std::move(flush));
+    if (!flushed) base::log(base::LogLevel::kError, "usage_flush_failed", {{"error", flushed.error().message}});
+  }
+}
+
+io::Task<> Engine::drain(base::Duration limit) {
+  draining_ = true;
+  const base::SteadyTime deadline = base::steady_now() + limit;
+  while (running_ > 0 && base::steady_now() < deadline) co_await io::sleep_for(10ms);
+  (void)services_.usage.flush();
+}
+
+base::Result<std::unique_ptr<Node>> Node::start(io::Cores& cores, const model::Config& config, os::Fd launcher_socket) {
+  EBB_TRY(Stores stores, open_stores(config));
+  auto engine = std::make_unique<Engine>(cores, config, std::move(stores));
+  EBB_CHECKED(engine->begin(std::move(launcher_socket)));
+  return std::unique_ptr<Node>(std::move(engine));
+}
+
+}  // namespace ebb::node

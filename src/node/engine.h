@@ -1,0 +1,76 @@
+// The Node on this machine: owns the services, the runners of all versions, and their life from start to drain.
+//
+// 1. `current_` says which version answers a function's plain name; older ones get a runner when they are asked for by
+// number.
+// 2. A runner that is replaced or no longer used is closed: its calls finish, then the launcher forgets it.
+// Called through node.h.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "node/deployments.h"
+#include "node/node.h"
+#include "node/sandbox_pool.h"
+#include "node/services.h"
+#include "node/stores.h"
+#include "node/version_runner.h"
+#include "store/metadata.h"
+
+namespace ebb::node {
+
+class Engine final : public Node, private Publisher {
+ public:
+  Engine(io::Cores& cores, const model::Config& config, Stores stores);
+  ~Engine() override;
+
+  /// Connects to the launcher and begins to rebuild what the metadata says.
+  base::Result<> begin(os::Fd launcher_socket);
+
+  io::Task<Reply> invoke(Call call) override;
+  io::Task<base::Result<std::uint64_t>> deploy(std::string archive) override;
+  io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
+                                                      base::Duration wait) override;
+  io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) override;
+  io::Task<base::Result<>> remove(std::string app, std::string function) override;
+  io::Task<base::Result<LogPage>> logs(LogQuery query) override;
+  io::Task<base::Result<UsagePage>> usage(UsageQuery query) override;
+  std::string metrics_text() override;
+  bool ready() const override { return ready_; }
+  io::Task<> drain(base::Duration deadline) override;
+
+ private:
+  using Name = std::pair<std::string, std::string>;  // app, function
+
+  void published(const std::string& app, std::set<std::string> functions,
+                 std::vector<std::shared_ptr<VersionRunner>> runners) override;
+  io::Task<base::Result<std::shared_ptr<VersionRunner>>> runner_for(std::string app, std::string function,
+                                                                    std::uint32_t number);
+  io::Task<base::Result<std::shared_ptr<VersionRunner>>> runner_of_number(Name name, std::uint32_t number);
+  void exited(const wire::Exited& event);
+  void launcher_lost();
+  std::vector<std::shared_ptr<VersionRunner>> all_runners();
+  static io::Task<> tick_forever(Engine& engine);
+  static io::Task<> flush_usage_forever(Engine& engine);
+  void close_unused(base::SteadyTime now);
+
+  Stores stores_;
+  meter::Metrics metrics_;
+  io::Pool pool_;
+  Services services_;
+  SandboxPool sandboxes_;
+  Deployments deployments_;
+  base::Mutex mutex_;
+  std::map<Name, std::shared_ptr<VersionRunner>> current_ EBB_GUARDED_BY(mutex_);
+  std::map<std::pair<Name, std::uint32_t>, std::shared_ptr<VersionRunner>> by_number_
+      EBB_GUARDED_BY(mutex_);  // not current, asked for by number
+  std::atomic<bool> ready_ = false;
+  std::atomic<bool> draining_ = false;
+  std::atomic<std::uint32_t> running_ = 0;  // invocations under way
+};
+
+}  // namespace ebb::node

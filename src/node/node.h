@@ -1,0 +1,162 @@
+// One machine's engine, as the gateway sees it: invoke a function, deploy an app, look at what runs.
+//
+// The node owns the launcher connection, the runners of all current versions, metadata, packages, usage records and
+// logs. All calls are coroutines on the caller's core; nothing here blocks a core: blocking work goes to the node's
+// pool.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/result.h"
+#include "http/message.h"
+#include "io/cores.h"
+#include "io/task.h"
+#include "model/config.h"
+#include "model/usage.h"
+#include "model/version.h"
+#include "os/fd.h"
+
+namespace ebb::node {
+
+/// What the gateway asks to be run. The body is moved all the way to the socket of the instance.
+struct Call {
+  base::InvocationId id;  // made by the gateway: the request id in every answer, log line and record
+  std::string app;
+  std::string function;
+  std::uint32_t version_number = 0;  // 0: the current one
+  enum class Kind : std::uint8_t { kHttp, kDirect } kind = Kind::kHttp;
+  std::string event_json;  // kHttp: the event of payload version 2.0 without "body" and "isBase64Encoded", as JSON text
+  std::string content_type;  // kDirect: of the body; "" is JSON
+  std::string body;
+  base::SteadyTime arrived{};
+};
+
+/// How long each phase took; every response carries it as Server-Timing, every usage record as nanoseconds.
+struct Phases {
+  base::Duration queue{};    // waiting for an instance, less `start`
+  base::Duration start{};    // making the instance that served, if it was made for this call
+  base::Duration init{};     // the part of `start` in which the user's module was imported
+  base::Duration handler{};  // from the request's first byte to the instance until its last byte back
+  model::Rung rung = model::Rung::kIdle;
+};
+
+/// An answer of user code, or the error that took its place: the usage record is closed when this exists.
+struct Reply {
+  int status = 200;
+  http::Headers headers;  // validated: no hop-by-hop headers, no control characters
+  std::string body;
+  Phases phases;
+  std::uint32_t version_number = 0;
+  std::optional<base::Error> error;  // set: render it as an error response; kFunctionFailed carries type and message
+};
+
+/// One step of a deployment, for progress bars and logs.
+struct DeploymentEvent {
+  std::uint64_t sequence = 0;
+  std::string phase;    // "package", "layer", "build", "zygote", "publish"
+  std::string message;  // one line for a person
+};
+
+struct DeployedFunction {
+  std::string name;
+  std::uint32_t version_number = 0;
+  bool unchanged = false;
+  std::string note;  // "cannot be forked: 2 threads (libgomp.so.1)", or empty
+};
+
+struct DeploymentStatus {
+  std::uint64_t id = 0;
+  enum class State : std::uint8_t { kRunning, kSucceeded, kFailed } state = State::kRunning;
+  std::string app;                          // known once the manifest is read
+  std::vector<DeploymentEvent> events;      // those after the sequence asked for
+  std::vector<DeployedFunction> functions;  // on success
+  std::optional<base::Error> error;         // on failure
+  std::string detail;                       // a traceback or the tail of a build's output, on failure
+};
+
+/// A function as `ebb ls` shows it.
+struct FunctionView {
+  model::Version version;
+  std::string zygote;  // "absent", "starting", "ready", "unfit"
+  std::string zygote_note;
+  std::uint32_t idle = 0;
+  std::uint32_t busy = 0;
+  std::uint32_t starting = 0;
+  std::size_t queued = 0;
+};
+
+struct LogLine {
+  base::InvocationId id;
+  base::WallTime time;
+  std::string app;
+  std::string function;
+  std::string stream;  // "out", "err", "platform"
+  std::string text;
+};
+
+struct LogQuery {
+  std::string app;
+  std::string function;  // empty: all of the app
+  std::optional<base::InvocationId> request;
+  std::optional<base::WallTime> since;
+  std::size_t limit = 1000;  // the newest lines
+  std::string cursor;        // where an earlier answer ended: only what came after
+};
+struct LogPage {
+  std::vector<LogLine> lines;
+  std::string cursor;
+};
+
+struct UsageQuery {
+  std::string app;       // empty: all
+  std::string function;  // empty: all
+  std::optional<base::InvocationId> request;
+  std::optional<base::WallTime> since;
+  std::optional<base::WallTime> until;
+  std::size_t limit = 100;  // the newest records
+};
+struct UsagePage {
+  std::vector<model::UsageRecord> records;  // newest last
+  std::uint64_t invocations = 0;            // totals over all that match, not only those listed
+  std::uint64_t billed_ms = 0;
+  std::uint64_t micro_cu = 0;
+};
+
+class Node {
+ public:
+  /// `launcher_socket` is the seqpacket to the launcher. Opens the data directory, recovers usage records, and begins
+  /// to rebuild the zygotes of all current versions in the background. Blocking; called before the cores run.
+  static base::Result<std::unique_ptr<Node>> start(io::Cores& cores, const model::Config& config,
+                                                   os::Fd launcher_socket);
+  virtual ~Node() = default;
+
+  /// Runs one invocation. Cancelling the coroutine kills the invocation. Never fails: errors are in the reply.
+  virtual io::Task<Reply> invoke(Call call) = 0;
+
+  /// Takes an archive (tar, tar.gz, zip) with ebb.yaml at its root and works on it in the background.
+  virtual io::Task<base::Result<std::uint64_t>> deploy(std::string archive) = 0;
+  /// Events after `sequence`; waits up to `wait` for something new.
+  virtual io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
+                                                              base::Duration wait) = 0;
+
+  virtual io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) = 0;  // empty: of all apps
+  virtual io::Task<base::Result<>> remove(std::string app, std::string function) = 0;        // empty function: the app
+  virtual io::Task<base::Result<LogPage>> logs(LogQuery query) = 0;
+  virtual io::Task<base::Result<UsagePage>> usage(UsageQuery query) = 0;
+  virtual std::string metrics_text() = 0;
+  /// True once the launcher answers and metadata is read: /readyz.
+  virtual bool ready() const = 0;
+  /// Stops taking calls, lets running ones finish until the deadline, closes records. Called on SIGTERM.
+  virtual io::Task<> drain(base::Duration deadline) = 0;
+};
+
+}  // namespace ebb::node

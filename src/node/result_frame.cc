@@ -1,0 +1,100 @@
+#include "node/result_frame.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/json/parse.hpp>
+
+namespace ebb::node {
+
+namespace {
+
+constexpr std::string_view kReserved = "x-ebb-";
+constexpr std::size_t kHeadersMax = 128;
+constexpr std::size_t kHeaderBytesMax = 8 * 1024;  // of all together
+
+// Those that speak of one connection, and those the server writes itself.
+bool is_ours(std::string_view name) {
+  constexpr std::array<std::string_view, 11> kOurs = {
+      "connection", "content-length",    "date",   "keep-alive", "proxy-connection", "server", "server-timing", "te",
+      "trailer",    "transfer-encoding", "upgrade"};
+  const bool reserved = name.size() > kReserved.size() && http::same_name(name.substr(0, kReserved.size()), kReserved);
+  return reserved ||
+         std::any_of(kOurs.begin(), kOurs.end(), [&](std::string_view ours) { return http::same_name(ours, name); });
+}
+
+std::string text_of(const boost::json::object& fields, std::string_view key) {
+  const auto* value = fields.if_contains(key);
+  return value && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+base::Error bad_result(const model::Version& version, const std::string& what) {
+  return base::Error{.code = base::Code::kFunctionFailed,
+                     .message = version.app + "/" + version.function + " returned " + what};
+}
+
+// Empty when all is well, else what is wrong.
+std::string take_headers(const boost::json::object& fields, http::Headers& headers) {
+  std::size_t bytes = 0;
+  const auto add = [&](std::string_view name, std::string_view value) -> std::string {
+    bytes += name.size() + value.size();
+    if (!http::is_header_name(name)) return "a header whose name is not a token";
+    if (!http::is_header_value(value))
+      return "a header '" + std::string(name) + "' with a control character in its value";
+    if (headers.size() >= kHeadersMax || bytes > kHeaderBytesMax) return "more than 128 headers or 8 KiB of them";
+    if (!is_ours(name)) headers.add(std::string(name), std::string(value));
+    return {};
+  };
+  if (const auto* list = fields.if_contains("headers"); list && list->is_array()) {
+    for (const auto& pair : list->get_array()) {
+      const auto* both = pair.if_array();
+      if (!both || both->size() != 2 || !(*both)[0].is_string() || !(*both)[1].is_string()) return "a malformed header";
+      if (std::string wrong = add((*both)[0].get_string(), (*both)[1].get_string()); !wrong.empty()) return wrong;
+    }
+  }
+  if (const auto* list = fields.if_contains("cookies"); list && list->is_array()) {
+    for (const auto& cookie : list->get_array()) {
+      if (!cookie.is_string()) return "a cookie that is not text";
+      if (std::string wrong = add("Set-Cookie", cookie.get_string()); !wrong.empty()) return wrong;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+bool absorb_result(sandbox::Frame frame, const model::Version& version, Reply& reply, model::Outcome& outcome) {
+  outcome = model::Outcome::kFunctionError;
+  boost::system::error_code bad_json;
+  const boost::json::value meta = boost::json::parse(frame.meta, bad_json);
+  const boost::json::object* fields = bad_json ? nullptr : meta.if_object();
+  if (fields == nullptr ||
+      (frame.header.type != wire::FrameType::kResult && frame.header.type != wire::FrameType::kError)) {
+    reply.error = bad_result(version, "a broken frame");
+    return false;
+  }
+  if (frame.header.type == wire::FrameType::kError) {
+    const std::string type = text_of(*fields, "type");
+    const std::string kind = text_of(*fields, "kind");
+    std::string message = version.app + "/" + version.function + (kind == "raised" ? " raised " : " failed: ") + type;
+    const std::string text = text_of(*fields, "message");
+    if (!text.empty()) message += (type.empty() ? "" : ": ") + text;
+    reply.error = base::Error{.code = base::Code::kFunctionFailed, .message = std::move(message)};
+    return true;
+  }
+  const auto* status = fields->if_contains("status");
+  if (!status || !status->is_int64() || status->get_int64() < 200 || status->get_int64() > 599) {
+    reply.error = bad_result(version, "a statusCode that is not between 200 and 599");
+    return true;
+  }
+  if (const std::string wrong = take_headers(*fields, reply.headers); !wrong.empty()) {
+    reply.headers = {};
+    reply.error = bad_result(version, wrong);
+    return true;
+  }
+  reply.status = static_cast<int>(status->get_int64());
+  reply.body = std::move(frame.body);
+  outcome = model::Outcome::kOk;
+  return true;
+}
+
+}  // namespace ebb::node

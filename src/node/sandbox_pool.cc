@@ -1,0 +1,104 @@
+#include "node/sandbox_pool.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "sandbox/output_pipe.h"
+
+namespace ebb::node {
+
+using namespace std::chrono_literals;
+
+io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint32_t uid_index, std::string layer_key) {
+  const auto waiter = std::make_shared<io::OneShot<base::Result<ReadySandbox>>>();
+  {
+    base::MutexLock lock(mutex_);
+    const Key key{app, layer_key};
+    Entry& entry = entries_[key];
+    if (entry.ready) co_return ReadySandbox{.id = entry.id, .booted_at = entry.booted_at};
+    if (entry.waiters.empty()) {
+      entry.id = services_.next_sandbox++;
+      io::spawn(services_.here(), "boot sandbox", boot(*this, key, uid_index, entry.id));
+    }
+    entry.waiters.push_back(waiter);
+  }
+  auto result = co_await waiter->wait(base::steady_now() + limits::kSandboxBootTimeout + 5s);
+  if (!result)
+    co_return base::Error{.code = base::Code::kDeadlineExceeded,
+                          .message = "the runtime of " + app + " did not come up"};
+  co_return std::move(*result);
+}
+
+io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id) {
+  const base::Result<> booted = co_await pool.try_boot(key, uid_index, id);
+  base::Result<ReadySandbox> result = ReadySandbox{.id = id, .booted_at = base::steady_now()};
+  if (!booted) {
+    base::log(base::LogLevel::kWarning, "sandbox_failed", {{"app", key.first}, {"error", booted.error().message}});
+    result = booted.error();
+    pool.services_.launcher->tell(wire::LauncherType::kKill,
+                                  encode(wire::Kill{.subject = wire::Subject::kSandbox, .id = id}));
+  }
+  std::vector<std::shared_ptr<io::OneShot<base::Result<ReadySandbox>>>> waiters;
+  {
+    base::MutexLock lock(pool.mutex_);
+    const auto at = pool.entries_.find(key);
+    if (at == pool.entries_.end() || at->second.id != id) co_return;
+    waiters = std::move(at->second.waiters);
+    if (booted) {
+      at->second.ready = true;
+      at->second.booted_at = result->booted_at;
+      at->second.waiters.clear();
+    } else {
+      pool.entries_.erase(at);
+    }
+  }
+  for (const auto& waiter : waiters) waiter->set(result);
+}
+
+io::Task<base::Result<>> SandboxPool::try_boot(Key key, std::uint32_t uid_index, std::uint64_t id) {
+  // What a runtime zygote prints before user code runs in it is the platform's business.
+  const std::string app = key.first;
+  const auto sink = [app](const base::InvocationId&, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines)
+      base::log(base::LogLevel::kWarning, "runtime_output", {{"app", app}, {"text", line}});
+  };
+  std::vector<os::Fd> ends(2);
+  auto out = sandbox::OutputPipe::open(services_.here(), sink, &ends[0]);
+  auto err = sandbox::OutputPipe::open(services_.here(), sink, &ends[1]);
+  if (!out || !err) co_return (out ? err : out).error();
+  std::string order = encode(wire::MakeSandbox{.sandbox = base::SandboxId{id},
+                                               .app = key.first,
+                                               .uid_index = uid_index,
+                                               .runtime = "python3",
+                                               .layer_key = key.second,
+                                               .memory_bytes = limits::kRuntimeZygoteMemoryBytes,
+                                               .pids = limits::kSandboxPids});
+  auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeSandbox, std::move(order), std::move(ends),
+                                                 limits::kSandboxBootTimeout, nullptr);
+  (*out)->finish();
+  (*err)->finish();
+  if (!answer) co_return answer.error();
+  co_return base::Result<>();
+}
+
+void SandboxPool::exited(std::uint64_t id) {
+  base::MutexLock lock(mutex_);
+  std::erase_if(entries_, [&](const auto& entry) { return entry.second.id == id && entry.second.ready; });
+}
+
+void SandboxPool::remove_app(const std::string& app) {
+  std::vector<std::uint64_t> ids;
+  {
+    base::MutexLock lock(mutex_);
+    std::erase_if(entries_, [&](const auto& entry) {
+      if (entry.first.first != app || !entry.second.ready) return false;
+      ids.push_back(entry.second.id);
+      return true;
+    });
+  }
+  for (const std::uint64_t id : ids) {
+    services_.launcher->tell(wire::LauncherType::kKill,
+                             encode(wire::Kill{.subject = wire::Subject::kSandbox, .id = id}));
+  }
+}
+
+}  // namespace ebb::node

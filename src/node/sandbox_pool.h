@@ -1,0 +1,52 @@
+// The sandboxes with a runtime zygote in them: one per app and dependency layer, shared by the functions of the app.
+//
+// Made on first need, single flight; forgotten when the launcher says it died, and made again by the next who asks.
+// Called by VersionRunner before it makes a function zygote.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "io/one_shot.h"
+#include "node/services.h"
+
+namespace ebb::node {
+
+struct ReadySandbox {
+  std::uint64_t id = 0;
+  base::SteadyTime booted_at{};
+};
+
+class SandboxPool {
+ public:
+  explicit SandboxPool(Services& services) : services_(services) {}
+
+  /// Errors: the launcher's; kDeadlineExceeded when the runtime does not come up.
+  io::Task<base::Result<ReadySandbox>> get(std::string app, std::uint32_t uid_index, std::string layer_key);
+  /// The launcher reports that it is gone.
+  void exited(std::uint64_t id);
+  /// Kills the sandboxes of an app that was removed.
+  void remove_app(const std::string& app);
+
+ private:
+  using Key = std::pair<std::string, std::string>;  // app, layer key
+  struct Entry {
+    std::uint64_t id = 0;
+    bool ready = false;
+    base::SteadyTime booted_at{};
+    std::vector<std::shared_ptr<io::OneShot<base::Result<ReadySandbox>>>> waiters;
+  };
+
+  static io::Task<> boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id);
+  io::Task<base::Result<>> try_boot(Key key, std::uint32_t uid_index, std::uint64_t id);
+
+  Services& services_;
+  base::Mutex mutex_;
+  std::map<Key, Entry> entries_ EBB_GUARDED_BY(mutex_);
+};
+
+}  // namespace ebb::node

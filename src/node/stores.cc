@@ -1,0 +1,119 @@
+#include "node/stores.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <deque>
+#include <map>
+#include <sstream>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "store/sqlite_metadata.h"
+
+namespace ebb::node {
+
+namespace {
+
+base::Result<std::string> version_of(const std::string& python) {
+  const std::string command =
+      "'" + python + "' -c 'import sys; print(\".\".join(map(str, sys.version_info[:3])))' 2>/dev/null";
+  std::FILE* pipe = ::popen(command.c_str(), "re");
+  std::array<char, 64> line{};
+  const bool read = pipe != nullptr && std::fgets(line.data(), static_cast<int>(line.size()), pipe) != nullptr;
+  const int status = pipe != nullptr ? ::pclose(pipe) : -1;
+  if (!read || status != 0)
+    return base::unavailable("the interpreter " + python +
+                             " does not run, install python3 or set python in the configuration");
+  std::string version(line.data());
+  while (!version.empty() && version.back() == '\n') version.pop_back();
+  return version;
+}
+
+// A page's cursor: "function=segment-offset,..." so that each function's log goes on where it was.
+std::map<std::string, store::LogCursor> parse_cursor(const std::string& text) {
+  std::map<std::string, store::LogCursor> cursors;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    const auto equals = part.find('=');
+    if (equals == std::string::npos) continue;
+    const auto cursor = store::parse_log_cursor(part.substr(equals + 1));
+    if (cursor) cursors[part.substr(0, equals)] = *cursor;
+  }
+  return cursors;
+}
+
+std::string write_cursor(const std::map<std::string, store::LogCursor>& cursors) {
+  std::string text;
+  for (const auto& [function, cursor] : cursors)
+    text += (text.empty() ? "" : ",") + function + "=" + store::to_string(cursor);
+  return text;
+}
+
+}  // namespace
+
+base::Result<Stores> open_stores(const model::Config& config) {
+  Stores stores;
+  EBB_TRY(stores.python_version, version_of(config.python));
+  EBB_TRY(stores.metadata, store::SqliteMetadata::open(config.data_dir + "/metadata.db"));
+  EBB_TRY(store::PackageStore packages, store::PackageStore::open(config.data_dir + "/packages"));
+  stores.packages = std::make_unique<store::PackageStore>(std::move(packages));
+  stores.log = std::make_unique<store::FunctionLogs>(config.data_dir + "/logs");
+  EBB_TRY(stores.usage, meter::UsageLog::open(config.data_dir + "/usage"));
+  if (stores.usage->recovered() > 0) {
+    base::log(base::LogLevel::kWarning, "usage_recovered",
+              {{"records_closed_as_platform_faults", stores.usage->recovered()}});
+  }
+  return stores;
+}
+
+base::Result<LogPage> read_logs(store::FunctionLogs& log, const LogQuery& query,
+                                const std::vector<std::string>& functions) {
+  LogPage page;
+  std::map<std::string, store::LogCursor> cursors = parse_cursor(query.cursor);
+  for (const std::string& function : functions) {
+    const bool follows = cursors.contains(function);
+    const store::LogFilter filter{.invocation = query.request,
+                                  .since = query.since.value_or(base::WallTime{}),
+                                  .after = cursors[function],
+                                  .limit = query.limit,
+                                  .newest = !follows};
+    EBB_TRY(cursors[function], log.read(query.app, function, filter, [&](const store::LogLine& line) {
+      page.lines.push_back({.id = line.invocation,
+                            .time = line.wall,
+                            .app = query.app,
+                            .function = function,
+                            .stream = std::string(store::name_of(line.stream)),
+                            .text = line.text});
+      return true;
+    }));
+  }
+  std::stable_sort(page.lines.begin(), page.lines.end(),
+                   [](const LogLine& a, const LogLine& b) { return a.time < b.time; });
+  if (query.cursor.empty() && page.lines.size() > query.limit) {
+    page.lines.erase(page.lines.begin(), page.lines.end() - static_cast<std::ptrdiff_t>(query.limit));
+  }
+  page.cursor = write_cursor(cursors);
+  return page;
+}
+
+base::Result<UsagePage> read_usage(meter::UsageLog& usage, const UsageQuery& query) {
+  meter::UsageFilter filter{.app = query.app,
+                            .function = query.function,
+                            .since = query.since.value_or(base::WallTime::min()),
+                            .until = query.until.value_or(base::WallTime::max()),
+                            .invocation = query.request};
+  UsagePage page;
+  EBB_TRY(const meter::UsageTotals totals, usage.totals(filter));
+  page.invocations = totals.invocations;
+  page.billed_ms = totals.billed_ms;
+  page.micro_cu = totals.cu_micro;
+  filter.limit = query.limit;
+  EBB_CHECKED(usage.read(filter, [&](const model::UsageRecord& record) {
+    page.records.push_back(record);
+    return true;
+  }));
+  return page;
+}
+
+}  // namespace ebb::node

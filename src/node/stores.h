@@ -1,0 +1,34 @@
+// What the node keeps on disk, opened and recovered together, and the two questions asked of it: logs and usage.
+// Called by Engine; everything here blocks.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "meter/usage_log.h"
+#include "model/config.h"
+#include "node/node.h"
+#include "store/function_log.h"
+#include "store/metadata.h"
+#include "store/package.h"
+
+namespace ebb::node {
+
+struct Stores {
+  std::unique_ptr<store::Metadata> metadata;
+  std::unique_ptr<store::PackageStore> packages;
+  std::unique_ptr<store::FunctionLogs> log;
+  std::unique_ptr<meter::UsageLog> usage;
+  std::string python_version;  // of config.python, "3.11.2"
+};
+
+/// Errors: those of each store, with its path; kUnavailable when the interpreter does not run.
+base::Result<Stores> open_stores(const model::Config& config);
+
+/// The lines of the functions, merged by time. A cursor names a place in each function's log.
+base::Result<LogPage> read_logs(store::FunctionLogs& log, const LogQuery& query,
+                                const std::vector<std::string>& functions);
+base::Result<UsagePage> read_usage(meter::UsageLog& usage, const UsageQuery& query);
+
+}  // namespace ebb::node

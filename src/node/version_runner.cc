@@ -1,0 +1,543 @@
+#include "node/version_runner.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/this_coro.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/deadline.h"
+#include "node/sandbox_pool.h"
+
+namespace ebb::node {
+
+namespace asio = io::asio;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kForkLimit = 10s;        // the launcher's answer to a fork order
+constexpr auto kGrantHandover = 10s;    // from the dispatcher's decision to the waiter, across cores: microseconds
+constexpr auto kZygoteBackoffMin = 1s;  // after a failed init, doubling
+constexpr auto kZygoteBackoffMax = 30s;
+
+sched::DispatcherOptions options_of(const model::FunctionSpec& spec) {
+  return {.instances_min = spec.scale.min,
+          .instances_max = spec.scale.max,
+          .idle_timeout = spec.idle_timeout,
+          .queue_max = limits::kQueuedPerVersion,
+          .starting_max = limits::kStartsAtOnce};
+}
+
+base::Result<std::array<os::Fd, 2>> channel_pair() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return base::os_error("channel of an instance", errno);
+  }
+  return std::array<os::Fd, 2>{os::Fd(ends[0]), os::Fd(ends[1])};
+}
+
+}  // namespace
+
+VersionRunner::VersionRunner(Services& services, model::Version version, std::uint32_t uid_index)
+    : services_(services),
+      version_(std::move(version)),
+      uid_index_(uid_index),
+      metrics_(services.metrics.function(version_.app, version_.function)),
+      dispatcher_(options_of(version_.spec), &services.next_instance) {}
+
+template <typename Event>
+void VersionRunner::handle(Event&& event) {
+  Effects effects;
+  {
+    base::MutexLock lock(mutex_);
+    sched::Actions actions;
+    event(actions);
+    effects = collect(actions);
+  }
+  perform(std::move(effects));
+}
+
+VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
+  Effects effects;
+  const auto waiter_of = [&](sched::CallId call) EBB_REQUIRES(mutex_) {
+    const auto at = waiting_.find(call);
+    EBB_CHECK(at != waiting_.end());
+    Waiter waiter = std::move(at->second);
+    waiting_.erase(at);
+    return waiter;
+  };
+  for (const sched::Action& action : actions) {
+    if (const auto* lease = std::get_if<sched::LeaseTo>(&action)) {
+      effects.grants.emplace_back(waiter_of(lease->call), instances_.at(lease->instance));
+    } else if (const auto* refuse = std::get_if<sched::Refuse>(&action)) {
+      effects.grants.emplace_back(waiter_of(refuse->call), Refusal{refuse->why});
+    } else if (const auto* start = std::get_if<sched::StartInstance>(&action)) {
+      effects.starts.push_back(start->instance);
+    } else if (const auto* retire = std::get_if<sched::Retire>(&action)) {
+      const auto at = instances_.find(retire->instance);
+      if (at != instances_.end()) effects.retired.push_back(at->second);
+    } else if (std::get_if<sched::StartZygote>(&action)) {
+      effects.start_zygote = true;
+      zygote_ordered_at_ = base::steady_now();
+    }
+  }
+  return effects;
+}
+
+void VersionRunner::perform(Effects effects) {
+  for (auto& [waiter, grant] : effects.grants) waiter->set(std::move(grant));
+  if (effects.start_zygote) io::spawn(services_.here(), "make zygote", make_zygote(shared_from_this()));
+  for (const base::InstanceId id : effects.starts) {
+    io::spawn(services_.here(), "start instance", start_instance(shared_from_this(), id));
+  }
+  for (const auto& instance : effects.retired) {
+    services_.launcher->tell(wire::LauncherType::kKill,
+                             encode(wire::Kill{.subject = wire::Subject::kInstance, .id = raw(instance->id)}));
+  }
+}
+
+io::Task<Reply> VersionRunner::invoke(Call call) {
+  // From here on a cancelled wait returns instead of throwing, so that nothing is left half done.
+  co_await asio::this_coro::throw_if_cancelled(false);
+  const Waiter waiter = std::make_shared<io::OneShot<Grant>>();
+  sched::CallId id{};
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    id = sched::CallId{next_call_++};
+    last_used_ = call.arrived;
+    waiting_.emplace(id, waiter);
+    dispatcher_.call_arrived(id, call.arrived, actions);
+  });
+  const base::SteadyTime deadline = call.arrived + limits::kQueueTimeout;
+  std::optional<Grant> grant = co_await waiter->wait(deadline);
+  if (!grant) {
+    bool withdrawn = false;
+    {
+      base::MutexLock lock(mutex_);
+      withdrawn = dispatcher_.call_withdrawn(id);
+      waiting_.erase(id);
+    }
+    // A grant is on its way in this very moment, from another core: it is given back below.
+    const base::SteadyTime soon = base::steady_now() + kGrantHandover;
+    if (!withdrawn) grant = co_await waiter->wait(soon);
+    const auto state = co_await asio::this_coro::cancellation_state;
+    const bool cancelled = state.cancelled() != asio::cancellation_type::none;
+    if (grant && std::holds_alternative<std::shared_ptr<sandbox::Instance>>(*grant)) {
+      give_back(std::get<std::shared_ptr<sandbox::Instance>>(*grant), true);
+    }
+    Reply reply{.version_number = version_.number};
+    reply.phases.queue = base::steady_now() - call.arrived;
+    reply.error = cancelled ? base::Error{.code = base::Code::kCancelled, .message = "the caller went away"}
+                            : base::Error{.code = base::Code::kDeadlineExceeded,
+                                          .message = "no instance of " + version_.app + "/" + version_.function +
+                                                     " came free within " + base::to_string(limits::kQueueTimeout) +
+                                                     ", raise scale.max or try later"};
+    co_return reply;
+  }
+  if (const auto* refusal = std::get_if<Refusal>(&*grant)) co_return refused(call, refusal->why);
+  std::shared_ptr<sandbox::Instance> instance = std::get<std::shared_ptr<sandbox::Instance>>(std::move(*grant));
+  co_return co_await serve(std::move(call), std::move(instance));
+}
+
+void VersionRunner::give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy) {
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    const base::SteadyTime now = base::steady_now();
+    last_used_ = now;
+    if (healthy) {
+      dispatcher_.call_finished(instance->id, now, actions);
+    } else {
+      dispatcher_.instance_gone(instance->id, now, actions);
+    }
+  });
+}
+
+Reply VersionRunner::refused(const Call& call, sched::Refuse::Why why) {
+  Reply reply{.version_number = version_.number};
+  reply.phases.queue = base::steady_now() - call.arrived;
+  const std::string name = version_.app + "/" + version_.function;
+  base::MutexLock lock(mutex_);
+  switch (why) {
+    case sched::Refuse::Why::kQueueFull:
+      reply.error = base::Error{.code = base::Code::kResourceExhausted,
+                                .message = name + " has " + std::to_string(limits::kQueuedPerVersion) +
+                                           " calls waiting, its bound; try later or raise scale.max",
+                                .retry_after = 1s};
+      break;
+    case sched::Refuse::Why::kZygoteFailed:
+      reply.error = last_zygote_.result ? base::unavailable(name + " is starting") : last_zygote_.result.error();
+      break;
+    case sched::Refuse::Why::kStartFailed: reply.error = last_start_error_; break;
+    case sched::Refuse::Why::kClosed:
+      reply.error = base::Error{.code = base::Code::kUnavailable,
+                                .message = name + " is being replaced or removed, try again",
+                                .retry_after = 1s};
+      break;
+  }
+  return reply;
+}
+
+// --- zygote ---
+
+void VersionRunner::prewarm() {
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.prewarm(base::steady_now(), actions); });
+}
+
+io::Task<ZygoteOutcome> VersionRunner::prepare() {
+  const auto waiter = std::make_shared<io::OneShot<ZygoteOutcome>>();
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    zygote_waiters_.push_back(waiter);
+    dispatcher_.prewarm(base::steady_now(), actions);
+    const sched::ZygoteState state = dispatcher_.zygote();
+    if (state == sched::ZygoteState::kReady || state == sched::ZygoteState::kUnfit) waiter->set(last_zygote_);
+  });
+  auto outcome = co_await waiter->wait(base::steady_now() + limits::kInitTimeout + 60s);
+  if (!outcome) {
+    co_return ZygoteOutcome{.result = base::Error{.code = base::Code::kDeadlineExceeded,
+                                                  .message = "the zygote of " + version_.app + "/" + version_.function +
+                                                             " did not get ready"},
+                            .detail = {},
+                            .unfit_reason = {}};
+  }
+  co_return std::move(*outcome);
+}
+
+io::Task<> VersionRunner::make_zygote(std::shared_ptr<VersionRunner> self) {
+  ZygoteOutcome outcome = co_await self->try_make_zygote();
+  self->zygote_made(std::move(outcome));
+}
+
+io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
+  ZygoteOutcome outcome;
+  auto sandbox = co_await services_.sandboxes->get(version_.app, uid_index_, version_.layer_key);
+  if (!sandbox) {
+    outcome.result = sandbox.error();
+    co_return outcome;
+  }
+  auto registered = co_await register_version();
+  if (!registered) {
+    outcome.result = registered.error();
+    co_return outcome;
+  }
+  const std::uint64_t id = services_.next_zygote++;
+  std::vector<os::Fd> ends(2);
+  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut), &ends[0]);
+  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr), &ends[1]);
+  if (!out || !err) {
+    outcome.result = (out ? err : out).error();
+    co_return outcome;
+  }
+  services_.directory.add(wire::Subject::kZygote, id, weak_from_this());
+  std::string order = encode(
+      wire::MakeZygote{.zygote = base::ZygoteId{id}, .sandbox = base::SandboxId{sandbox->id}, .version = version_.id});
+  auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeZygote, std::move(order), std::move(ends),
+                                                 limits::kInitTimeout, &outcome.detail);
+  (*out)->finish();
+  (*err)->finish();
+  if (!answer) {
+    outcome.result = answer.error();
+    if (answer.error().code == base::Code::kDeadlineExceeded) {
+      outcome.result = base::Error{.code = base::Code::kFunctionFailed,
+                                   .message = "init of " + version_.app + "/" + version_.function +
+                                              " took longer than " + base::to_string(limits::kInitTimeout)};
+    }
+    services_.launcher->tell(wire::LauncherType::kKill,
+                             encode(wire::Kill{.subject = wire::Subject::kZygote, .id = id}));
+    services_.directory.remove(wire::Subject::kZygote, id);
+    co_return outcome;
+  }
+  const auto ready = wire::decode<wire::ZygoteReady>(answer->payload);
+  if (!ready) {
+    outcome.result = ready.error();
+    co_return outcome;
+  }
+  if (!ready->forkable) outcome.unfit_reason = ready->unfit_reason;
+  base::MutexLock lock(mutex_);
+  zygote_id_ = id;
+  sandbox_id_ = sandbox->id;
+  zygote_init_ = std::chrono::nanoseconds(ready->init_ns);
+  zygote_booted_sandbox_ = sandbox->booted_at >= zygote_ordered_at_;
+  co_return outcome;
+}
+
+io::Task<base::Result<>> VersionRunner::register_version() {
+  if (registered_) co_return base::Result<>();
+  const model::FunctionSpec& spec = version_.spec;
+  wire::MakeVersion order{.version = version_.id,
+                          .app = version_.app,
+                          .uid_index = uid_index_,
+                          .package_key = version_.package_key,
+                          .memory_bytes = spec.memory.count,
+                          .cpu_millis = spec.cpu_millis,
+                          .pids = limits::kFunctionPids,
+                          .instances_max = spec.scale.max,
+                          .config = config_for_runtime()};
+  std::string payload = encode(order);
+  auto answer =
+      co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload), {}, kForkLimit, nullptr);
+  if (!answer) co_return answer.error();
+  registered_ = true;
+  co_return base::Result<>();
+}
+
+void VersionRunner::zygote_made(ZygoteOutcome outcome) {
+  const base::SteadyTime now = base::steady_now();
+  std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> waiters;
+  const std::string name = version_.app + "/" + version_.function;
+  if (!outcome.result) {
+    base::log(base::LogLevel::kWarning, "zygote_failed",
+              {{"function", name}, {"version", version_.number}, {"error", outcome.result.error().message}});
+    sink(store::LogStream::kPlatform)({}, {"init failed: " + outcome.result.error().message});
+  } else if (!outcome.unfit_reason.empty()) {
+    sink(store::LogStream::kPlatform)(
+        {}, {"the zygote cannot be forked, every instance runs init itself: " + outcome.unfit_reason});
+  }
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    last_zygote_ = outcome;
+    zygote_made_at_ = now;
+    waiters = std::move(zygote_waiters_);
+    zygote_waiters_.clear();
+    if (outcome.result) {
+      zygote_failures_ = 0;
+      dispatcher_.zygote_ready(outcome.unfit_reason.empty() ? sched::ZygoteState::kReady : sched::ZygoteState::kUnfit,
+                               now, actions);
+    } else {
+      const auto backoff =
+          std::min<base::Duration>(kZygoteBackoffMin * (1u << std::min(zygote_failures_, 5u)), kZygoteBackoffMax);
+      ++zygote_failures_;
+      dispatcher_.zygote_failed(now + backoff, actions);
+    }
+  });
+  for (const auto& waiter : waiters) waiter->set(outcome);
+  drop_if_done();
+}
+
+void VersionRunner::zygote_exited(std::uint64_t zygote) {
+  services_.directory.remove(wire::Subject::kZygote, zygote);
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    if (zygote != zygote_id_) return;
+    zygote_id_ = 0;
+    dispatcher_.zygote_lost(base::steady_now(), actions);
+  });
+}
+
+// --- instances ---
+
+base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(base::InstanceId id, os::Fd* peer) {
+  if (services_.instances.fetch_add(1) >= services_.config.max_instances) {
+    --services_.instances;
+    return base::Error{
+        .code = base::Code::kResourceExhausted,
+        .message = "this node runs its most of " + std::to_string(services_.config.max_instances) + " instances",
+        .retry_after = 1s};
+  }
+  auto pair = channel_pair();
+  if (!pair) {
+    --services_.instances;
+    return pair.error();
+  }
+  *peer = std::move((*pair)[1]);
+  auto instance = std::make_shared<sandbox::Instance>(id, std::move((*pair)[0]));
+  instance->ordered_at = base::steady_now();
+  services_.directory.add(wire::Subject::kInstance, raw(id), weak_from_this());
+  base::MutexLock lock(mutex_);
+  instance->rung = dispatcher_.zygote() == sched::ZygoteState::kUnfit ? model::Rung::kRuntime : model::Rung::kFork;
+  instances_.emplace(id, instance);
+  return instance;
+}
+
+io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id) {
+  os::Fd peer;
+  auto instance = self->new_instance(id, &peer);
+  base::Result<> started;
+  if (instance) {
+    started = co_await self->try_start(*instance, std::move(peer));
+  } else {
+    started = instance.error();
+  }
+  const base::SteadyTime now = base::steady_now();
+  if (started) {
+    (*instance)->ready_at = now;
+    self->handle([&](sched::Actions& actions)
+                     EBB_REQUIRES(self->mutex_) { self->dispatcher_.instance_ready(id, now, actions); });
+    co_return;
+  }
+  base::log(base::LogLevel::kWarning, "start_failed",
+            {{"function", self->version_.app + "/" + self->version_.function}, {"error", started.error().message}});
+  if (instance) {
+    self->services_.launcher->tell(wire::LauncherType::kKill,
+                                   encode(wire::Kill{.subject = wire::Subject::kInstance, .id = raw(id)}));
+    self->forget_instance(id);
+  }
+  self->handle([&](sched::Actions& actions) EBB_REQUIRES(self->mutex_) {
+    self->last_start_error_ = started.error();
+    self->dispatcher_.start_failed(id, now, actions);
+  });
+}
+
+io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Instance> instance, os::Fd peer) {
+  std::vector<os::Fd> fds(3);
+  fds[0] = std::move(peer);
+  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut), &fds[1]);
+  if (!out) co_return out.error();
+  instance->out = *out;
+  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr), &fds[2]);
+  if (!err) co_return err.error();
+  instance->err = *err;
+
+  wire::Fork order{.instance = instance->id, .version = version_.id};
+  {
+    base::MutexLock lock(mutex_);
+    const bool unfit = instance->rung == model::Rung::kRuntime;
+    order.source = unfit ? wire::Subject::kSandbox : wire::Subject::kZygote;
+    order.source_id = unfit ? sandbox_id_ : zygote_id_;
+  }
+  std::string payload = encode(order);
+  auto answer = co_await services_.launcher->ask(wire::LauncherType::kFork, std::move(payload), std::move(fds),
+                                                 kForkLimit, nullptr);
+  if (!answer) co_return answer.error();
+  if (answer->fds.size() != 2) co_return base::internal("the launcher's answer to a fork lacks the usage files");
+  instance->usage = os::UsageFiles{.cpu = std::move(answer->fds[0]), .memory_peak = std::move(answer->fds[1])};
+
+  auto moved = instance->channel.move_to(services_.here());
+  if (!moved) co_return moved.error();
+  const base::SteadyTime deadline =
+      base::steady_now() +
+      (instance->rung == model::Rung::kRuntime ? base::Duration(limits::kInitTimeout) : base::Duration(kForkLimit));
+  auto frame = co_await io::with_deadline(instance->channel.receive(), deadline, "the instance's first frame");
+  if (!frame) co_return frame.error();
+  boost::system::error_code bad_json;
+  const boost::json::value meta = boost::json::parse(frame->meta, bad_json);
+  const boost::json::object* fields = bad_json ? nullptr : meta.if_object();
+  if (fields == nullptr) co_return base::internal("the instance's first frame is not JSON");
+  if (frame->header.type == wire::FrameType::kError) {
+    const auto* message = fields->if_contains("message");
+    const auto* type = fields->if_contains("type");
+    std::string text = type && type->is_string() ? std::string(type->get_string()) + ": " : std::string();
+    if (message && message->is_string()) text += std::string(message->get_string());
+    co_return base::Error{.code = base::Code::kFunctionFailed,
+                          .message = "init of " + version_.app + "/" + version_.function + " failed: " + text};
+  }
+  if (frame->header.type != wire::FrameType::kReady)
+    co_return base::internal("the instance's first frame is not kReady");
+  const auto* init_ns = fields->if_contains("init_ns");
+  if (init_ns && init_ns->is_int64())
+    instance->init = std::chrono::nanoseconds(std::max<std::int64_t>(0, init_ns->get_int64()));
+  co_return base::Result<>();
+}
+
+void VersionRunner::forget_instance(base::InstanceId id) {
+  std::shared_ptr<sandbox::Instance> instance;
+  {
+    base::MutexLock lock(mutex_);
+    const auto at = instances_.find(id);
+    if (at == instances_.end()) return;
+    instance = std::move(at->second);
+    instances_.erase(at);
+  }
+  services_.directory.remove(wire::Subject::kInstance, raw(id));
+  --services_.instances;
+  instance->close_output();
+}
+
+void VersionRunner::instance_exited(const wire::Exited& event) {
+  const base::InstanceId id{event.id};
+  std::shared_ptr<sandbox::Instance> instance;
+  {
+    base::MutexLock lock(mutex_);
+    const auto at = instances_.find(id);
+    if (at != instances_.end()) instance = at->second;
+  }
+  if (instance) {
+    if (instance->out) instance->out->finish();
+    if (instance->err) instance->err->finish();
+    instance->exited.set(event);
+  }
+  forget_instance(id);
+  handle([&](sched::Actions& actions)
+             EBB_REQUIRES(mutex_) { dispatcher_.instance_gone(id, base::steady_now(), actions); });
+  drop_if_done();
+}
+
+// --- life of the runner ---
+
+void VersionRunner::tick(base::SteadyTime now) {
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    if (dispatcher_.next_tick() <= now) dispatcher_.tick(now, actions);
+  });
+}
+
+void VersionRunner::close() {
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.close(actions); });
+  drop_if_done();
+}
+
+bool VersionRunner::unused_for(base::Duration time, base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  return dispatcher_.instances() == 0 && dispatcher_.queued() == 0 && now - last_used_ > time;
+}
+
+// The launcher forgets a closed version, zygote included, once its last instance is gone.
+void VersionRunner::drop_if_done() {
+  {
+    base::MutexLock lock(mutex_);
+    const bool starting = dispatcher_.zygote() == sched::ZygoteState::kStarting;
+    if (!dispatcher_.closed() || dropped_ || starting || !instances_.empty()) return;
+    dropped_ = true;
+    if (zygote_id_ != 0) services_.directory.remove(wire::Subject::kZygote, zygote_id_);
+  }
+  if (registered_)
+    services_.launcher->tell(wire::LauncherType::kDropVersion, encode(wire::DropVersion{.version = version_.id}));
+}
+
+FunctionView VersionRunner::view() {
+  base::MutexLock lock(mutex_);
+  FunctionView view{.version = version_};
+  switch (dispatcher_.zygote()) {
+    case sched::ZygoteState::kAbsent: view.zygote = "absent"; break;
+    case sched::ZygoteState::kStarting: view.zygote = "starting"; break;
+    case sched::ZygoteState::kReady: view.zygote = "ready"; break;
+    case sched::ZygoteState::kUnfit: view.zygote = "unfit"; break;
+  }
+  view.zygote_note = last_zygote_.result ? last_zygote_.unfit_reason : last_zygote_.result.error().message;
+  view.idle = dispatcher_.idle();
+  view.starting = dispatcher_.starting();
+  view.busy = dispatcher_.instances() - view.idle - view.starting;
+  view.queued = dispatcher_.queued();
+  return view;
+}
+
+sandbox::OutputPipe::Sink VersionRunner::sink(store::LogStream stream) {
+  return [&log = services_.log, app = version_.app, function = version_.function, stream](
+             const base::InvocationId& id, const std::vector<std::string>& lines) {
+    std::vector<store::LogLine> records;
+    const base::WallTime now = base::wall_now();
+    for (const std::string& line : lines)
+      records.push_back({.invocation = id, .wall = now, .stream = stream, .instance = {}, .text = line});
+    const auto appended = log.append(app, function, records);
+    if (!appended)
+      base::log(base::LogLevel::kError, "function_log_lost",
+                {{"function", app + "/" + function}, {"error", appended.error().message}});
+  };
+}
+
+std::string VersionRunner::config_for_runtime() const {
+  boost::json::object env;
+  for (const auto& [name, value] : version_.spec.env) env[name] = value;
+  return boost::json::serialize(boost::json::object{
+      {"app", version_.app},
+      {"function", version_.function},
+      {"version", version_.number},
+      {"handler", version_.spec.handler},
+      {"env", std::move(env)},
+      {"memory_bytes", version_.spec.memory.count},
+      {"timeout_ms", std::chrono::duration_cast<std::chrono::milliseconds>(version_.spec.timeout).count()},
+      {"kind", version_.spec.runtime},
+  });
+}
+
+}  // namespace ebb::node

@@ -1,0 +1,118 @@
+// Runs one function version: carries out what sched::Dispatcher decides, with the launcher, and serves invocations.
+//
+// 1. The dispatcher and the tables beside it are behind one mutex, held for O(1) work and never over a wait.
+// 2. A call waits for a grant; the grant is an instance it holds alone until it gives it back, or the reason for a
+// refusal.
+// 3. One zygote start at a time; whoever needs the zygote waits for that one.
+// Called by Engine; the launcher's events arrive through Directory.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/mutex.h"
+#include "io/one_shot.h"
+#include "model/version.h"
+#include "node/node.h"
+#include "node/services.h"
+#include "sandbox/instance.h"
+#include "sched/dispatcher.h"
+
+namespace ebb::node {
+
+/// What became of a zygote start, for the deployment that waits for it.
+struct ZygoteOutcome {
+  base::Result<> result;
+  std::string detail;        // the traceback when user init raised
+  std::string unfit_reason;  // why it cannot be forked; empty when it can
+};
+
+class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
+ public:
+  VersionRunner(Services& services, model::Version version, std::uint32_t uid_index);
+
+  /// Waits for an instance and runs the call in it. Cancelling withdraws or kills it.
+  io::Task<Reply> invoke(Call call);
+  /// Makes the zygote if there is none and waits for it: what a deployment tries before it publishes.
+  io::Task<ZygoteOutcome> prepare();
+  /// The same without waiting, and the minimum of instances.
+  void prewarm();
+  /// Retires what has been idle too long.
+  void tick(base::SteadyTime now);
+  /// No new calls; busy instances finish, then the launcher forgets the version.
+  void close();
+
+  void instance_exited(const wire::Exited& event);
+  void zygote_exited(std::uint64_t zygote);
+
+  FunctionView view();
+  const model::Version& version() const { return version_; }
+  /// Neither a call nor an instance, and none for the given time.
+  bool unused_for(base::Duration time, base::SteadyTime now);
+
+ private:
+  struct Refusal {
+    sched::Refuse::Why why;
+  };
+  using Grant = std::variant<std::shared_ptr<sandbox::Instance>, Refusal>;
+  using Waiter = std::shared_ptr<io::OneShot<Grant>>;
+
+  /// What is done once the mutex is free.
+  struct Effects {
+    std::vector<std::pair<Waiter, Grant>> grants;
+    std::vector<base::InstanceId> starts;
+    std::vector<std::shared_ptr<sandbox::Instance>> retired;
+    bool start_zygote = false;
+  };
+
+  template <typename Event>
+  void handle(Event&& event) EBB_EXCLUDES(mutex_);
+  Effects collect(const sched::Actions& actions) EBB_REQUIRES(mutex_);
+  void perform(Effects effects) EBB_EXCLUDES(mutex_);
+
+  static io::Task<> make_zygote(std::shared_ptr<VersionRunner> self);
+  io::Task<ZygoteOutcome> try_make_zygote();
+  io::Task<base::Result<>> register_version();
+  void zygote_made(ZygoteOutcome outcome);
+  static io::Task<> start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id);
+  io::Task<base::Result<>> try_start(std::shared_ptr<sandbox::Instance> instance, os::Fd peer);
+  base::Result<std::shared_ptr<sandbox::Instance>> new_instance(base::InstanceId id, os::Fd* peer);
+  void forget_instance(base::InstanceId id);
+  void drop_if_done();
+
+  io::Task<Reply> serve(Call call, std::shared_ptr<sandbox::Instance> instance);
+  Phases phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased);
+  void give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy);
+  Reply refused(const Call& call, sched::Refuse::Why why);
+  std::string config_for_runtime() const;
+  sandbox::OutputPipe::Sink sink(store::LogStream stream);
+
+  Services& services_;
+  const model::Version version_;
+  const std::uint32_t uid_index_;
+  const std::shared_ptr<meter::FunctionMetrics> metrics_;
+
+  base::Mutex mutex_;
+  sched::Dispatcher dispatcher_ EBB_GUARDED_BY(mutex_);
+  std::unordered_map<sched::CallId, Waiter> waiting_ EBB_GUARDED_BY(mutex_);
+  std::unordered_map<base::InstanceId, std::shared_ptr<sandbox::Instance>> instances_ EBB_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> zygote_waiters_ EBB_GUARDED_BY(mutex_);
+  std::uint64_t next_call_ EBB_GUARDED_BY(mutex_) = 1;
+  std::uint64_t zygote_id_ EBB_GUARDED_BY(mutex_) = 0;
+  std::uint64_t sandbox_id_ EBB_GUARDED_BY(mutex_) = 0;
+  bool registered_ = false;  // the launcher knows the version; touched by the one zygote start only
+  bool dropped_ EBB_GUARDED_BY(mutex_) = false;
+  ZygoteOutcome last_zygote_ EBB_GUARDED_BY(mutex_);
+  base::Error last_start_error_ EBB_GUARDED_BY(mutex_);
+  std::uint32_t zygote_failures_ EBB_GUARDED_BY(mutex_) = 0;  // in a row: the backoff
+  base::SteadyTime zygote_ordered_at_ EBB_GUARDED_BY(mutex_){};
+  base::SteadyTime zygote_made_at_ EBB_GUARDED_BY(mutex_){};
+  base::Duration zygote_init_ EBB_GUARDED_BY(mutex_){};
+  bool zygote_booted_sandbox_ EBB_GUARDED_BY(mutex_) = false;
+  base::SteadyTime last_used_ EBB_GUARDED_BY(mutex_){};
+};
+
+}  // namespace ebb::node
