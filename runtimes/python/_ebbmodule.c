@@ -110,19 +110,20 @@ static PyObject* settle(PyObject* module, PyObject* unused) {
 static PyObject* read_bytes(PyObject* module, PyObject* args) {
   (void)module;
   int fd = 0;
-  const char* prefix = NULL;
-  Py_ssize_t prefix_size = 0;
+  Py_buffer prefix;
   Py_ssize_t size = 0;
-  if (!PyArg_ParseTuple(args, "iy#n", &fd, &prefix, &prefix_size, &size)) return NULL;
-  if (size < prefix_size) {
+  if (!PyArg_ParseTuple(args, "iy*n", &fd, &prefix, &size)) return NULL;
+  PyObject* result = NULL;
+  if (size < prefix.len) {
     PyErr_SetString(PyExc_ValueError, "size is less than the prefix's");
-    return NULL;
+  } else {
+    result = PyBytes_FromStringAndSize(NULL, size);
   }
-  PyObject* result = PyBytes_FromStringAndSize(NULL, size);
+  Py_ssize_t have = prefix.len;
+  if (result != NULL && have > 0) memcpy(PyBytes_AsString(result), prefix.buf, (size_t)have);
+  PyBuffer_Release(&prefix);
   if (result == NULL) return NULL;
   char* data = PyBytes_AsString(result);
-  memcpy(data, prefix, (size_t)prefix_size);
-  Py_ssize_t have = prefix_size;
   while (have < size) {
     ssize_t got;
     Py_BEGIN_ALLOW_THREADS got = recv(fd, data + have, (size_t)(size - have), MSG_WAITALL);
@@ -131,13 +132,13 @@ static PyObject* read_bytes(PyObject* module, PyObject* args) {
       continue;
     }
     if (got < 0 && errno == EINTR && PyErr_CheckSignals() == 0) continue;
-    Py_DECREF(result);
-    if (PyErr_Occurred()) return NULL;
     if (got == 0) {
       PyErr_SetString(PyExc_EOFError, "the stream ended inside a body");
-      return NULL;
+    } else if (!PyErr_Occurred()) {
+      PyErr_SetFromErrno(PyExc_OSError);
     }
-    return PyErr_SetFromErrno(PyExc_OSError);
+    Py_DECREF(result);
+    return NULL;
   }
   return result;
 }

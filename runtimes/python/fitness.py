@@ -9,13 +9,15 @@ import os
 import signal
 import stat
 import sys
+import time
 
 OWN_FDS = (0, 1, 2, 3)  # /dev/null, two pipes, the control socket
+_ENDING_SECONDS = 0.1
 _HARMLESS_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 # Libraries that open threads of their own, as they are found in the maps.
 _THREADED = (
     "libgomp", "libiomp5", "libomp", "openblas", "mkl_", "libtorch", "onnxruntime", "libtensorflow", "cygrpc",
-    "libtbb", "libarrow", "libray", "libcuda", "polars", "_ssl_threads",
+    "libtbb", "libarrow", "libray", "libcuda", "polars",
 )  # fmt: skip
 
 
@@ -29,8 +31,20 @@ def _mapped_libraries():
     return names
 
 
+def _tasks():
+    """The ids of all threads. One that was joined is still there for a moment, until the kernel has taken it down."""
+    threading = sys.modules.get("threading")
+    running = threading.active_count() if threading else 1
+    end = time.monotonic() + _ENDING_SECONDS
+    while True:
+        tasks = os.listdir("/proc/self/task")
+        if len(tasks) == running or time.monotonic() > end:
+            return tasks
+        time.sleep(0.002)
+
+
 def _threads():
-    tasks = os.listdir("/proc/self/task")
+    tasks = _tasks()
     if len(tasks) == 1:
         return None
     threading = sys.modules.get("threading")

@@ -9,7 +9,7 @@
 // kInvoke meta {"kind": "http"|"direct", "event": {...}, "request_id", "deadline_ms": epoch}; http: the event of
 // payload version 2.0 without
 //         "body" and "isBase64Encoded", which the runtime adds from the raw body; direct: no event, the body is the
-//         payload.
+//         payload, and "content_type" says what it is (left out when the caller did not).
 // kResult meta {"status": 200, "headers": [["name","value"],...], "cookies": ["a=b",...]}; body as to be sent.
 // kError  meta {"kind": "raised"|"unserialisable"|"too_large"|"init", "type", "message", "trace": "..."}; no body.
 #pragma once
