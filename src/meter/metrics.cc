@@ -1,0 +1,128 @@
+#include "meter/metrics.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace ebb::meter {
+namespace {
+
+// Seconds without a rounding that depends on the size: whole microseconds of a bound print exactly.
+std::string seconds(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  return text;
+}
+
+void head(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
+  out.append("# HELP ").append(name).append(" ").append(help).append("\n");
+  out.append("# TYPE ").append(name).append(" ").append(type).append("\n");
+}
+
+void sample(std::string& out, std::string_view name, std::string_view labels, std::string_view value) {
+  out.append(name);
+  if (!labels.empty()) out.append("{").append(labels).append("}");
+  out.append(" ").append(value).append("\n");
+}
+
+std::string label(std::string_view name, std::string_view value) {
+  return std::string(name) + "=\"" + escape_label(value) + "\"";
+}
+
+void histogram(std::string& out, const std::string& name, const std::string& labels, const DurationHistogram& values) {
+  std::uint64_t cumulative = 0;
+  for (std::size_t i = 0; i < DurationHistogram::kBoundsUs.size(); ++i) {
+    cumulative += values.in_bucket(i);
+    const auto bound = seconds(static_cast<double>(DurationHistogram::kBoundsUs[i]) / 1e6);
+    sample(out, name + "_bucket", labels + "," + label("le", bound), std::to_string(cumulative));
+  }
+  // The count is the sum of the buckets just read, so that the two agree while others observe.
+  cumulative += values.in_bucket(DurationHistogram::kBoundsUs.size());
+  sample(out, name + "_bucket", labels + "," + label("le", "+Inf"), std::to_string(cumulative));
+  sample(out, name + "_sum", labels, seconds(static_cast<double>(values.sum_ns()) / 1e9));
+  sample(out, name + "_count", labels, std::to_string(cumulative));
+}
+
+}  // namespace
+
+std::string escape_label(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    switch (c) {
+      case '\\': out += "\\\\"; break;
+      case '"': out += "\\\""; break;
+      case '\n': out += "\\n"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
+void DurationHistogram::observe(base::Duration duration) {
+  const std::int64_t ns = std::max<std::int64_t>(duration.count(), 0);
+  // A bound belongs to its bucket: at most 0.25 ms is the first.
+  const auto bucket =
+      std::lower_bound(kBoundsUs.begin(), kBoundsUs.end(), ns,
+                       [](std::int64_t bound_us, std::int64_t value) { return bound_us * 1000 < value; });
+  buckets_[static_cast<std::size_t>(bucket - kBoundsUs.begin())].fetch_add(1, std::memory_order_relaxed);
+  sum_ns_.fetch_add(static_cast<std::uint64_t>(ns), std::memory_order_relaxed);
+}
+
+std::shared_ptr<FunctionMetrics> Metrics::function(std::string_view app, std::string_view name) {
+  base::MutexLock lock(mutex_);
+  auto& metrics = functions_[FunctionName(app, name)];
+  if (metrics == nullptr) metrics = std::make_shared<FunctionMetrics>();
+  return metrics;
+}
+
+void Metrics::forget(std::string_view app, std::string_view name) {
+  base::MutexLock lock(mutex_);
+  functions_.erase(FunctionName(app, name));
+}
+
+std::string Metrics::render() const {
+  std::map<FunctionName, std::shared_ptr<FunctionMetrics>> functions;
+  {
+    base::MutexLock lock(mutex_);
+    functions = functions_;
+  }
+  const auto labels_of = [](const FunctionName& name) {
+    return label("app", name.first) + "," + label("function", name.second);
+  };
+  std::string out;
+  head(out, "ebb_build_info", "gauge", "The running version of Ebb.");
+  sample(out, "ebb_build_info", label("version", version_), "1");
+  const auto gauge = [&](std::string_view name, std::string_view help, const Gauge& value) {
+    head(out, name, "gauge", help);
+    sample(out, name, "", std::to_string(value.value()));
+  };
+  gauge("ebb_instances", "Instances that run, idle ones included.", node.instances);
+  gauge("ebb_zygotes", "Zygotes that can be forked.", node.zygotes);
+  gauge("ebb_queue_depth", "Invocations waiting for an instance.", node.queue_depth);
+  gauge("ebb_usage_records_open", "Usage records of running invocations.", node.usage_records_open);
+  head(out, "ebb_log_lines_dropped_total", "counter", "Lines printed by functions that could not be kept.");
+  sample(out, "ebb_log_lines_dropped_total", "", std::to_string(node.log_lines_dropped.value()));
+
+  head(out, "ebb_invocations_total", "counter", "Invocations by how they ended.");
+  for (const auto& [name, metrics] : functions) {
+    for (std::size_t i = 0; i < model::kOutcomes; ++i) {
+      const auto outcome = label("outcome", model::name_of(static_cast<model::Outcome>(i)));
+      sample(out, "ebb_invocations_total", labels_of(name) + "," + outcome,
+             std::to_string(metrics->invocations[i].value()));
+    }
+  }
+  head(out, "ebb_starts_total", "counter", "Leases by the rung of the cold-start ladder they came from.");
+  for (const auto& [name, metrics] : functions) {
+    for (std::size_t i = 0; i < model::kRungs; ++i) {
+      const auto rung = label("rung", model::name_of(static_cast<model::Rung>(i)));
+      sample(out, "ebb_starts_total", labels_of(name) + "," + rung, std::to_string(metrics->starts[i].value()));
+    }
+  }
+  head(out, "ebb_handler_seconds", "histogram", "Wall time in the handler.");
+  for (const auto& [name, metrics] : functions)
+    histogram(out, "ebb_handler_seconds", labels_of(name), metrics->handler);
+  head(out, "ebb_queue_seconds", "histogram", "Time an invocation waited for its lease.");
+  for (const auto& [name, metrics] : functions) histogram(out, "ebb_queue_seconds", labels_of(name), metrics->queue);
+  return out;
+}
+
+}  // namespace ebb::meter

@@ -1,0 +1,107 @@
+// Counters, gauges and histograms, and their rendering as Prometheus text. Metrics are declared in structs, updated
+// with relaxed atomics from any thread, and read only when somebody scrapes.
+//
+// Names are part of the interface: ebb_<noun>_<unit>, listed in docs/reference/metrics.md.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/duration.h"
+#include "base/mutex.h"
+#include "model/usage.h"
+
+namespace ebb::meter {
+
+/// Only goes up.
+class Counter {
+ public:
+  void add(std::uint64_t count = 1) { value_.fetch_add(count, std::memory_order_relaxed); }
+  std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+/// Goes up and down.
+class Gauge {
+ public:
+  void set(std::int64_t value) { value_.store(value, std::memory_order_relaxed); }
+  void add(std::int64_t count) { value_.fetch_add(count, std::memory_order_relaxed); }
+  std::int64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::int64_t> value_{0};
+};
+
+/// Durations, counted by upper bound from 0.25 ms to 60 s.
+class DurationHistogram {
+ public:
+  static constexpr std::array<std::int64_t, 17> kBoundsUs = {
+      250,     500,     1'000,     2'500,     5'000,     10'000,     25'000,     50'000,    100'000,
+      250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000, 60'000'000};
+
+  /// A negative duration counts as 0. Cost: two relaxed additions.
+  void observe(base::Duration duration);
+
+  std::uint64_t in_bucket(std::size_t bucket) const { return buckets_[bucket].load(std::memory_order_relaxed); }
+  std::uint64_t sum_ns() const { return sum_ns_.load(std::memory_order_relaxed); }
+
+ private:
+  std::array<std::atomic<std::uint64_t>, kBoundsUs.size() + 1> buckets_{};  // not cumulative; the last is +Inf
+  std::atomic<std::uint64_t> sum_ns_{0};
+};
+
+/// Of one function, all versions together.
+struct FunctionMetrics {
+  std::array<Counter, model::kOutcomes> invocations;  // by outcome
+  std::array<Counter, model::kRungs> starts;          // by rung
+  DurationHistogram handler;
+  DurationHistogram queue;
+
+  Counter& invocations_with(model::Outcome outcome) { return invocations[static_cast<std::size_t>(outcome)]; }
+  Counter& starts_from(model::Rung rung) { return starts[static_cast<std::size_t>(rung)]; }
+};
+
+/// Of the node.
+struct NodeMetrics {
+  Gauge instances;
+  Gauge zygotes;
+  Gauge queue_depth;
+  Gauge usage_records_open;
+  Counter log_lines_dropped;
+};
+
+/// All metrics of a daemon. Threads: any.
+class Metrics {
+ public:
+  explicit Metrics(std::string version) : version_(std::move(version)) {}
+
+  NodeMetrics node;
+
+  /// The metrics of a function, made when first asked for. Keep the pointer: the look-up takes a lock.
+  std::shared_ptr<FunctionMetrics> function(std::string_view app, std::string_view name);
+  /// Stops rendering a function that was removed.
+  void forget(std::string_view app, std::string_view name);
+
+  /// Prometheus text exposition format 0.0.4.
+  std::string render() const;
+
+ private:
+  using FunctionName = std::pair<std::string, std::string>;
+
+  const std::string version_;
+  mutable base::Mutex mutex_;
+  std::map<FunctionName, std::shared_ptr<FunctionMetrics>> functions_ EBB_GUARDED_BY(mutex_);
+};
+
+/// A label's value between its quotes: backslash, quote and newline escaped.
+std::string escape_label(std::string_view value);
+
+}  // namespace ebb::meter

@@ -1,0 +1,331 @@
+#include "meter/usage_log.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <system_error>
+
+#include "base/check.h"
+#include "meter/usage_record.h"
+#include "store/mapped_file.h"
+
+namespace ebb::meter {
+
+namespace fs = std::filesystem;
+using base::Result;
+using store::MappedFile;
+
+/// One segment file while it is in use. Freed, and with it unmapped, when the log and all slots let go of it.
+struct UsageSegment {
+  explicit UsageSegment(MappedFile file_in)
+      : file(std::move(file_in)), header(header_of(file.bytes())), records(records_of(file.bytes())) {}
+
+  /// Forces to disk what was written since the last time.
+  Result<void> flush() {
+    if (!dirty.exchange(false, std::memory_order_acq_rel)) return {};
+    auto flushed = file.flush();
+    if (!flushed) dirty = true;
+    return flushed;
+  }
+
+  MappedFile file;
+  StoredHeader& header;
+  std::span<StoredRecord> records;
+  std::uint32_t next = 0;              // the first record never given out; guarded by the log's mutex
+  std::atomic<std::uint32_t> open{0};  // records opened and not closed
+  std::atomic<bool> dirty{false};      // written since the last flush
+};
+
+namespace {
+
+constexpr std::string_view kPrefix = "usage-";
+constexpr std::string_view kSuffix = ".ebb";
+
+fs::path segment_path(const fs::path& directory, std::uint64_t number) {
+  char name[40];
+  std::snprintf(name, sizeof name, "usage-%010llu.ebb", static_cast<unsigned long long>(number));
+  return directory / name;
+}
+
+// The numbers of the segments there are, ascending.
+Result<std::vector<std::uint64_t>> list_segments(const fs::path& directory) {
+  std::vector<std::uint64_t> numbers;
+  std::error_code ec;
+  fs::directory_iterator it(directory, ec);
+  for (; !ec && it != fs::directory_iterator(); it.increment(ec)) {
+    const std::string name = it->path().filename().string();
+    if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
+    const std::string_view digits =
+        std::string_view(name).substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size());
+    std::uint64_t number = 0;
+    const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (code == std::errc{} && end == digits.data() + digits.size()) numbers.push_back(number);
+  }
+  if (ec) return base::os_error("list " + directory.string(), ec.value());
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+Result<MappedFile> open_segment(const fs::path& path, MappedFile::Access access) {
+  EBB_TRY(MappedFile file, MappedFile::open(path, kSegmentBytes, access));
+  const StoredHeader& header = header_of(file.bytes());
+  if (std::memcmp(header.magic, kUsageMagic, sizeof header.magic) != 0 || header.format != kUsageFormat ||
+      header.record_bytes != sizeof(StoredRecord) || header.capacity != limits::kUsageSegmentRecords) {
+    return base::internal(path.string() + " is not a usage segment of this version of Ebb: move it away");
+  }
+  return file;
+}
+
+bool selects(const UsageFilter& filter, const model::UsageRecord& record) {
+  return (filter.app.empty() || filter.app == record.app) &&
+         (filter.function.empty() || filter.function == record.function) && record.arrival >= filter.since &&
+         record.arrival < filter.until && (!filter.invocation || *filter.invocation == record.invocation);
+}
+
+bool is_free(const StoredRecord& record) {
+  return record.state.load(std::memory_order_acquire) == static_cast<std::uint32_t>(RecordState::kFree);
+}
+
+// What the daemon could not finish because it died: a platform fault that costs nothing.
+std::uint32_t close_open_records(std::span<StoredRecord> records) {
+  std::uint32_t closed = 0;
+  for (StoredRecord& record : records) {
+    if (record.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(RecordState::kOpen)) continue;
+    store_end(record, {.outcome = model::Outcome::kPlatformFault});
+    ++closed;
+  }
+  return closed;
+}
+
+// One behind the last record that is not free. A record killed while it was being opened stays a hole before it.
+std::uint32_t used_records(std::span<StoredRecord> records) {
+  auto count = static_cast<std::uint32_t>(records.size());
+  while (count > 0 && is_free(records[count - 1])) --count;
+  return count;
+}
+
+}  // namespace
+
+UsageLog::~UsageLog() = default;
+
+Result<std::unique_ptr<UsageLog>> UsageLog::open(fs::path directory) {
+  std::error_code ec;
+  fs::create_directories(directory, ec);
+  if (ec) return base::os_error("create " + directory.string(), ec.value());
+  std::unique_ptr<UsageLog> log(new UsageLog(std::move(directory)));
+  EBB_CHECKED(log->recover());
+  EBB_CHECKED(log->flush());
+  return log;
+}
+
+Result<void> UsageLog::recover() {
+  EBB_TRY(const auto numbers, list_segments(directory_));
+  std::vector<SegmentPtr> in_use;
+  for (const std::uint64_t number : numbers) {
+    EBB_TRY(MappedFile file, open_segment(segment_path(directory_, number), MappedFile::Access::kWrite));
+    if (header_of(file.bytes()).sealed.load(std::memory_order_acquire) == 1) continue;
+    auto segment = std::make_shared<UsageSegment>(std::move(file));
+    recovered_ += close_open_records(segment->records);
+    // What a power failure tore must not come back to life; a hole in the middle of the used ones is never given out.
+    segment->next = used_records(segment->records);
+    segment->dirty = true;
+    in_use.push_back(std::move(segment));
+  }
+  base::MutexLock making(making_);
+  newest_number_ = numbers.empty() ? 0 : numbers.back();
+  base::MutexLock lock(mutex_);
+  // In order: used ones, then at most one empty, prepared one. The last used one goes on; those before it are done.
+  if (!in_use.empty() && in_use.size() > 1 && in_use.back()->next == 0) {
+    next_ = in_use.back();
+    in_use.pop_back();
+  }
+  if (!in_use.empty()) {
+    current_ = in_use.back();
+    in_use.pop_back();
+  } else {
+    EBB_TRY(current_, make_segment());
+  }
+  full_ = std::move(in_use);
+  return {};
+}
+
+Result<UsageLog::SegmentPtr> UsageLog::make_segment() {
+  const std::uint64_t number = newest_number_ + 1;
+  EBB_TRY(MappedFile file,
+          MappedFile::create(segment_path(directory_, number), kSegmentBytes, [](std::span<std::byte> bytes) {
+            StoredHeader& header = header_of(bytes);
+            std::memcpy(header.magic, kUsageMagic, sizeof header.magic);
+            header.format = kUsageFormat;
+            header.record_bytes = sizeof(StoredRecord);
+            header.capacity = limits::kUsageSegmentRecords;
+          }));
+  newest_number_ = number;
+  return std::make_shared<UsageSegment>(std::move(file));
+}
+
+Result<UsageSlot> UsageLog::open_record(const model::UsageStart& start) {
+  while (true) {
+    SegmentPtr segment;
+    std::uint32_t index = 0;
+    {
+      base::MutexLock lock(mutex_);
+      if (current_->next == current_->records.size() && next_ != nullptr) {
+        full_.push_back(std::move(current_));
+        current_ = std::exchange(next_, nullptr);
+      }
+      segment = current_;
+      index = segment->next;
+      if (index < segment->records.size()) {
+        ++segment->next;
+        // Under the lock, so that a flush that finds the segment full also finds its open records.
+        segment->open.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+    if (index == segment->records.size()) {
+      EBB_CHECKED(roll_over(segment));
+      continue;
+    }
+    open_records_.fetch_add(1, std::memory_order_relaxed);
+    store_start(segment->records[index], start);
+    segment->dirty.store(true, std::memory_order_release);
+    return UsageSlot(std::move(segment), index);
+  }
+}
+
+void UsageLog::close_record(UsageSlot&& slot, const model::UsageEnd& end) {
+  EBB_CHECK(slot.open());
+  const SegmentPtr segment = std::move(slot.segment_);
+  slot.segment_ = nullptr;
+  store_end(segment->records[slot.index_], end);
+  segment->dirty.store(true, std::memory_order_release);
+  // Last: a segment without open records may be sealed.
+  segment->open.fetch_sub(1, std::memory_order_release);
+  open_records_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// Makes `full` not the current segment any more, waiting for the one thread that makes the next.
+Result<void> UsageLog::roll_over(const SegmentPtr& full) {
+  base::MutexLock making(making_);
+  {
+    base::MutexLock lock(mutex_);
+    if (current_ != full || next_ != nullptr) return {};
+  }
+  EBB_TRY(SegmentPtr made, make_segment());
+  base::MutexLock lock(mutex_);
+  next_ = std::move(made);
+  return {};
+}
+
+Result<void> UsageLog::prepare() {
+  base::MutexLock making(making_);
+  {
+    base::MutexLock lock(mutex_);
+    if (next_ != nullptr || current_->next < current_->records.size() / 2) return {};
+  }
+  EBB_TRY(SegmentPtr made, make_segment());
+  base::MutexLock lock(mutex_);
+  next_ = std::move(made);
+  return {};
+}
+
+Result<void> UsageLog::flush() {
+  base::MutexLock flushing(flushing_);
+  std::vector<SegmentPtr> full;
+  SegmentPtr current;
+  {
+    base::MutexLock lock(mutex_);
+    full = full_;
+    current = current_;
+  }
+  for (const SegmentPtr& segment : full) {
+    const bool done = segment->open.load(std::memory_order_acquire) == 0;
+    EBB_CHECKED(segment->flush());
+    if (!done) continue;
+    // Everything is closed and on disk: note the bounds, then the seal, and forget the segment.
+    std::int64_t first = INT64_MAX;
+    std::int64_t last = INT64_MIN;
+    for (const StoredRecord& record : segment->records) {
+      if (is_free(record)) continue;
+      first = std::min(first, record.arrival_ns);
+      last = std::max(last, record.arrival_ns);
+    }
+    segment->header.first_arrival_ns = first;
+    segment->header.last_arrival_ns = last;
+    segment->header.sealed.store(1, std::memory_order_release);
+    EBB_CHECKED(segment->file.flush());
+    base::MutexLock lock(mutex_);
+    std::erase(full_, segment);
+  }
+  return current->flush();
+}
+
+// Visits the selected records, or with a limit only remembers the newest in `found`.
+Result<void> UsageLog::read_segment(std::uint64_t number, const UsageFilter& filter,
+                                    std::vector<model::UsageRecord>& found, const UsageVisitor* visit,
+                                    bool& more) const {
+  auto opened = open_segment(segment_path(directory_, number), MappedFile::Access::kRead);
+  if (!opened) return std::move(opened).error();
+  const StoredHeader& header = header_of(opened->bytes());
+  if (header.sealed.load(std::memory_order_acquire) == 1 &&
+      (header.last_arrival_ns < filter.since.time_since_epoch().count() ||
+       header.first_arrival_ns >= filter.until.time_since_epoch().count())) {
+    return {};
+  }
+  model::UsageRecord record;
+  for (const StoredRecord& stored : records_of(opened->bytes())) {
+    if (!load_record(stored, record) || !selects(filter, record)) continue;
+    if (visit == nullptr) {
+      found.push_back(record);
+    } else if (!(*visit)(record)) {
+      more = false;
+      return {};
+    }
+  }
+  return {};
+}
+
+Result<void> UsageLog::read(const UsageFilter& filter, const UsageVisitor& visit) const {
+  EBB_TRY(const auto numbers, list_segments(directory_));
+  bool more = true;
+  std::vector<model::UsageRecord> found;
+  if (filter.limit == 0) {
+    for (const std::uint64_t number : numbers) {
+      EBB_CHECKED(read_segment(number, filter, found, &visit, more));
+      if (!more) return {};
+    }
+    return {};
+  }
+  // The newest so many: from the newest segment backwards until there are enough, then in order.
+  std::deque<model::UsageRecord> newest;
+  for (auto number = numbers.rbegin(); number != numbers.rend() && newest.size() < filter.limit; ++number) {
+    found.clear();
+    EBB_CHECKED(read_segment(*number, filter, found, nullptr, more));
+    while (!found.empty() && newest.size() < filter.limit) {
+      newest.push_front(std::move(found.back()));
+      found.pop_back();
+    }
+  }
+  for (const model::UsageRecord& record : newest) {
+    if (!visit(record)) break;
+  }
+  return {};
+}
+
+Result<UsageTotals> UsageLog::totals(const UsageFilter& filter) const {
+  UsageTotals totals;
+  EBB_CHECKED(read(filter, [&](const model::UsageRecord& record) {
+    if (!record.end) {
+      ++totals.open;
+      return true;
+    }
+    ++totals.invocations;
+    totals.billed_ms += record.end->billed_ms;
+    totals.cu_micro += record.end->cu_micro;
+    return true;
+  }));
+  return totals;
+}
+
+}  // namespace ebb::meter

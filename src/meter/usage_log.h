@@ -1,0 +1,119 @@
+// The usage log: one record per invocation in mapped segment files <directory>/usage-<number>.ebb. A record is opened
+// at the lease and closed before the last byte of the answer is sent, both by plain stores into memory that the kernel
+// owns.
+//
+// Invariants:
+//  1. SIGKILL at any instruction loses and doubles no record; a power failure loses at most what was not flushed.
+//  2. A record once closed never changes. Records open when the process died are closed by the next open as
+//     platform faults, unbilled.
+//  3. A full disk is an Error of open_record or prepare, never a fault of a store.
+// One process at a time. Opened and closed by the node for every invocation, flushed and prepared by a timer of the
+// daemon.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "model/usage.h"
+
+namespace ebb::meter {
+
+struct UsageSegment;
+
+/// An open record: the duty to close it once. Movable; dropping it unclosed leaves the record open until the next start
+/// of the daemon makes it a platform fault.
+class UsageSlot {
+ public:
+  UsageSlot() = default;
+  UsageSlot(UsageSlot&& other) noexcept = default;
+  UsageSlot& operator=(UsageSlot&& other) noexcept = default;
+  bool open() const { return segment_ != nullptr; }
+
+ private:
+  friend class UsageLog;
+  UsageSlot(std::shared_ptr<UsageSegment> segment, std::uint32_t index) : segment_(std::move(segment)), index_(index) {}
+
+  std::shared_ptr<UsageSegment> segment_;
+  std::uint32_t index_ = 0;
+};
+
+struct UsageFilter {
+  std::string app;                               // "" = all
+  std::string function;                          // "" = all
+  base::WallTime since = base::WallTime::min();  // arrival, inclusive
+  base::WallTime until = base::WallTime::max();  // arrival, exclusive
+  std::optional<base::InvocationId> invocation;
+  std::size_t limit = 0;  // at most so many, the newest; 0 = all
+};
+
+struct UsageTotals {
+  std::uint64_t invocations = 0;  // closed records
+  std::uint64_t open = 0;
+  std::uint64_t billed_ms = 0;
+  std::uint64_t cu_micro = 0;
+  bool operator==(const UsageTotals&) const = default;
+};
+
+/// Sees the records in the order of their leases; false stops.
+using UsageVisitor = std::function<bool(const model::UsageRecord&)>;
+
+class UsageLog {
+ public:
+  /// Opens the log, made if there is none, and recovers it. Blocks: reads the segments that were in use.
+  /// Errors: kUnavailable (disk full), kInternal naming a segment that is not one of ours.
+  static base::Result<std::unique_ptr<UsageLog>> open(std::filesystem::path directory);
+  ~UsageLog();
+
+  /// How many records this open() closed as platform faults.
+  std::uint64_t recovered() const { return recovered_; }
+  /// Records opened and not yet closed.
+  std::uint64_t open_records() const { return open_records_.load(std::memory_order_relaxed); }
+
+  /// Opens a record. Threads: any. Cost: one short lock and 256 bytes of stores; makes a file itself only when a
+  /// segment is full and prepare() has not run since the last. Errors: kUnavailable (disk full).
+  base::Result<UsageSlot> open_record(const model::UsageStart& start);
+  /// Closes it; the slot is empty afterwards. Threads: any. Cost: stores only. Closing an empty slot is a bug.
+  void close_record(UsageSlot&& slot, const model::UsageEnd& end);
+
+  /// Makes the next segment ahead of time when the current one is half full. Blocks on the disk; call it off the
+  /// request path.
+  base::Result<void> prepare();
+  /// Forces everything written to disk and seals segments that are done. Blocks; one thread at a time does the work.
+  base::Result<void> flush();
+
+  /// Threads: any, beside everything else. Blocks on the disk; the cost is that of the segments the times select.
+  base::Result<void> read(const UsageFilter& filter, const UsageVisitor& visit) const;
+  base::Result<UsageTotals> totals(const UsageFilter& filter) const;
+
+ private:
+  explicit UsageLog(std::filesystem::path directory) : directory_(std::move(directory)) {}
+  using SegmentPtr = std::shared_ptr<UsageSegment>;
+
+  base::Result<void> recover();
+  base::Result<SegmentPtr> make_segment() EBB_REQUIRES(making_);
+  base::Result<void> roll_over(const SegmentPtr& full) EBB_EXCLUDES(mutex_);
+  base::Result<void> read_segment(std::uint64_t number, const UsageFilter& filter,
+                                  std::vector<model::UsageRecord>& found, const UsageVisitor* visit, bool& more) const;
+
+  const std::filesystem::path directory_;
+  std::uint64_t recovered_ = 0;
+  std::atomic<std::uint64_t> open_records_{0};
+
+  base::Mutex making_;  // held while a segment is made: one maker at a time. Taken before mutex_
+  std::uint64_t newest_number_ EBB_GUARDED_BY(making_) = 0;  // of any segment there is
+  base::Mutex flushing_;                                     // held while flushing. Taken before mutex_
+  mutable base::Mutex mutex_;
+  SegmentPtr current_ EBB_GUARDED_BY(mutex_);
+  SegmentPtr next_ EBB_GUARDED_BY(mutex_);               // prepared, or none
+  std::vector<SegmentPtr> full_ EBB_GUARDED_BY(mutex_);  // not yet sealed
+};
+
+}  // namespace ebb::meter

@@ -1,0 +1,113 @@
+#include "meter/usage_record.h"
+
+#include <bit>
+#include <cstring>
+#include <string_view>
+
+#include "base/check.h"
+
+namespace ebb::meter {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "usage files are little-endian");
+
+void put_name(char (&out)[limits::kNameLength], std::string_view name) {
+  EBB_CHECK(name.size() <= sizeof out);
+  std::memset(out, 0, sizeof out);
+  std::memcpy(out, name.data(), name.size());
+}
+
+std::string name_in(const char (&stored)[limits::kNameLength]) {
+  return std::string(stored, strnlen(stored, sizeof stored));
+}
+
+RecordState state_of(const StoredRecord& record) {
+  return static_cast<RecordState>(record.state.load(std::memory_order_acquire));
+}
+
+void set_state(StoredRecord& record, RecordState state) {
+  record.state.store(static_cast<std::uint32_t>(state), std::memory_order_release);
+}
+
+base::Duration ns(std::int64_t count) { return base::Duration(count); }
+
+}  // namespace
+
+StoredHeader& header_of(std::span<std::byte> bytes) {
+  EBB_CHECK(bytes.size() == kSegmentBytes);
+  return *reinterpret_cast<StoredHeader*>(bytes.data());
+}
+
+std::span<StoredRecord> records_of(std::span<std::byte> bytes) {
+  EBB_CHECK(bytes.size() == kSegmentBytes);
+  return {reinterpret_cast<StoredRecord*>(bytes.data() + kHeaderBytes), limits::kUsageSegmentRecords};
+}
+
+void store_start(StoredRecord& record, const model::UsageStart& start) {
+  EBB_CHECK(state_of(record) == RecordState::kFree);
+  std::memcpy(record.invocation, start.invocation.bytes.data(), sizeof record.invocation);
+  record.arrival_ns = start.arrival.time_since_epoch().count();
+  record.version = base::raw(start.version);
+  record.instance = base::raw(start.instance);
+  record.memory_limit_bytes = start.memory_limit.count;
+  record.version_number = start.version_number;
+  record.cpu_millis = start.cpu_millis;
+  put_name(record.app, start.app);
+  put_name(record.function, start.function);
+  record.rung = static_cast<std::uint8_t>(start.rung);
+  set_state(record, RecordState::kOpen);
+}
+
+void store_end(StoredRecord& record, const model::UsageEnd& end) {
+  EBB_CHECK(state_of(record) == RecordState::kOpen);
+  record.queue_ns = end.queue.count();
+  record.start_ns = end.start.count();
+  record.init_ns = end.init.count();
+  record.handler_ns = end.handler.count();
+  record.total_ns = end.total.count();
+  record.cpu_ns = end.cpu.count();
+  record.billed_ms = end.billed_ms;
+  record.memory_peak_bytes = end.memory_peak.count;
+  record.bytes_in = end.bytes_in.count;
+  record.bytes_out = end.bytes_out.count;
+  record.cu_micro = end.cu_micro;
+  record.http_status = end.http_status;
+  record.outcome = static_cast<std::uint8_t>(end.outcome);
+  set_state(record, RecordState::kClosed);
+}
+
+bool load_record(const StoredRecord& record, model::UsageRecord& out) {
+  const RecordState state = state_of(record);
+  if (state != RecordState::kOpen && state != RecordState::kClosed) return false;
+  if (record.rung >= model::kRungs) return false;
+  std::memcpy(out.invocation.bytes.data(), record.invocation, sizeof record.invocation);
+  out.arrival = base::WallTime(std::chrono::nanoseconds(record.arrival_ns));
+  out.version = base::VersionId{record.version};
+  out.instance = base::InstanceId{record.instance};
+  out.memory_limit = base::Bytes{record.memory_limit_bytes};
+  out.version_number = record.version_number;
+  out.cpu_millis = record.cpu_millis;
+  out.app = name_in(record.app);
+  out.function = name_in(record.function);
+  out.rung = static_cast<model::Rung>(record.rung);
+  out.end.reset();
+  // The end may only be looked at once the record is closed: a thread may be writing it.
+  if (state == RecordState::kOpen) return true;
+  if (record.outcome >= model::kOutcomes) return false;
+  out.end = model::UsageEnd{.outcome = static_cast<model::Outcome>(record.outcome),
+                            .http_status = record.http_status,
+                            .queue = ns(record.queue_ns),
+                            .start = ns(record.start_ns),
+                            .init = ns(record.init_ns),
+                            .handler = ns(record.handler_ns),
+                            .total = ns(record.total_ns),
+                            .billed_ms = record.billed_ms,
+                            .memory_peak = {record.memory_peak_bytes},
+                            .cpu = ns(record.cpu_ns),
+                            .bytes_in = {record.bytes_in},
+                            .bytes_out = {record.bytes_out},
+                            .cu_micro = record.cu_micro};
+  return true;
+}
+
+}  // namespace ebb::meter

@@ -1,0 +1,85 @@
+// The form of a usage record in a segment file: 256 bytes, little-endian, no pointers, never changed once written. A
+// segment is one header page and limits::kUsageSegmentRecords of these.
+//
+// Invariant: `state` is written last, with release order. A process killed at any instruction leaves a record free (its
+// bytes mean nothing), open (the start is complete) or closed (all of it is complete), and nothing between.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/limits.h"
+#include "model/usage.h"
+
+namespace ebb::meter {
+
+enum class RecordState : std::uint32_t { kFree = 0, kOpen = 1, kClosed = 2 };
+
+struct StoredRecord {
+  // Written at the lease.
+  std::uint8_t invocation[16];
+  std::int64_t arrival_ns;  // wall time
+  std::uint64_t version;
+  std::uint64_t instance;
+  std::uint64_t memory_limit_bytes;
+  std::uint32_t version_number;
+  std::uint32_t cpu_millis;
+  char app[limits::kNameLength];       // zero-filled
+  char function[limits::kNameLength];  // zero-filled
+  std::uint8_t rung;
+  std::uint8_t reserved_start[7];
+  // Written at the end.
+  std::int64_t queue_ns;
+  std::int64_t start_ns;
+  std::int64_t init_ns;
+  std::int64_t handler_ns;
+  std::int64_t total_ns;
+  std::int64_t cpu_ns;
+  std::uint64_t billed_ms;
+  std::uint64_t memory_peak_bytes;
+  std::uint64_t bytes_in;
+  std::uint64_t bytes_out;
+  std::uint64_t cu_micro;
+  std::uint16_t http_status;
+  std::uint8_t outcome;
+  std::uint8_t reserved_end[5];
+  std::uint8_t reserved[12];
+  std::atomic<std::uint32_t> state;  // a RecordState
+};
+static_assert(sizeof(StoredRecord) == 256);
+static_assert(alignof(StoredRecord) == 8);
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free, "the state is shared through a file");
+
+/// The first page of a segment.
+struct StoredHeader {
+  char magic[8];
+  std::uint32_t format;
+  std::uint32_t record_bytes;
+  std::uint32_t capacity;
+  std::uint32_t reserved;
+  std::atomic<std::uint64_t> sealed;  // 1: full, every record closed or free, and on disk; it never changes again
+  std::int64_t first_arrival_ns;      // of a sealed segment: the bounds of its records' arrivals
+  std::int64_t last_arrival_ns;
+};
+static_assert(sizeof(StoredHeader) <= 4096);
+
+inline constexpr char kUsageMagic[8] = {'E', 'B', 'B', 'U', 'S', 'A', 'G', 'E'};
+inline constexpr std::uint32_t kUsageFormat = 1;
+inline constexpr std::size_t kHeaderBytes = 4096;
+inline constexpr std::size_t kSegmentBytes = kHeaderBytes + limits::kUsageSegmentRecords * sizeof(StoredRecord);
+
+/// A segment's bytes as what they hold. `bytes` has kSegmentBytes.
+StoredHeader& header_of(std::span<std::byte> bytes);
+std::span<StoredRecord> records_of(std::span<std::byte> bytes);
+
+/// Writes the start and opens the record, which is free.
+void store_start(StoredRecord& record, const model::UsageStart& start);
+/// Writes the end and closes the record, which is open.
+void store_end(StoredRecord& record, const model::UsageEnd& end);
+
+/// Reads a record; false for a free one and for one whose fields are impossible. Safe beside a thread that closes it.
+bool load_record(const StoredRecord& record, model::UsageRecord& out);
+
+}  // namespace ebb::meter
