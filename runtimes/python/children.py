@@ -1,8 +1,8 @@
-"""Orphans: an instance is pid 1 of its namespace, so a grandchild whose parent ended becomes its child, and stays a zombie
-until somebody waits for it. User code does not know of it; its own children it may still want to wait for.
+"""Orphans: an instance is pid 1 of its namespace, so a grandchild whose parent ended becomes its child, and stays a
+zombie until somebody waits for it. User code does not know of it; its own children it may still want to wait for.
 
-A zombie is taken away when it has been one for a while and no object of subprocess or multiprocessing stands for it. Who
-forks by os.fork() and waits later than that gets ChildProcessError; nobody else notices.
+A zombie is taken away when it has been one for a while and no object of subprocess or multiprocessing stands for it.
+Who forks by os.fork() and waits later than that gets ChildProcessError; nobody else notices.
 """
 
 import os

@@ -1,12 +1,13 @@
 """Between frames and what a handler sees: events in, results out, both as `json` and AWS function URLs know them.
 
-In. kind "http": the event (payload version 2.0) with "body" and "isBase64Encoded" added: text types, and valid UTF-8 of no
-stated type, as str; all else in base64; no "body" key when there is none. kind "direct": the payload's JSON when its type
-is JSON or not stated (and it is JSON), else bytes.
+In. kind "http": the event (payload version 2.0) with "body" and "isBase64Encoded" added: text types, and valid UTF-8 of
+no stated type, as str; all else in base64; no "body" key when there is none. kind "direct": the payload's JSON when its
+type ("content_type") is JSON, or not stated and it is JSON; None when there is none; else bytes.
 
-Out. {"statusCode": ...} is a whole HTTP response (application/json unless it says otherwise, as in AWS). Any other value
-is the body: str as text/plain (AWS says application/json for every string), bytes as application/octet-stream, None as an
-empty body, the rest as JSON. For a direct call the value is JSON, or bytes as they are; nothing in it is interpreted.
+Out. {"statusCode": ...} is a whole HTTP response (application/json unless it says otherwise, as in AWS). Any other
+value is the body: str as text/plain (AWS says application/json for every string), bytes as application/octet-stream,
+None as an empty body, the rest as JSON. For a direct call the value is JSON, or bytes as they are; nothing in it is
+interpreted.
 """
 
 import base64
@@ -18,10 +19,17 @@ _decode = json.JSONDecoder().decode
 
 _TEXT_TYPES = frozenset(
     (
-        "application/json", "application/xml", "application/javascript", "application/x-javascript",
-        "application/x-www-form-urlencoded", "application/x-ndjson", "application/yaml", "application/graphql",
+        "application/json",
+        "application/xml",
+        "application/javascript",
+        "application/x-javascript",
+        "application/x-www-form-urlencoded",
+        "application/x-ndjson",
+        "application/yaml",
+        "application/graphql",
     )
-)  # fmt: skip
+)
+
 
 class BadPayload(Exception):
     """The payload says it is JSON and is not."""
@@ -33,9 +41,7 @@ def _media_type(headers):
 
 
 def _is_text(media_type):
-    return (
-        media_type in _TEXT_TYPES or media_type.startswith("text/") or media_type.endswith(("+json", "+xml"))
-    )
+    return media_type in _TEXT_TYPES or media_type.startswith("text/") or media_type.endswith(("+json", "+xml"))
 
 
 def _http_event(event, body):

@@ -16,9 +16,21 @@ _ENDING_SECONDS = 0.1
 _HARMLESS_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 # Libraries that open threads of their own, as they are found in the maps.
 _THREADED = (
-    "libgomp", "libiomp5", "libomp", "openblas", "mkl_", "libtorch", "onnxruntime", "libtensorflow", "cygrpc",
-    "libtbb", "libarrow", "libray", "libcuda", "polars",
-)  # fmt: skip
+    "libgomp",
+    "libiomp5",
+    "libomp",
+    "openblas",
+    "mkl_",
+    "libtorch",
+    "onnxruntime",
+    "libtensorflow",
+    "cygrpc",
+    "libtbb",
+    "libarrow",
+    "libray",
+    "libcuda",
+    "polars",
+)
 
 
 def _mapped_libraries():

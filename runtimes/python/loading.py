@@ -95,7 +95,7 @@ def _attribute(module, path, handler):
 
 
 def load(function):
-    """The handler. Applies env, the search path and the working directory first. Errors: LoadError, and nothing else."""
+    """The handler. Applies env, the search path and the working directory first. Errors: LoadError only."""
     os.environ.update({str(name): str(value) for name, value in function.env.items()})
     sys.path.insert(0, TASK)
     os.chdir(TASK)
@@ -112,7 +112,8 @@ def load(function):
     handler = _attribute(module, [attribute], function.handler)
     if not callable(handler):
         raise LoadError(
-            "TypeError", f"handler '{function.handler}' is a {type(handler).__name__}, not a function: it cannot be called"
+            "TypeError",
+            f"handler '{function.handler}' is a {type(handler).__name__}, not a function: it cannot be called",
         )
     return handler
 

@@ -147,7 +147,9 @@ def _header(name, value):
     if not isinstance(value, str):
         raise Unserialisable(f"the response header '{name}' is of type {_name(value)}: a str is wanted")
     if not _HEADER_VALUE(value):
-        raise Unserialisable(f"the response header '{name}' has a line break or another character that headers cannot hold")
+        raise Unserialisable(
+            f"the response header '{name}' has a line break or another character that headers cannot hold"
+        )
     return [name, value]
 
 
@@ -206,5 +208,7 @@ def response(value):
         headers.append(["content-type", content_type])
     meta = dump({"status": status, "headers": headers, "cookies": _cookies(value.get("cookies"))})
     if len(meta) > wire.FRAME_META_BYTES:
-        raise TooLarge(f"headers and cookies of the result are {len(meta)} bytes, the limit is {wire.FRAME_META_BYTES}")
+        raise TooLarge(
+            f"headers and cookies of the result are {len(meta)} bytes, the limit is {wire.FRAME_META_BYTES}"
+        )
     return meta, body

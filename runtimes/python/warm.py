@@ -1,7 +1,7 @@
 """What a runtime zygote does before it is ready, so that no child has to: imports, and a few turns of the warm path.
 
-The turns are not for speed alone: CPython 3.11 rewrites bytecode when it has seen it run. Pages rewritten here are shared
-by all children; rewritten in a child they would be copied in each.
+The turns are not for speed alone: CPython 3.11 rewrites bytecode when it has seen it run. Pages rewritten here are
+shared by all children; rewritten in a child they would be copied in each.
 """
 
 import importlib
@@ -11,13 +11,64 @@ from . import instance, wire
 
 # Small, pure, and wanted by nearly every function. Nothing here opens a thread or a descriptor.
 _IMPORTS = (
-    "abc", "argparse", "ast", "base64", "bisect", "collections.abc", "contextlib", "copy", "csv", "dataclasses", "datetime",
-    "decimal", "difflib", "email.message", "enum", "functools", "hashlib", "heapq", "hmac", "importlib.metadata", "inspect",
-    "io", "itertools", "json", "locale", "logging", "math", "numbers", "operator", "os.path", "pathlib", "pickle", "platform",
-    "queue", "random", "re", "secrets", "selectors", "shutil", "signal", "statistics", "string", "struct", "subprocess",
-    "tempfile", "textwrap", "threading", "time", "traceback", "types", "typing", "urllib.parse", "uuid", "warnings",
-    "weakref", "zipfile", "zlib",
-)  # fmt: skip
+    "abc",
+    "argparse",
+    "ast",
+    "base64",
+    "bisect",
+    "collections.abc",
+    "contextlib",
+    "copy",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "difflib",
+    "email.message",
+    "enum",
+    "functools",
+    "hashlib",
+    "heapq",
+    "hmac",
+    "importlib.metadata",
+    "inspect",
+    "io",
+    "itertools",
+    "json",
+    "locale",
+    "logging",
+    "math",
+    "numbers",
+    "operator",
+    "os.path",
+    "pathlib",
+    "pickle",
+    "platform",
+    "queue",
+    "random",
+    "re",
+    "secrets",
+    "selectors",
+    "shutil",
+    "signal",
+    "statistics",
+    "string",
+    "struct",
+    "subprocess",
+    "tempfile",
+    "textwrap",
+    "threading",
+    "time",
+    "traceback",
+    "types",
+    "typing",
+    "urllib.parse",
+    "uuid",
+    "warnings",
+    "weakref",
+    "zipfile",
+    "zlib",
+)
 _TURNS = 24
 
 

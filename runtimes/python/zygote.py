@@ -3,8 +3,8 @@
     /usr/bin/python3 -I -S -B /ebb/runtime/python/zygote.py        descriptor 3: its control socket
 
 1. It says kBorn, waits for kGo, imports what every function needs, and says kReady.
-2. kForkFunction makes a function zygote: a child with walls of its own, which loads the user's module, checks that it may
-   be forked and says kReady on its own control socket; it then takes orders itself.
+2. kForkFunction makes a function zygote: a child with walls of its own, which loads the user's module, checks that it
+   may be forked and says kReady on its own control socket; it then takes orders itself.
 3. kForkInstance makes an instance, from a function zygote or, with code, from the runtime zygote.
 It has one thread and holds nothing but its descriptors 0 to 3. Its modules live in a package of their own,
 `_ebb_runtime`, so that no name of theirs hides one of the user's.
@@ -37,8 +37,8 @@ def control_socket():
 
 
 def add_layer(path):
-    """The layer joins the search path; so do folders its .pth files name. Their `import` lines are code and are not run:
-    what they do (namespace packages of old, editable installs) no layer needs."""
+    """The layer joins the search path; so do folders its .pth files name. Their `import` lines are code and are not
+    run: what they do (namespace packages of old, editable installs) no layer needs."""
     if not os.path.isdir(path):
         return
     sys.path.append(path)

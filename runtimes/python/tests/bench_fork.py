@@ -1,6 +1,6 @@
 """What a start costs: from the order to fork to the first answer, with walls and bare; and the rate of warm calls.
 
-    EBB_RUNTIME_DIR=build/release/runtime /usr/bin/python3 runtimes/python/tests/bench_fork.py [--layer DIR] [--count 400]
+    EBB_RUNTIME_DIR=build/release/runtime /usr/bin/python3 runtimes/python/tests/bench_fork.py [--layer DIR] [--count N]
 
 Bare: os.fork() of a process with the same modules, the same function and the same frames over a socket pair, without
 namespaces, filter or launcher. Samples of the two are interleaved; both ends run on this machine's cores.

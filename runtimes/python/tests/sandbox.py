@@ -1,8 +1,8 @@
 """Plays launcher and daemon to the real runtime: a sandbox like the launcher's, and both ends of every socket.
 
 The runtime under test is the built one (EBB_RUNTIME_DIR/python). A sandbox has its own pid, mount, ipc, uts and network
-namespace, a root of read-only binds, an init that reaps, and a zygote with uid 1000, no capabilities and a high pid. What
-is missing beside the real one: cgroups, the launcher's own seccomp list, and the outer user namespace.
+namespace, a root of read-only binds, an init that reaps, and a zygote with uid 1000, no capabilities and a high pid.
+What is missing beside the real one: cgroups, the launcher's own seccomp list, and the outer user namespace.
 """
 
 import array
@@ -95,7 +95,9 @@ def _exec_zygote(control, out, err, env):
         "PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8",
         "LD_PRELOAD": "/ebb/runtime/python/libebb_atfork.so",
     }  # fmt: skip
-    environment.update({name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ})
+    environment.update(
+        {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ}
+    )
     environment.update(env)
     argv = ["/usr/bin/python3", "-I", "-S", "-B", "/ebb/runtime/python/zygote.py"]
     os.execve(argv[0], argv, environment)

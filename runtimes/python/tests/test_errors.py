@@ -13,7 +13,12 @@ OK = "def handler(event, context):\n    return 1\n"
     "source, handler, kind, says",
     [
         ("x = 1\ndef handler(e, c)\n", "app.handler", "SyntaxError", "app.py line 2: expected ':'"),
-        ("import json\nimport nothing_such\n", "app.handler", "ModuleNotFoundError", "'nothing_such' (imported by app.py line 2)"),
+        (
+            "import json\nimport nothing_such\n",
+            "app.handler",
+            "ModuleNotFoundError",
+            "'nothing_such' (imported by app.py line 2)",
+        ),
         ("import nothing_such\n", "app.handler", "ModuleNotFoundError", "requirements.txt"),
         ("from json import nope\n", "app.handler", "ImportError", "app.py line 1: cannot import name 'nope'"),
         ("a = {}\nb = a['k']\n", "app.handler", "KeyError", "app.py line 2: 'k'"),
@@ -22,10 +27,15 @@ OK = "def handler(event, context):\n    return 1\n"
         (OK, "app.handlr", "AttributeError", "app.py has no attribute 'handlr'; did you mean 'handler'?"),
         ("handler = 5\n", "app.handler", "TypeError", "is a int, not a function"),
         (OK, "handler", "ValueError", "not of the form FILE.FUNCTION"),
-        (OK + "import ebb\n@ebb.before_snapshot\ndef f():\n    1 / 0\n", "app.handler", "ZeroDivisionError", "before_snapshot hook failed"),
+        (
+            OK + "import ebb\n@ebb.before_snapshot\ndef f():\n    1 / 0\n",
+            "app.handler",
+            "ZeroDivisionError",
+            "before_snapshot hook failed",
+        ),
         ("import ebb\nebb.after_restore(5)\n", "app.handler", "TypeError", "takes a function, not int"),
     ],
-)  # fmt: skip
+)
 def test_load_failures(loads, sandbox, tmp_path, source, handler, kind, says):
     with pytest.raises(InitFailed) as error:
         loads(source, handler=handler)
@@ -88,9 +98,13 @@ def test_chained_errors_and_own_types(function):
 
 @pytest.mark.parametrize(
     "statement, type_name",
-    [("sys.exit(2)", "SystemExit"), ("exit()", "SystemExit"), ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-     ("raise GeneratorExit", "GeneratorExit")],
-)  # fmt: skip
+    [
+        ("sys.exit(2)", "SystemExit"),
+        ("exit()", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise GeneratorExit", "GeneratorExit"),
+    ],
+)
 def test_leaving_is_answered_and_ends_the_instance(function, statement, type_name):
     instance = function(f"import sys\ndef handler(event, context):\n    {statement}\n")
     with pytest.raises(Failed) as error:
@@ -101,9 +115,16 @@ def test_leaving_is_answered_and_ends_the_instance(function, statement, type_nam
 
 @pytest.mark.parametrize(
     "statement",
-    ["os._exit(0)", "os.kill(os.getpid(), 15)", "signal.alarm(1) or time.sleep(60)", "os.close(3)", "os.abort()",
-     "os.closerange(0, 100)", "ctypes.string_at(8)"],
-)  # fmt: skip
+    [
+        "os._exit(0)",
+        "os.kill(os.getpid(), 15)",
+        "signal.alarm(1) or time.sleep(60)",
+        "os.close(3)",
+        "os.abort()",
+        "os.closerange(0, 100)",
+        "ctypes.string_at(8)",
+    ],
+)
 def test_sudden_ends_are_seen(function, statement):
     instance = function(f"import ctypes, os, signal, time\ndef handler(event, context):\n    {statement}\n")
     with pytest.raises((Died, ConnectionResetError)):
@@ -185,7 +206,13 @@ def test_sigterm_and_own_handlers(function):
     instance = function(OK)
     os.kill(instance.pid, signal.SIGTERM)
     assert instance.ended()
-    own = "import signal\nseen = []\nsignal.signal(signal.SIGTERM, lambda *a: seen.append(1))\ndef handler(e, c):\n    return len(seen)\n"
+    own = """
+        import signal
+        seen = []
+        signal.signal(signal.SIGTERM, lambda *a: seen.append(1))
+        def handler(event, context):
+            return len(seen)
+    """
     instance = function(own)
     os.kill(instance.pid, signal.SIGTERM)
     assert instance.call().json() == 1

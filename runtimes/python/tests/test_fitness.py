@@ -10,7 +10,10 @@ HANDLER = "\ndef handler(event, context):\n    return 1\n"
 @pytest.mark.parametrize(
     "source, says",
     [
-        ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='ticker', daemon=True).start()", "2 threads ('ticker')"),
+        (
+            "import threading, time\nthreading.Thread(None, time.sleep, 'ticker', (60,), daemon=True).start()",
+            "2 threads ('ticker')",
+        ),
         ("import socket\ns = socket.socket()", "is a socket"),
         ("import asyncio\nloop = asyncio.new_event_loop()", "eventpoll: an event loop made at import?"),
         ("import ctypes\nfd = ctypes.CDLL(None).eventfd(0, 0)", "is an eventfd"),
@@ -25,14 +28,21 @@ HANDLER = "\ndef handler(event, context):\n    return 1\n"
         ("import fcntl\nf = open('/var/task/app.py')\nfcntl.flock(f, fcntl.LOCK_SH)", "/var/task/app.py is locked"),
         ("import mmap\nm = mmap.mmap(-1, 4096)", "is mapped writable and shared"),
         ("import multiprocessing\nv = multiprocessing.Value('i')", "/dev/shm/pym-"),
-        ("import subprocess\np = subprocess.Popen(['/bin/sleep', '60'])", "a child process is left: sleep"),
+        (
+            "import subprocess\np = subprocess.Popen(['/bin/sh', '-c', 'echo; sleep 60'], stdout=subprocess.PIPE)\n"
+            "p.stdout.readline()\np.stdout.close()",
+            "a child process is left: sh (pid 2",
+        ),
         ("import subprocess\np = subprocess.Popen(['/bin/true'])", "a child process is left"),
         ("import os, time\nif os.fork() == 0:\n    os._exit(0)", "a child process is left"),
         ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 1000)", "ITIMER_REAL"),
         ("import signal\nsignal.alarm(1000)", "ITIMER_REAL"),
-        ("import ctypes\nt = ctypes.c_long()\nctypes.CDLL('librt.so.1').timer_create(1, None, ctypes.byref(t))", "POSIX timer"),
+        (
+            "import ctypes\nt = ctypes.c_long()\nctypes.CDLL('librt.so.1').timer_create(1, None, ctypes.byref(t))",
+            "POSIX timer",
+        ),
     ],
-)  # fmt: skip
+)
 def test_unfit(loads, source, says):
     zygote = loads(source + HANDLER)
     assert not zygote.forkable and says in zygote.reason
@@ -42,7 +52,8 @@ def test_unfit(loads, source, says):
 def test_unfit_functions_start_the_slower_way(sandbox, tmp_path):
     from sandbox import package
 
-    source = "import threading, socket\nt = threading.Event()\ns = socket.socket()\nthreading.Thread(target=t.wait, daemon=True).start()"
+    source = "import threading, socket\ns = socket.socket()\n"
+    source += "threading.Thread(target=threading.Event().wait, daemon=True).start()"
     tmp_path.chmod(0o755)
     instance = sandbox.fork(package(source + HANDLER, str(tmp_path)))
     assert instance.call().json() == 1 and instance.init_ns > 0

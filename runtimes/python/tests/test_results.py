@@ -145,7 +145,9 @@ def test_numpy_results_get_a_hint(layered, function):
 
 
 def test_direct_results(function):
-    instance = function("def handler(e, c):\n    return {'n': None, 'b': b'\\x00', 's': 'x', 'r': {'statusCode': 7}}[e]\n")
+    instance = function(
+        "def handler(e, c):\n    return {'n': None, 'b': b'\\x00', 's': 'x', 'r': {'statusCode': 7}}[e]\n"
+    )
     assert instance.call("n").body == b"null"
     assert (instance.call("b").type, instance.call("b").body) == ("application/octet-stream", b"\x00")
     assert instance.call("s").body == b'"x"'
@@ -182,7 +184,8 @@ def test_context(function):
     source = """
         def handler(event, context):
             left = context.get_remaining_time_in_millis()
-            return [context.aws_request_id, context.request_id, context.function_name, context.function_version, context.app,
+            return [context.aws_request_id, context.request_id, context.function_name,
+                    context.function_version, context.app,
                     context.memory_limit_in_mb, context.invoked_function_arn, 0 < left <= event, context.deadline_ms]
     """
     result = function(source, memory_bytes=512 << 20).call(10_000_000_000_000, deadline_ms=9_000_000_000_000).json()
@@ -249,12 +252,14 @@ def test_env_and_surroundings(function):
         at_import = os.environ["MODE"]
         def handler(event, context):
             return {"mode": at_import, "cwd": os.getcwd(), "preload": os.environ.get("LD_PRELOAD"), "path": sys.path[0],
-                    "stdin": sys.stdin.read(), "names": sorted(n for n in sys.modules if n in ("events", "instance", "wire")),
+                    "stdin": sys.stdin.read(),
+                    "names": sorted(n for n in sys.modules if n in ("events", "instance", "wire")),
                     "data": open("data.txt").read() if os.path.exists("data.txt") else None}
     """
     seen = function(source, env={"MODE": "test"}).call().json()
     assert seen == {
-        "mode": "test", "cwd": "/var/task", "preload": None, "path": "/var/task", "stdin": "", "names": [], "data": None,
+        "mode": "test", "cwd": "/var/task", "preload": None, "path": "/var/task", "stdin": "",
+        "names": [], "data": None,
     }  # fmt: skip
 
 

@@ -1,5 +1,4 @@
-"""No two copies of a process, and no worker process of theirs, draw the same random numbers; what a user seeded stays."""
-
+"""No two copies of a process, nor workers of theirs, draw the same random numbers; what a user seeded stays."""
 
 import pytest
 
@@ -25,7 +24,8 @@ SOURCE = """
         return {{
             "openssl": ssl.RAND_bytes(16).hex(), "random": random.getrandbits(64), "own": own.getrandbits(64),
             "numpy": numpy.random.standard_normal(), "generator": generator.random(), "legacy": legacy.random_sample(),
-            "spawned": spawned.random(), "philox": philox.random(), "uuid4": str(uuid.uuid4()), "uuid1": str(uuid.uuid1()),
+            "spawned": spawned.random(), "philox": philox.random(), 
+            "uuid4": str(uuid.uuid4()), "uuid1": str(uuid.uuid1()),
             "secrets": secrets.token_hex(8), "temp": name, "pid": None, {more}
         }}
 
@@ -69,9 +69,7 @@ def assert_distinct(taken):
 
 
 def test_from_a_function_zygote(layered, loads):
-    more = (
-        '"wheel": wheel_random(), "ffi": ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value'
-    )
+    more = '"wheel": wheel_random(), "ffi": ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value'
     imports = """
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -107,7 +105,8 @@ def test_what_the_user_seeded_is_left_alone(layered, loads):
         generator = numpy.random.default_rng(5)
         legacy = numpy.random.RandomState(3)
         def handler(event, context):
-            return [seeded.random(), restored.random(), float(numpy.random.random()), generator.random(), legacy.random_sample()]
+            return [seeded.random(), restored.random(), float(numpy.random.random()),
+                    generator.random(), legacy.random_sample()]
     """
     zygote = loads(source, layered)
     first, second = zygote.fork(), zygote.fork()
