@@ -81,7 +81,7 @@ run_fuzz() {
   local seconds=${1:-60} target name
   compgen -G 'tests/fuzz/*_fuzz.cc' >/dev/null || die "tests/fuzz has no *_fuzz.cc yet"
   deps --tools
-  build fuzz
+  build fuzz manifest_fuzz http_head_fuzz wire_fuzz
   for target in tests/fuzz/*_fuzz.cc; do
     name=$(basename "$target" .cc)
     mkdir -p ".cache/fuzz/$name"

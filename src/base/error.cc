@@ -39,7 +39,7 @@ const Row& row_of(Code code) {
   for (const Row& row : kRows) {
     if (row.code == code) return row;
   }
-  EBB_CHECK(!"every code has a row");
+  EBB_CHECK(false && "every code has a row");
   std::abort();
 }
 

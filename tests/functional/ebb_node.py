@@ -280,13 +280,21 @@ class Node:
             files["requirements.txt"] = requirements
         return self.deploy(files, expect=expect)
 
-    def usage(self, target=None, settled=True):
-        """Usage records, oldest first, as dictionaries. `settled`: waits until none is open."""
+    def usage(self, target=None, settled=True, limit=1000):
+        """The newest usage records, oldest first, as dictionaries. `settled`: waits until none is open."""
+        records = []
+
         def read():
-            return self.cli_json("usage", *([target] if target else []))
-        if settled:
-            eventually(lambda: all(record.get("outcome") for record in as_list(read())), "the end of every open usage record")
-        return as_list(read())
+            nonlocal records
+            records = self.cli_json("usage", *([target] if target else []), "--limit", limit)["records"]
+            return not settled or all(record["state"] == "closed" for record in records)
+
+        eventually(read, "the end of every open usage record")
+        return records
+
+    def usage_totals(self, target=None):
+        """{"invocations", "billed_ms", "cu"} over all records."""
+        return self.cli_json("usage", *([target] if target else []), "--limit", 1)["totals"]
 
     def logs(self, target, request=None):
         """Log lines of a function as dictionaries."""
