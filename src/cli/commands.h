@@ -1,0 +1,48 @@
+// The commands: each add_... declares one on the command line and says what to do when it was chosen. What they share is the
+// Session: the options every command has, and the terminal.
+// Called by program.cc.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "cli/rest.h"
+#include "cli/terminal.h"
+
+namespace ebb::cli {
+
+struct Session {
+  std::string url;    // --url, else EBB_URL, else http://127.0.0.1:8080
+  bool json = false;  // --json: one JSON document on standard output and no other text there
+  Terminal terminal = Terminal::detect();
+  /// What the chosen command does; run after the whole line was read. Gives the exit status.
+  std::function<base::Result<int>()> action;
+
+  Rest rest() const { return Rest(url); }
+};
+
+/// "vision", "vision/digits" or "vision/digits:3".
+struct Subject {
+  std::string app;
+  std::string function;  // "" when only an app was named
+  std::string version;   // "" for the current one
+};
+/// Errors: kInvalidArgument with the form that is asked for.
+base::Result<Subject> parse_subject(std::string_view text);
+/// "?app=vision&function=digits", "" for no subject.
+std::string query_of(const Subject& subject);
+
+void add_deploy(CLI::App& app, Session& session);
+void add_invoke(CLI::App& app, Session& session);
+void add_list(CLI::App& app, Session& session);
+void add_logs(CLI::App& app, Session& session);
+void add_usage(CLI::App& app, Session& session);
+void add_remove(CLI::App& app, Session& session);
+void add_completion(CLI::App& app, Session& session);
+
+/// Declares the options that every command has.
+void add_common_options(CLI::App& command, Session& session);
+
+}  // namespace ebb::cli

@@ -1,0 +1,182 @@
+// `ebb deploy`: reads ebb.yaml first, so that a mistake costs no upload; packs, uploads, follows the deployment to its end.
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "cli/pack.h"
+#include "model/manifest.h"
+
+namespace ebb::cli {
+namespace {
+
+constexpr auto kUploadLimit = std::chrono::minutes(30);
+constexpr auto kDeployLimit = 2 * limits::kBuildTimeout;  // layer and build one after the other
+constexpr int kPollMs = 5'000;
+
+base::Result<model::Manifest> read_manifest(const std::string& folder) {
+  const std::string path = folder + "/ebb.yaml";
+  std::error_code failed;
+  if (!std::filesystem::is_directory(folder, failed)) {
+    return base::not_found(folder + " is not a folder: name the folder that holds ebb.yaml");
+  }
+  if (!std::filesystem::exists(path, failed)) {
+    const bool yml = std::filesystem::exists(folder + "/ebb.yml", failed);
+    return base::not_found("there is no ebb.yaml in " + folder +
+                           (yml ? ", rename ebb.yml to ebb.yaml" : ": go to the folder of your app or name it, ebb deploy FOLDER"));
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file) return base::invalid_argument("cannot read " + path);
+  auto manifest = model::parse_manifest(text.str());
+  if (!manifest) {
+    base::Error error = manifest.error();
+    error.message = path + ": " + error.message;
+    return error;
+  }
+  return manifest;
+}
+
+class Deployment {
+ public:
+  explicit Deployment(const Session& session)
+      : session_(session), rest_(session.rest()), line_(session.terminal.err && !session.json) {}
+
+  base::Result<int> run(const std::string& folder) {
+    EBB_TRY(const model::Manifest manifest, read_manifest(folder));
+    EBB_TRY(Package package, pack_folder(folder));
+    say("deploying " + manifest.app + ": " + std::to_string(package.files) + " files, " + size_text(package.archive.size()) + " to upload");
+    EBB_TRY(const std::uint64_t id, upload(std::move(package.archive)));
+    EBB_TRY(boost::json::object status, follow(id));
+    return conclude(std::move(status));
+  }
+
+ private:
+  void say(const std::string& text) {
+    line_.clear();
+    if (!session_.json) print_err(text + "\n");
+  }
+
+  base::Result<std::uint64_t> upload(std::string archive) {
+    const std::uint64_t all = archive.size();
+    http::ClientRequest request{.method = "POST", .url = "/api/v1/deployments"};
+    request.headers.add("Content-Type", "application/gzip");
+    request.body = std::move(archive);
+    request.on_sent = [this, all](std::uint64_t sent) { line_.show_bar("uploading", sent, all); };
+    auto response = rest_.call(std::move(request), kUploadLimit);
+    line_.clear();
+    if (!response) return response.error();
+    EBB_TRY(const boost::json::object answer, json_object(response->body));
+    return count_of(answer, "id");
+  }
+
+  // Shows every step once, and gives the last status.
+  base::Result<boost::json::object> follow(std::uint64_t id) {
+    const base::SteadyTime began = base::steady_now();
+    std::uint64_t after = 0;
+    for (;;) {
+      const std::string path = "/api/v1/deployments/" + std::to_string(id) + "?wait_ms=" + std::to_string(kPollMs) +
+                               "&after=" + std::to_string(after);
+      EBB_TRY(Rest::Document status, rest_.get(path));
+      show_events(status.object, after);
+      if (text_of(status.object, "state") != "running") return std::move(status.object);
+      if (base::steady_now() - began > kDeployLimit) {
+        return base::Error{.code = base::Code::kDeadlineExceeded,
+                           .message = "deployment " + std::to_string(id) + " is not done after " +
+                                      base::to_string(base::Duration(kDeployLimit)) + ", it goes on: see ebb ls"};
+      }
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(base::steady_now() - began).count();
+      line_.show("  " + last_ + " ... " + std::to_string(seconds) + " s");
+    }
+  }
+
+  void show_events(const boost::json::object& status, std::uint64_t& after) {
+    const auto* events = status.if_contains("events");
+    if (events == nullptr || !events->is_array()) return;
+    for (const auto& value : events->get_array()) {
+      const auto* event = value.if_object();
+      if (event == nullptr) continue;
+      after = std::max(after, count_of(*event, "sequence"));
+      events_.push_back(value);
+      last_ = text_of(*event, "phase");
+      std::string phase = last_;
+      phase.resize(std::max<std::size_t>(phase.size(), 8), ' ');
+      say("  " + session_.terminal.on_err(Colour::kDim, harmless(phase)) + " " + harmless(text_of(*event, "message")));
+    }
+  }
+
+  base::Result<int> conclude(boost::json::object status) {
+    line_.clear();
+    if (auto* functions = status.if_contains("functions"); functions != nullptr && functions->is_array()) {
+      for (auto& value : functions->get_array()) {
+        if (auto* function = value.if_object()) (*function)["url"] = rest_.url() + text_of(*function, "path");
+      }
+    }
+    const auto* error = status.if_contains("error");
+    const bool failed = text_of(status, "state") != "succeeded";
+    if (session_.json) {
+      status["events"] = events_;
+      print_out(boost::json::serialize(status) + "\n");
+    }
+    if (failed) return failure(error != nullptr ? error->if_object() : nullptr);
+    if (!session_.json) print_functions(status);
+    return 0;
+  }
+
+  base::Result<int> failure(const boost::json::object* error) {
+    if (error == nullptr) return base::internal("the deployment failed and the server does not say why, see its log");
+    const std::string detail = text_of(*error, "detail");
+    if (!detail.empty() && !session_.json) print_err("\n" + harmless(detail) + (detail.back() == '\n' ? "\n" : "\n\n"));
+    return base::Error{.code = base::code_named(text_of(*error, "code")),
+                       .message = text_of(*error, "message") + "; nothing was changed"};
+  }
+
+  void print_functions(const boost::json::object& status) {
+    const auto* functions = status.if_contains("functions");
+    if (functions == nullptr || !functions->is_array()) return;
+    const std::string app = text_of(status, "app");
+    std::string call;
+    for (const auto& value : functions->get_array()) {
+      const auto* function = value.if_object();
+      if (function == nullptr) continue;
+      const std::string name = app + "/" + text_of(*function, "function");
+      const std::string unchanged = flag_of(*function, "unchanged") ? " (unchanged)" : "";
+      print_out(session_.terminal.on_out(Colour::kGreen, name) + " version " + std::to_string(count_of(*function, "version")) +
+                unchanged + "  " + text_of(*function, "url") + "\n");
+      const std::string note = text_of(*function, "note");
+      if (!note.empty()) print_out("  " + session_.terminal.on_out(Colour::kYellow, "note: " + harmless(note)) + "\n");
+      if (call.empty()) call = name;
+    }
+    if (session_.terminal.err) print_err("call it: ebb invoke " + call + "    watch it: ebb logs -f " + app + "\n");
+  }
+
+  const Session& session_;
+  const Rest rest_;
+  ProgressLine line_;
+  boost::json::array events_;
+  std::string last_ = "waiting";
+};
+
+}  // namespace
+
+void add_deploy(CLI::App& app, Session& session) {
+  auto folder = std::make_shared<std::string>(".");
+  auto* command = app.add_subcommand("deploy", "Deploy the app in a folder: its code, requirements.txt and ebb.yaml");
+  command->group("Deploy and call");
+  command->footer(
+      "\nLeft out are .git, __pycache__, *.pyc, .venv, node_modules and what .ebbignore names (it reads like .gitignore).\n"
+      "The versions that serve go on serving until the new ones are ready; an unchanged function keeps its version.");
+  command->add_option("folder", *folder, "Where ebb.yaml is (default: here)")->type_name("");
+  add_common_options(*command, session);
+  command->callback([&session, folder] {
+    session.action = [&session, folder] { return Deployment(session).run(*folder); };
+  });
+}
+
+}  // namespace ebb::cli

@@ -1,0 +1,149 @@
+// `ebb invoke`: calls a function directly; its event is the JSON given, its answer is printed as it comes.
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "http/error_response.h"
+
+namespace ebb::cli {
+namespace {
+
+// The longest a function may take, and as long again in the queue: the daemon decides, not we.
+constexpr auto kInvokeLimit = 2 * limits::kFunctionTimeoutMax;
+
+struct Options {
+  std::string subject;
+  std::string data;
+  std::string data_file;
+  bool raw = false;
+  bool verbose = false;
+};
+
+base::Result<std::string> read_event(const Options& options) {
+  if (options.data_file.empty()) return options.data;
+  std::ostringstream text;
+  if (options.data_file == "-") {
+    text << std::cin.rdbuf();
+    return text.str();
+  }
+  std::ifstream file(options.data_file, std::ios::binary);
+  if (file) text << file.rdbuf();
+  if (!file) return base::not_found("cannot read " + options.data_file + ", give an existing file with --data-file");
+  return text.str();
+}
+
+base::Result<void> check_json(const std::string& event) {
+  boost::system::error_code failed;
+  boost::json::parse(event, failed);
+  if (!failed) return {};
+  return base::invalid_argument("the event is not JSON (" + failed.message() + "): quote it for the shell, or send bytes as they are with --raw");
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t have = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t group = 0;
+    for (std::size_t j = 0; j < 3; ++j) group = group << 8 | (j < have ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    for (std::size_t j = 0; j < 4; ++j) text += j <= have ? kLetters[group >> (18 - 6 * j) & 63] : '=';
+  }
+  return text;
+}
+
+// The body as JSON when it is JSON, else as a string when it is text, else as "body_base64".
+std::string body_member(const http::ClientResponse& response) {
+  const std::string_view type = response.headers.get("content-type");
+  if (type.find("json") != std::string_view::npos) {
+    boost::system::error_code failed;
+    boost::json::parse(response.body, failed);
+    if (!failed) return "\"body\":" + response.body;
+  }
+  if (type.substr(0, 5) == "text/" || type.find("json") != std::string_view::npos) return "\"body\":" + http::json_quoted(response.body);
+  return "\"body_base64\":\"" + base64(response.body) + "\"";
+}
+
+void print_json(const http::ClientResponse& response) {
+  std::string headers;
+  for (const http::Header& header : response.headers) {
+    headers += (headers.empty() ? "" : ",") + ("[" + http::json_quoted(header.name) + "," + http::json_quoted(header.value) + "]");
+  }
+  print_out("{\"status\":" + std::to_string(response.status) +
+            ",\"request_id\":" + http::json_quoted(response.headers.get("x-ebb-request-id")) +
+            ",\"timing\":" + http::json_quoted(response.headers.get("server-timing")) + ",\"headers\":[" + headers + "]," +
+            body_member(response) + "}\n");
+}
+
+// A function may answer 4xx or 5xx of its own; an error of Ebb's names the request it belongs to.
+bool is_ebbs_own(const http::ClientResponse& response) {
+  if (response.status < 400) return false;
+  const std::string* request_id = response.headers.find("x-ebb-request-id");
+  if (request_id == nullptr) return true;
+  const auto object = json_object(response.body);
+  const auto* error = object ? object->if_contains("error") : nullptr;
+  return error != nullptr && error->is_object() && text_of(error->get_object(), "request_id") == *request_id;
+}
+
+base::Result<int> invoke(const Session& session, const Options& options) {
+  EBB_TRY(const Subject subject, parse_subject(options.subject));
+  if (subject.function.empty()) {
+    return base::invalid_argument("name a function of " + subject.app + ": ebb invoke " + subject.app + "/FUNCTION (see ebb ls " + subject.app + ")");
+  }
+  EBB_TRY(std::string event, read_event(options));
+  if (!options.raw && event.empty()) event = "{}";
+  if (!options.raw) EBB_CHECKED(check_json(event));
+
+  http::ClientRequest request{.method = "POST"};
+  request.url = "/api/v1/apps/" + subject.app + "/functions/" + subject.function + "/invocations";
+  if (!subject.version.empty()) request.url += "?version=" + encoded(subject.version);
+  request.headers.add("Content-Type", options.raw ? "application/octet-stream" : "application/json");
+  request.body = std::move(event);
+  EBB_TRY(const http::ClientResponse response, session.rest().send(std::move(request), kInvokeLimit));
+
+  if (options.verbose) {
+    for (const char* name : {"X-Ebb-Request-Id", "X-Ebb-Version", "Server-Timing"}) {
+      print_err(session.terminal.on_err(Colour::kDim, std::string(name) + ": " + harmless(response.headers.get(name))) + "\n");
+    }
+  }
+  if (is_ebbs_own(response)) {
+    const base::Error error = error_of(response);
+    if (error.code == base::Code::kFunctionFailed && !session.json) {
+      print_err("what it printed: ebb logs " + subject.app + "/" + subject.function + " --request " +
+                harmless(response.headers.get("x-ebb-request-id")) + "\n");
+    }
+    return error;
+  }
+  if (session.json) {
+    print_json(response);
+    return 0;
+  }
+  const bool text = response.headers.get("content-type").find("octet-stream") == std::string_view::npos;
+  print_out(response.body);
+  if (session.terminal.out && text && !response.body.empty() && response.body.back() != '\n') print_out("\n");
+  if (response.status >= 400) print_err("the function answered with status " + std::to_string(response.status) + "\n");
+  return 0;
+}
+
+}  // namespace
+
+void add_invoke(CLI::App& app, Session& session) {
+  auto options = std::make_shared<Options>();
+  auto* command = app.add_subcommand("invoke", "Call a function with an event and print its answer");
+  command->group("Deploy and call");
+  command->add_option("function", options->subject, "APP/FUNCTION, or APP/FUNCTION:VERSION")->required()->type_name("");
+  auto* data = command->add_option("--data", options->data, "The event, as JSON (default {})")->type_name("JSON");
+  command->add_option("--data-file", options->data_file, "The event, from a file; - reads standard input")->type_name("FILE")->excludes(data);
+  command->add_flag("--raw", options->raw, "Send the data as bytes, not as JSON");
+  command->add_flag("-v,--verbose", options->verbose, "Show request id, version and Server-Timing on standard error");
+  add_common_options(*command, session);
+  command->callback([&session, options] { session.action = [&session, options] { return invoke(session, *options); }; });
+}
+
+}  // namespace ebb::cli

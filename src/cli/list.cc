@@ -1,0 +1,62 @@
+// `ebb ls`: what is deployed and what runs.
+#include <boost/json/array.hpp>
+#include <memory>
+
+#include "cli/commands.h"
+
+namespace ebb::cli {
+namespace {
+
+std::string instances_text(const boost::json::object& function) {
+  const auto* member = function.if_contains("instances");
+  if (member == nullptr || !member->is_object()) return "-";
+  const boost::json::object& instances = member->get_object();
+  const std::uint64_t busy = count_of(instances, "busy");
+  const std::uint64_t all = busy + count_of(instances, "idle") + count_of(instances, "starting");
+  return std::to_string(all) + (busy > 0 ? " (" + std::to_string(busy) + " busy)" : "");
+}
+
+base::Result<int> list(const Session& session, const std::string& app) {
+  Subject subject;
+  if (!app.empty()) {
+    EBB_TRY(subject, parse_subject(app));
+    if (!subject.function.empty()) return base::invalid_argument("ls takes an APP, not a function: ebb ls " + subject.app);
+  }
+  EBB_TRY(const Rest::Document answer, session.rest().get("/api/v1/functions" + query_of(subject)));
+  if (session.json) {
+    print_out(answer.text);
+    return 0;
+  }
+  const auto* functions = answer.object.if_contains("functions");
+  if (functions == nullptr || !functions->is_array() || functions->get_array().empty()) {
+    print_out((app.empty() ? std::string("nothing is deployed") : "app " + app + " has no functions") + ", try: ebb deploy FOLDER\n");
+    return 0;
+  }
+  Table table({"APP", "FUNCTION", "VERSION", "ZYGOTE", "INSTANCES", "QUEUED", "URL"});
+  std::string notes;
+  for (const auto& value : functions->get_array()) {
+    const auto* function = value.if_object();
+    if (function == nullptr) continue;
+    table.add({text_of(*function, "app"), text_of(*function, "function"), std::to_string(count_of(*function, "version")),
+               text_of(*function, "zygote"), instances_text(*function), std::to_string(count_of(*function, "queued")),
+               session.rest().url() + text_of(*function, "path")});
+    const std::string note = text_of(*function, "zygote_note");
+    if (!note.empty()) notes += text_of(*function, "app") + "/" + text_of(*function, "function") + ": " + note + "\n";
+  }
+  print_out(table.text(session.terminal));
+  if (!notes.empty()) print_out("\n" + session.terminal.on_out(Colour::kYellow, harmless(notes)));
+  return 0;
+}
+
+}  // namespace
+
+void add_list(CLI::App& app, Session& session) {
+  auto subject = std::make_shared<std::string>();
+  auto* command = app.add_subcommand("ls", "List functions, what runs of them, and their URLs");
+  command->group("Look");
+  command->add_option("app", *subject, "APP: only its functions")->type_name("");
+  add_common_options(*command, session);
+  command->callback([&session, subject] { session.action = [&session, subject] { return list(session, *subject); }; });
+}
+
+}  // namespace ebb::cli

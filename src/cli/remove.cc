@@ -1,0 +1,60 @@
+// `ebb rm`: removes an app or one of its functions, after a question on a terminal.
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+
+#include "cli/commands.h"
+#include "http/error_response.h"
+
+namespace ebb::cli {
+namespace {
+
+constexpr auto kRemoveLimit = std::chrono::minutes(2);  // instances are ended first
+
+struct Options {
+  std::string subject;
+  bool yes = false;
+};
+
+base::Result<bool> confirmed(const Options& options, const std::string& what) {
+  if (options.yes) return true;
+  if (isatty(STDIN_FILENO) != 1) {
+    return base::invalid_argument("not asked whether to remove " + what + " because nobody sits at a terminal: say --yes");
+  }
+  print_err("remove " + what + "? its URLs stop working at once [y/N] ");
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+base::Result<int> remove(const Session& session, const Options& options) {
+  EBB_TRY(const Subject subject, parse_subject(options.subject));
+  if (!subject.version.empty()) return base::invalid_argument("a single version cannot be removed, name APP or APP/FUNCTION");
+  const std::string name = subject.function.empty() ? subject.app : subject.app + "/" + subject.function;
+  const std::string what = subject.function.empty() ? "app " + name + " with all its functions" : "function " + name;
+  EBB_TRY(const bool go, confirmed(options, what));
+  if (!go) {
+    print_err("nothing removed\n");
+    return 0;
+  }
+  http::ClientRequest request{.method = "DELETE"};
+  request.url = "/api/v1/apps/" + subject.app + (subject.function.empty() ? "" : "/functions/" + subject.function);
+  EBB_CHECKED(session.rest().call(std::move(request), kRemoveLimit));
+  print_out(session.json ? "{\"removed\":" + http::json_quoted(name) + "}\n" : "removed " + what + "\n");
+  return 0;
+}
+
+}  // namespace
+
+void add_remove(CLI::App& app, Session& session) {
+  auto options = std::make_shared<Options>();
+  auto* command = app.add_subcommand("rm", "Remove an app or one of its functions");
+  command->group("Deploy and call");
+  command->add_option("app", options->subject, "APP or APP/FUNCTION")->required()->type_name("");
+  command->add_flag("-y,--yes", options->yes, "Do not ask");
+  add_common_options(*command, session);
+  command->callback([&session, options] { session.action = [&session, options] { return remove(session, *options); }; });
+}
+
+}  // namespace ebb::cli

@@ -1,0 +1,112 @@
+#include "cli/rest.h"
+
+#include <boost/json/parse.hpp>
+
+namespace ebb::cli {
+namespace {
+
+constexpr auto kAnswerLimit = std::chrono::seconds(60);  // of a request that only looks
+
+}  // namespace
+
+Rest::Rest(std::string url) : url_(std::move(url)) {
+  while (!url_.empty() && url_.back() == '/') url_.pop_back();
+}
+
+base::Result<http::ClientResponse> Rest::send(http::ClientRequest request, base::Duration limit) const {
+  request.url = url_ + request.url;
+  auto response = http::fetch(std::move(request), limit);
+  if (response) return response;
+  base::Error error = response.error();
+  if (error.code == base::Code::kUnavailable) {
+    error.message = "no answer from Ebb at " + url_ + " (" + error.message +
+                    "): is ebb serve running? start it, or name another address with --url or EBB_URL";
+  } else if (error.code == base::Code::kInvalidArgument) {
+    error.message = "the address of Ebb: " + error.message + ", set it with --url or EBB_URL";
+  }
+  return error;
+}
+
+base::Result<http::ClientResponse> Rest::call(http::ClientRequest request, base::Duration limit) const {
+  EBB_TRY(http::ClientResponse response, send(std::move(request), limit));
+  if (response.status >= 200 && response.status < 300) return response;
+  return error_of(response);
+}
+
+base::Result<Rest::Document> Rest::get(std::string path) const {
+  http::ClientRequest request;
+  request.url = std::move(path);
+  request.headers.add("Accept", "application/json");
+  EBB_TRY(http::ClientResponse response, call(std::move(request), kAnswerLimit));
+  EBB_TRY(boost::json::object object, json_object(response.body));
+  return Document{std::move(response.body), std::move(object)};
+}
+
+base::Error error_of(const http::ClientResponse& response) {
+  const auto object = json_object(response.body);
+  const auto* member = object ? object->if_contains("error") : nullptr;
+  const auto* error = member != nullptr ? member->if_object() : nullptr;
+  if (error == nullptr) {
+    return base::internal("the server answered " + std::to_string(response.status) +
+                          " without a word of why: is this address an Ebb?");
+  }
+  base::Error result{.code = base::code_named(text_of(*error, "code")), .message = text_of(*error, "message")};
+  const std::string request_id = text_of(*error, "request_id");
+  if (!request_id.empty()) result.message += " (request " + request_id + ")";
+  if (const std::string* after = response.headers.find("retry-after")) {
+    result.message += ", try again in " + *after + " s";
+  }
+  return result;
+}
+
+base::Result<boost::json::object> json_object(std::string_view text) {
+  boost::system::error_code failed;
+  boost::json::value value = boost::json::parse(text, failed);
+  if (failed || !value.is_object()) return base::internal("the server did not answer with a JSON object: is this address an Ebb?");
+  return std::move(value.get_object());
+}
+
+std::string encoded(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string result;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
+    if (plain) {
+      result += c;
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    result += '%';
+    result += kDigits[byte >> 4];
+    result += kDigits[byte & 15];
+  }
+  return result;
+}
+
+std::string text_of(const boost::json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+double number_of(const boost::json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  if (value == nullptr || !value->is_number()) return 0;
+  boost::system::error_code inexact;
+  return value->to_number<double>(inexact);
+}
+
+std::uint64_t count_of(const boost::json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  if (value == nullptr || !value->is_number()) return 0;
+  boost::system::error_code inexact;
+  const auto count = value->to_number<std::uint64_t>(inexact);
+  return inexact ? 0 : count;
+}
+
+bool flag_of(const boost::json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  return value != nullptr && value->is_bool() && value->get_bool();
+}
+
+}  // namespace ebb::cli

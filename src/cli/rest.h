@@ -1,0 +1,55 @@
+// The REST interface as the command line uses it: one request, its JSON answer, or an error that says what to do next.
+// Called by every command that talks to a daemon.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/duration.h"
+#include "base/result.h"
+#include "http/client.h"
+
+namespace ebb::cli {
+
+class Rest {
+ public:
+  /// `url` is scheme, host and port, "http://127.0.0.1:8080"; a slash at its end does no harm.
+  explicit Rest(std::string url);
+
+  const std::string& url() const { return url_; }
+
+  /// Any answer, also one of status 4xx or 5xx. `request.url` is the path with its query.
+  /// Errors: those of reaching the daemon, with the remedy.
+  base::Result<http::ClientResponse> send(http::ClientRequest request, base::Duration limit) const;
+
+  /// An answer of status 2xx. Errors: as send; the daemon's own by its code, with its request id.
+  base::Result<http::ClientResponse> call(http::ClientRequest request, base::Duration limit) const;
+
+  /// GET, and the answer as a JSON object beside its text.
+  struct Document {
+    std::string text;
+    boost::json::object object;
+  };
+  base::Result<Document> get(std::string path) const;
+
+ private:
+  std::string url_;
+};
+
+/// The error that an answer of status 4xx or 5xx carries.
+base::Error error_of(const http::ClientResponse& response);
+
+/// Reads the text as a JSON object. Errors: kInternal; whoever answers so is no Ebb.
+base::Result<boost::json::object> json_object(std::string_view text);
+
+/// Percent-encodes everything but letters, digits and "-._~".
+std::string encoded(std::string_view text);
+
+// Members of an answer; absent or of another type reads as empty or zero.
+std::string text_of(const boost::json::object& object, std::string_view name);
+double number_of(const boost::json::object& object, std::string_view name);
+std::uint64_t count_of(const boost::json::object& object, std::string_view name);
+bool flag_of(const boost::json::object& object, std::string_view name);
+
+}  // namespace ebb::cli

@@ -1,0 +1,161 @@
+// ebb: one binary, several roles. The only file that knows them all.
+//
+//   ebb serve     the launcher: reads the configuration as root, makes sandboxes, starts the daemon and keeps it running
+//   ebb daemon    the daemon: started by the launcher, without privilege, its socket to the launcher as descriptor 3
+//   ebb ...       everything else: the command line, a client of the daemon (cli/program.h)
+#include <fcntl.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "cli/program.h"
+#include "gateway/daemon.h"
+#include "launcher/launcher.h"
+#include "model/config.h"
+#include "os/fd.h"
+
+namespace {
+
+using namespace ebb;
+
+constexpr int kLauncherSocket = 3;
+constexpr int kUsageError = 2;
+
+int failed(const base::Error& error) {
+  std::fprintf(stderr, "error: %s\n", error.message.c_str());
+  return base::exit_code_of(error.code);
+}
+
+/// Reads the arguments of a role; a number is the exit status to leave with.
+std::optional<int> parse_arguments(CLI::App& app, std::vector<std::string> arguments) {
+  std::reverse(arguments.begin(), arguments.end());  // as the library wants them
+  try {
+    app.parse(std::move(arguments));
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {  // also how --help arrives
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::fprintf(stderr, "error: %s\nsee ebb serve --help\n", error.what());
+    return kUsageError;
+  }
+}
+
+struct Account {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+base::Result<Account> account_named(const std::string& name) {
+  std::array<char, 16384> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  if (found == nullptr) {
+    return base::not_found("there is no account '" + name + "' for the daemon to run as: useradd --system " + name +
+                           ", or name another under user in the configuration");
+  }
+  if (found->pw_uid == 0) {
+    return base::invalid_argument("the daemon must not run as root: name another account under user in the configuration");
+  }
+  return Account{.uid = found->pw_uid, .gid = found->pw_gid};
+}
+
+/// What runs inside sandboxes: beside the binary in a build tree, in <prefix>/lib/ebb once installed.
+base::Result<std::string> runtime_folder() {
+  std::error_code failure;
+  const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", failure);
+  if (failure) return base::internal("cannot find this program's own path: " + failure.message());
+  const std::filesystem::path folder = binary.parent_path();
+  const std::array<std::filesystem::path, 2> places = {folder / "runtime", folder.parent_path() / "lib" / "ebb" / "runtime"};
+  for (const auto& place : places) {
+    if (std::filesystem::exists(place / "python" / "zygote.py", failure)) return place.string();
+  }
+  return base::not_found("no runtime folder at " + places[0].string() + " or " + places[1].string() + ": build or install Ebb whole");
+}
+
+base::Result<int> serve(const std::string& config_path, const std::string& listen, const std::string& data_dir) {
+  model::Config config;
+  if (!config_path.empty()) {
+    EBB_TRY(config, model::load_config(config_path));
+  }
+  if (!listen.empty()) config.listen = listen;
+  if (!data_dir.empty()) {
+    std::error_code failure;
+    config.data_dir = std::filesystem::absolute(data_dir, failure).lexically_normal().string();
+  }
+  // The overrides pass the same checks as the file.
+  EBB_TRY(config, model::parse_config(model::effective_config_yaml(config)));
+  if (geteuid() != 0) {
+    return base::Error{.code = base::Code::kPermissionDenied,
+                       .message = "ebb serve makes sandboxes and needs root: sudo ebb serve (the daemon itself runs as '" + config.user + "')"};
+  }
+  EBB_TRY(const Account account, account_named(config.user));
+  EBB_TRY(const std::string runtime, runtime_folder());
+  base::set_log_level(config.log_level);
+
+  launcher::LauncherOptions options;
+  options.data_dir = config.data_dir;
+  options.runtime_dir = runtime;
+  options.python = config.python;
+  options.uid_base = config.uid_base;
+  options.daemon_uid = account.uid;
+  options.daemon_gid = account.gid;
+  // The settings themselves, not the file's name: the daemon's account need not be able to read the file.
+  options.daemon_argv = {"ebb", "daemon", "--settings", model::effective_config_yaml(config)};
+  return launcher::run_launcher(options);
+}
+
+int serve_main(std::vector<std::string> arguments) {
+  CLI::App app("Start the platform on this machine: makes sandboxes as root, serves HTTP as the account 'ebb'.", "ebb serve");
+  std::string config;
+  std::string listen;
+  std::string data_dir;
+  app.add_option("--config", config, "The configuration file; every key has a default")->type_name("FILE");
+  app.add_option("--listen", listen, "Serve HTTP there, whatever the file says; port 0 takes a free one")->type_name("HOST:PORT");
+  app.add_option("--data-dir", data_dir, "Keep everything there, whatever the file says")->type_name("DIR");
+  app.footer("\nPrints `listening on http://HOST:PORT` once it serves. SIGTERM lets running calls end (10 s), then everything is\n"
+             "taken down; what is deployed is there again at the next start.");
+  if (const auto status = parse_arguments(app, std::move(arguments))) return *status;
+  const auto status = serve(config, listen, data_dir);
+  return status ? *status : failed(status.error());
+}
+
+int daemon_main(std::vector<std::string> arguments) {
+  CLI::App app("The daemon; `ebb serve` starts it.", "ebb daemon");
+  std::string settings;
+  app.add_option("--settings", settings, "The configuration as text")->required();
+  if (const auto status = parse_arguments(app, std::move(arguments))) return *status;
+  const auto config = model::parse_config(settings);
+  if (!config) return failed(config.error());
+  if (fcntl(kLauncherSocket, F_GETFD) < 0) {
+    return failed(base::invalid_argument("ebb daemon is started by ebb serve, not by hand: run ebb serve"));
+  }
+  fcntl(kLauncherSocket, F_SETFD, FD_CLOEXEC);
+  return gateway::run_daemon(*config, os::Fd(kLauncherSocket));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    if (argc >= 2 && std::string_view(argv[1]) == "daemon") {
+      return daemon_main(std::vector<std::string>(argv + 2, argv + argc));
+    }
+    return cli::run(argc, argv, {{"serve", "Start the platform on this machine (as root)", serve_main}});
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "ebb: bug: an exception reached main: %s\n", error.what());
+    return base::exit_code_of(base::Code::kInternal);
+  }
+}
