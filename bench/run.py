@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+"""./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
+
+    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|memory ...]
+
+Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
+prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
+missed. --quick: few samples, under a minute, to see that it works; its numbers are worth little.
+Needs root, for the node and for other processes' smaps.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+HERE = ROOT / "bench"
+sys.path[:0] = [str(HERE), str(ROOT / "tests/functional")]
+sys.dont_write_bytecode = True
+
+import cold  # noqa: E402
+import figures  # noqa: E402
+import memory  # noqa: E402
+import warm  # noqa: E402
+from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
+
+OUT = ROOT / "build/bench"
+PARTS = ("memory", "cold", "warm")
+FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "warm_seconds": 4}
+QUICK = {"cold_rounds": 100, "cold_seconds": 15, "warm_rounds": 1, "warm_seconds": 1}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="judge the bars; exit 1 if one is missed")
+    parser.add_argument("--quick", action="store_true", help="few samples")
+    parser.add_argument("--json", type=pathlib.Path, default=OUT / "result.json", metavar="FILE", help="where the result goes")
+    parser.add_argument("parts", nargs="*", metavar="cold|warm|memory", help="default: all three")
+    options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"there is no part '{unknown[0]}': the parts are {', '.join(PARTS)}")
+    return options
+
+
+def layer_of(node):
+    """The folder of the installed requirements: the bare forks import numpy from the same files."""
+    for path in node.data.rglob("numpy/__init__.py"):
+        return path.parent.parent
+    raise RuntimeError(f"no layer with numpy below {node.data}")
+
+
+def runtime_directory():
+    """The modules that run inside sandboxes, as built beside the binary."""
+    path = BINARY.parent / "runtime/python"
+    if not (path / "zygote.py").exists():
+        raise RuntimeError(f"no runtime at {path}: ./dev build release")
+    return path
+
+
+def measure(node, part, size):
+    if part == "memory":
+        node.deploy(HERE / "idle")
+        result = memory.measure(node)
+        node.cli("rm", "idle")
+        return result
+    node.deploy(HERE / "functions")
+    if part == "cold":
+        return cold.measure(node, layer_of(node), runtime_directory(), OUT, size["cold_rounds"], size["cold_seconds"])
+    generator = BINARY.parent / "open_loop"
+    return warm.measure(node, generator, OUT, size["warm_rounds"], size["warm_seconds"])
+
+
+def main():
+    options = arguments()
+    if os.geteuid() != 0:
+        sys.exit("bench: needs root, for the node and for other processes' memory: sudo ./dev bench")
+    for needed in (BINARY, BINARY.parent / "open_loop"):
+        if not needed.exists():
+            sys.exit(f"bench: no {needed}: ./dev build release")
+    size = QUICK if options.quick else FULL
+    parts = [part for part in PARTS if not options.parts or part in options.parts]
+    OUT.mkdir(parents=True, exist_ok=True)
+    machine = figures.machine()
+    print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['memory_mb']} MB; load {figures.load():g}", flush=True)
+    if figures.load() > 0.5:
+        print("the machine is not quiet: other work makes these numbers worse, and the ratios less certain", flush=True)
+    result = {"at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine, "quick": options.quick}
+    bars = figures.Bars()
+    adopt_orphans()
+    node = Node()
+    try:
+        node.start()
+        for part in parts:
+            module = {"cold": cold, "warm": warm, "memory": memory}[part]
+            result[part] = measure(node, part, size)
+            module.judge(result[part], bars)
+            print(f"\n{module.report(result[part])}", flush=True)
+        node.stop()
+    finally:
+        try:
+            if node.process is not None:
+                node.stop(kill=True)
+        finally:
+            node.remove()
+    result["bars"] = bars.all
+    options.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"\n{bars.text()}\n\nresult: {options.json}; raw samples: {OUT}", flush=True)
+    if options.check and bars.missed:
+        print("missed: " + "; ".join(bar["bar"] for bar in bars.missed), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
