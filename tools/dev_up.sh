@@ -8,6 +8,7 @@ state_folder() {
     state=/var/lib/ebb-dev
     mkdir -p "$state"
   fi
+  program=$state/bin/ebb  # with its runtime folder beside it
   config=$state/ebb.yaml
   keeper=$state/keeper   # pid and start time of the _keep loop
   serve_log=$state/serve.log
@@ -53,7 +54,7 @@ _keep() {
   trap '' HUP
   while [ -z "$stopping" ]; do
     began=$SECONDS
-    "$state/ebb" serve --config "$config" &
+    "$program" serve --config "$config" &
     child=$!
     # wait returns early when the trap runs; ask again until the child is gone.
     while kill -0 $child 2>/dev/null; do wait $child || true; done
@@ -71,22 +72,28 @@ up() {
   id ebb >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin ebb
   state_folder
   say "building the release binary"
-  build release ebb
-  # A running service keeps its own copy of the binary, so that a build beside it changes nothing under its feet.
-  if ! cmp -s "$release" "$state/ebb"; then
-    [ -n "$(keeper_pid)" ] && { say "the binary changed: restarting"; stop_service; }
-    install -m 0755 "$release" "$state/ebb.new" && mv "$state/ebb.new" "$state/ebb"
+  build release ebb ebb_python_runtime
+  # A running service keeps a copy of its own, so that a build beside it changes nothing under its feet.
+  if ! cmp -s "$release" "$program" || ! diff -rq "${release%/*}/runtime" "$state/bin/runtime" >/dev/null 2>&1; then
+    if [ -n "$(keeper_pid)" ]; then
+      say "the program changed: restarting"
+      stop_service
+    fi
+    rm -rf "$state/bin"
+    mkdir -p "$state/bin"
+    cp -a "${release%/*}/runtime" "$state/bin/runtime"
+    install -m 0755 "$release" "$program"
   fi
   start_service
   local where
   where=$(url)
-  EBB_URL=$where "$python" tools/show_digits.py "$state/ebb" "$where"
+  EBB_URL=$where "$python" tools/show_digits.py "$program" "$where"
   cat <<TEXT
 
 Running at $where  (data in $state/data, log in $serve_log)
   curl -s --data-binary @examples/digits/samples/test-006.png -H 'content-type: image/png' $where/fn/vision/digits
   curl -s $where/metrics
-  EBB_URL=$where $state/ebb ls        also: logs -f vision/digits, usage vision, deploy examples/hello
+  EBB_URL=$where $program ls        also: logs -f vision/digits, usage vision, deploy examples/hello
 Stop it with ./dev down
 TEXT
 }
