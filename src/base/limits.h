@@ -85,4 +85,23 @@ inline constexpr std::size_t kLauncherOutbox = 8192;         // requests waiting
 inline constexpr std::size_t kFrameMetaBytes = 256 * 1024;   // the JSON part of a frame from an instance
 inline constexpr std::size_t kConfigBlobBytes = 48 * 1024;   // a version's configuration for the runtime
 
+// Launcher.
+inline constexpr std::size_t kBirthsAtOncePerZygote = 64;    // fork orders a zygote works on; more wait in the launcher
+inline constexpr std::size_t kBirthsWaitingPerZygote = 1024;  // and no more than these
+inline constexpr std::size_t kSandboxProcesses = 16'384;      // zygotes and instances of a node
+inline constexpr auto kBirthTimeout = 5s;                     // from a fork order to the child's first word
+inline constexpr auto kRuntimeInitTimeout = 30s;              // from the start of a sandbox to its runtime being ready
+inline constexpr auto kReapWait = 50ms;                       // for an exit status, once a process is known to have ended
+inline constexpr auto kCollapseTimeout = 3s;                  // giving a new zygote huge pages
+inline constexpr std::size_t kCgroupsPremade = 4;             // per version, ready before they are asked for
+inline constexpr auto kCgroupRemoveTimeout = 10s;             // members of a dead cgroup linger a moment
+inline constexpr std::size_t kAnswersWaiting = 16'384;        // for the daemon to read; it is broken beyond
+inline constexpr auto kDaemonStopGrace = 10s;                 // from SIGTERM to SIGKILL
+inline constexpr auto kDaemonBackoffMin = 50ms;               // before a daemon that died young is started again
+inline constexpr auto kDaemonBackoffMax = 5s;                 // the wait doubles up to this; a life longer than this resets it
+inline constexpr std::uint32_t kBuildPids = 512;
+inline constexpr std::uint64_t kBuildTmpBytes = 4ull << 30;  // /tmp of a build; counted as its memory
+inline constexpr std::size_t kTreeEntries = 1'000'000;       // files and directories that a build may leave
+inline constexpr std::size_t kTreeDepth = 64;                // directories within directories in what a build leaves
+
 }  // namespace ebb::limits

@@ -1,0 +1,39 @@
+// Cgroups whose processes have ended, waiting to be removed: the kernel refuses while the last member is still being
+// reaped, and the request path must not pay for it. Tried in idle moments, parents after children, given up with a line
+// in the log.
+#pragma once
+
+#include <deque>
+#include <string>
+
+#include "base/clock.h"
+#include "launcher/poller.h"
+#include "os/cgroup.h"
+
+namespace ebb::launcher {
+
+class CgroupRemovals {
+ public:
+  CgroupRemovals(Poller& poller, const os::CgroupTree& cgroups) : poller_(poller), cgroups_(cgroups) {}
+  ~CgroupRemovals() { poller_.cancel(retry_); }
+  CgroupRemovals(const CgroupRemovals&) = delete;
+  CgroupRemovals& operator=(const CgroupRemovals&) = delete;
+
+  void add(std::string path);
+  bool empty() const { return waiting_.empty(); }
+
+ private:
+  struct Waiting {
+    std::string path;
+    base::SteadyTime give_up;
+  };
+  void schedule(std::chrono::milliseconds delay);
+  void remove_some();
+
+  Poller& poller_;
+  const os::CgroupTree& cgroups_;
+  std::deque<Waiting> waiting_;
+  Poller::Timer retry_ = Poller::Timer::kNone;
+};
+
+}  // namespace ebb::launcher

@@ -1,0 +1,126 @@
+// All sandboxes, versions, zygotes and instances of one daemon's life, from order to exit.
+//
+// 1. Every request is answered exactly once, every process the daemon was told of ends with one kExited; a process that
+// was
+//    never announced (its request failed) ends silently. 2. A birth is believed only from the kernel's credentials on
+//    the child's own control socket. 3. Nobody runs user code outside of its cgroup. 4. Instances die with their
+//    zygote, all with their sandbox's init. 5. A sandbox that breaks the protocol, or leaves an order unanswered, is
+//    killed whole.
+// The request path (fork) makes no directory and reads no /proc: cgroups are made ahead, in idle moments.
+// Called by Requests (requests.h) with what the daemon asks; single-threaded.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "launcher/cgroup_removals.h"
+#include "launcher/daemon_link.h"
+#include "launcher/data_directory.h"
+#include "launcher/members.h"
+#include "launcher/poller.h"
+#include "launcher/worker.h"
+#include "os/cgroup.h"
+#include "os/seccomp.h"
+#include "os/seqpacket.h"
+
+namespace ebb::launcher {
+
+/// What does not change while the launcher lives.
+struct Ground {
+  Poller& poller;
+  const os::CgroupTree& cgroups;
+  const DataDirectory& data;
+  const os::SyscallFilter& zygote_filter;
+  const os::SyscallFilter& build_filter;
+  const os::Fd& runtime;  // the runtime directory
+  std::string python;     // inside a sandbox
+  std::uint32_t uid_base = 0;
+};
+
+class Fleet {
+ public:
+  Fleet(const Ground& ground, DaemonLink& daemon)
+      : ground_(ground), daemon_(daemon), workers_(ground.poller), removals_(ground.poller, ground.cgroups) {}
+  ~Fleet();
+  Fleet(const Fleet&) = delete;
+  Fleet& operator=(const Fleet&) = delete;
+
+  // Requests. An error is the caller's to answer; after success the answer has been or will be given here.
+  base::Result<> make_sandbox(std::uint64_t request, const wire::MakeSandbox& wanted, os::Fd out, os::Fd err);
+  base::Result<> make_version(std::uint64_t request, wire::MakeVersion wanted);
+  base::Result<> drop_version(std::uint64_t request, base::VersionId version);
+  base::Result<> make_zygote(std::uint64_t request, const wire::MakeZygote& wanted, os::Fd out, os::Fd err);
+  base::Result<> fork_instance(std::uint64_t request, const wire::Fork& wanted, os::Fd channel, os::Fd out, os::Fd err);
+  void kill(wire::Subject subject, std::uint64_t id);
+
+  /// SIGKILL to every sandbox; they are gone once turns of the poller have made empty() true.
+  void kill_all();
+  bool empty() const { return sandboxes_.empty(); }
+
+ private:
+  // Look-ups; nullptr when there is none (any more).
+  Process* find(Token token);
+  Process* find(wire::Subject subject, std::uint64_t id);
+  Version* find_version(base::VersionId id);
+  std::vector<Token> tokens_where(const std::function<bool(const Process&)>& wanted) const;
+
+  // fleet.cc: making sandboxes and versions.
+  base::Result<> claim_ids(const std::string& app, std::uint32_t uid_index);
+  base::Result<std::string> make_app_group(const std::string& app);
+  Process& enlist(wire::Subject subject, std::uint64_t id, Sandbox& sandbox, Version* version, std::uint64_t request);
+  base::Result<InstanceSlot> make_slot(Version& version);
+  void refill_slots(base::VersionId id);
+  void finish_drop(Version& version);
+
+  // fleet_births.cc: orders, births, readiness.
+  base::Result<> order(Process& zygote, Process& child, wire::ZygoteType type, std::string payload,
+                       std::vector<os::Fd> fds);
+  void send_orders(Process& zygote);
+  void await_birth(Process& child);
+  void on_control(Token token);
+  bool on_message(Process& process, os::Received received);
+  base::Result<> born(Process& process, os::Received& received);
+  base::Result<> verify(const Process& process, os::Received& received);
+  base::Result<> admit(Process& process);
+  void limit_loading(Process& zygote);
+  base::Result<> forked(Process& zygote, const wire::ForkedPid& answer);
+  void place_inside(Process& child, std::uint32_t inner_pid);
+  base::Result<> ready(Process& zygote, const wire::ZygoteReady& answer);
+  void give_huge_pages(Process& zygote);
+  void answer_ready(Process& zygote);
+  void init_failed(Process& zygote, const wire::InitFailed& told);
+  void fail_birth(Token token, base::Error error);
+
+  // fleet_exits.cc: ends.
+  void watch_end(Process& process);
+  void on_end(Token token);
+  void finish(Token token);
+  void report_end(Process& process, const os::CgroupUsage& usage);
+  void end_children_of(Token zygote);
+  void kill(Process& process);
+  void kill_sandbox(Sandbox& sandbox, base::Error why);
+  void on_init_control(std::uint64_t sandbox_id);
+  void on_init_end(std::uint64_t sandbox_id);
+  void claim_reaped(Sandbox& sandbox, const wire::Reaped& reaped);
+  void forget(Process& process);
+  void erase(Token token);
+
+  Ground ground_;
+  DaemonLink& daemon_;
+  Workers workers_;
+  CgroupRemovals removals_;
+  Token next_token_ = 1;
+  std::unordered_map<Token, std::unique_ptr<Process>> processes_;
+  std::unordered_map<pid_t, Token> by_pid_;
+  std::map<std::pair<wire::Subject, std::uint64_t>, Token> named_;
+  std::map<std::uint64_t, std::unique_ptr<Sandbox>> sandboxes_;
+  std::map<base::VersionId, std::unique_ptr<Version>> versions_;
+  std::map<std::uint32_t, std::string> apps_;  // by range of uids: two apps never share one
+};
+
+}  // namespace ebb::launcher

@@ -1,0 +1,260 @@
+// How things end: an exit seen by pidfd, its status told by init, its usage read from its cgroup, its children killed.
+#include <sys/wait.h>
+
+#include <csignal>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "launcher/fleet.h"
+#include "os/pidfd.h"
+#include "wire/message.h"
+
+namespace ebb::launcher {
+namespace {
+
+using wire::Subject;
+
+constexpr std::size_t kUnclaimedMax = 64;
+
+std::string describe(std::optional<std::uint32_t> status) {
+  if (!status) return "with an unknown status";
+  const int value = static_cast<int>(*status);
+  if (WIFSIGNALED(value)) return "by signal " + std::to_string(WTERMSIG(value));
+  return "with exit status " + std::to_string(WEXITSTATUS(value));
+}
+
+}  // namespace
+
+void Fleet::watch_end(Process& process) {
+  const base::Result<> watched =
+      ground_.poller.watch(process.pidfd.get(), [this, token = process.token] { on_end(token); });
+  if (!watched) kill_sandbox(*process.sandbox, watched.error());
+}
+
+void Fleet::on_end(Token token) {
+  on_control(token);  // its last words: why its init failed
+  Process* process = find(token);
+  if (process == nullptr || !process->pidfd.valid()) return;
+  ground_.poller.forget(process->pidfd.get());
+  process->life = Life::kEnding;
+  if (process->wait_status) {
+    finish(token);
+    return;
+  }
+  ground_.poller.cancel(process->deadline);
+  process->deadline = ground_.poller.after(limits::kReapWait, [this, token] { finish(token); });
+}
+
+// From init: the status of a process that we know by its inner pid, now or as soon as its zygote has told us of it.
+void Fleet::claim_reaped(Sandbox& sandbox, const wire::Reaped& reaped) {
+  const auto known = sandbox.by_inner_pid.find(reaped.pid);
+  if (known != sandbox.by_inner_pid.end()) {
+    Process& process = *find(known->second);
+    if (!process.wait_status) process.wait_status = reaped.wait_status;
+    if (process.life == Life::kEnding) finish(process.token);
+    return;
+  }
+  // Until the runtime is born there is nobody else whom init could reap.
+  if (Process* runtime = find(sandbox.runtime); runtime != nullptr && runtime->life == Life::kOrdered) {
+    runtime->wait_status = reaped.wait_status;
+    finish(runtime->token);
+    return;
+  }
+  // Orphans of user code end here too; they concern nobody.
+  if (sandbox.unplaced == 0) return;
+  if (sandbox.unclaimed.size() == kUnclaimedMax) sandbox.unclaimed.pop_front();
+  sandbox.unclaimed.push_back(reaped);
+}
+
+void Fleet::finish(Token token) {
+  Process* process = find(token);
+  if (process == nullptr) return;
+  process->life = Life::kEnding;
+  if (process->subject != Subject::kInstance) end_children_of(token);
+  if (process->subject == Subject::kSandbox) {
+    Sandbox& sandbox = *process->sandbox;
+    sandbox.request = std::exchange(process->request, 0);
+    sandbox.runtime_status = process->wait_status;
+    const base::Error why = base::unavailable("the runtime ended " + describe(process->wait_status));
+    erase(token);
+    kill_sandbox(sandbox, why);
+    return;
+  }
+  report_end(*process, ground_.cgroups.usage(process->cgroup));
+  erase(token);
+}
+
+void Fleet::report_end(Process& process, const os::CgroupUsage& usage) {
+  if (process.request == 0) {
+    daemon_.exited(wire::Exited{.subject = process.subject,
+                                .id = process.id,
+                                .wait_status = process.wait_status.value_or(0),
+                                .out_of_memory = usage.oom_kills > 0,
+                                .cpu_ns = usage.cpu_ns,
+                                .memory_peak_bytes = usage.memory_peak_bytes});
+    return;
+  }
+  base::Error error{.code = base::Code::kFunctionFailed};
+  if (process.failure) {
+    error = std::move(*process.failure);
+  } else if (usage.oom_kills > 0) {
+    error.message = "out of memory while loading: the limit is " + std::to_string(process.version->spec.memory_bytes) +
+                    " bytes; raise `memory`";
+  } else if (process.sandbox->ending) {
+    error.code = base::Code::kUnavailable;
+    error.message = "the sandbox ended while the function was loading";
+  } else {
+    error.message = "the process ended " + describe(process.wait_status) + " while the function was loading";
+  }
+  daemon_.failed(std::exchange(process.request, 0), error, std::move(process.failure_detail));
+}
+
+// Orders not yet carried out fail; what lives is killed, because an instance shares its zygote's memory and must not
+// outlive the one place where that memory is accounted.
+void Fleet::end_children_of(Token zygote) {
+  for (const Token token : tokens_where([&](const Process& process) { return process.source == zygote; })) {
+    Process* child = find(token);
+    if (child == nullptr || child->life == Life::kEnding) continue;
+    if (child->life == Life::kOrdered) {
+      fail_birth(token, base::unavailable("the zygote ended before it could fork"));
+    } else {
+      if (child->request != 0 && !child->failure) {
+        child->failure = base::unavailable("the zygote it was forked from has ended");
+      }
+      kill(*child);
+    }
+  }
+}
+
+void Fleet::kill(Process& process) {
+  const Token token = process.token;
+  if (process.subject == Subject::kSandbox) {
+    kill_sandbox(*process.sandbox, base::Error{.code = base::Code::kCancelled, .message = "the sandbox was killed"});
+    return;
+  }
+  if (process.life == Life::kOrdered) {
+    fail_birth(token, base::Error{.code = base::Code::kCancelled, .message = "killed before it was born"});
+    return;
+  }
+  if (process.request != 0 && !process.failure) {
+    process.failure = base::Error{.code = base::Code::kCancelled, .message = "killed while it was loading"};
+  }
+  static_cast<void>(os::signal_process(process.pidfd, SIGKILL));
+  if (process.subject == Subject::kZygote) end_children_of(token);
+}
+
+void Fleet::kill(Subject subject, std::uint64_t id) {
+  if (subject == Subject::kSandbox) {
+    const auto found = sandboxes_.find(id);
+    if (found == sandboxes_.end()) return;
+    kill_sandbox(*found->second, base::Error{.code = base::Code::kCancelled, .message = "the sandbox was killed"});
+  } else if (Process* process = find(subject, id)) {
+    kill(*process);
+  }
+}
+
+void Fleet::kill_sandbox(Sandbox& sandbox, base::Error why) {
+  if (!sandbox.ending && why.code == base::Code::kInternal) {
+    base::log(base::LogLevel::kWarning, "sandbox killed", {{"app", sandbox.app}, {"reason", why.message}});
+  }
+  if (!sandbox.failure) sandbox.failure = std::move(why);
+  sandbox.ending = true;
+  static_cast<void>(os::signal_process(sandbox.init_pidfd, SIGKILL));
+}
+
+void Fleet::kill_all() {
+  for (auto& [id, sandbox] : sandboxes_) kill_sandbox(*sandbox, base::unavailable("the daemon has ended"));
+}
+
+void Fleet::on_init_control(std::uint64_t sandbox_id) {
+  for (;;) {
+    const auto found = sandboxes_.find(sandbox_id);
+    if (found == sandboxes_.end()) return;
+    Sandbox& sandbox = *found->second;
+    const base::Result<std::optional<os::Received>> received = os::recv_message(sandbox.init_control);
+    if (received && !*received) return;
+    if (!received || (*received)->bytes.empty()) {
+      ground_.poller.forget(sandbox.init_control.get());  // its pidfd tells the rest
+      return;
+    }
+    const base::Result<wire::Message> message = wire::decode_message((*received)->bytes);
+    if (!message) continue;
+    if (message->type == static_cast<std::uint16_t>(wire::ZygoteType::kReaped)) {
+      if (const base::Result<wire::Reaped> reaped = wire::decode_reaped(message->payload)) {
+        claim_reaped(sandbox, *reaped);
+      }
+    } else if (message->type == static_cast<std::uint16_t>(wire::ZygoteType::kInitFailed)) {
+      const base::Result<wire::InitFailed> told = wire::decode_init_failed(message->payload);
+      kill_sandbox(sandbox, base::internal("the sandbox could not be set up: " + (told ? told->message : "no reason")));
+    }
+  }
+}
+
+// Init reaps everything in its namespace before its own end can be seen: all processes of the sandbox have ended by
+// now.
+void Fleet::on_init_end(std::uint64_t sandbox_id) {
+  on_init_control(sandbox_id);
+  Sandbox& sandbox = *sandboxes_.at(sandbox_id);
+  const base::Result<std::optional<int>> status = os::reap_child(sandbox.init_pidfd);
+  sandbox.ending = true;
+  if (!sandbox.failure) {
+    sandbox.failure =
+        base::unavailable("the sandbox's init ended " +
+                          describe(status && *status ? std::optional<std::uint32_t>(**status) : std::nullopt));
+  }
+  for (const Token token : tokens_where([&](const Process& process) { return process.sandbox == &sandbox; })) {
+    Process* process = find(token);
+    if (process == nullptr) continue;
+    if (process->life == Life::kOrdered && process->subject != Subject::kSandbox) {
+      fail_birth(token, *sandbox.failure);
+      continue;
+    }
+    if (!process->wait_status) process->wait_status = SIGKILL;
+    finish(token);
+  }
+  ground_.poller.forget(sandbox.init_pidfd.get());
+  ground_.poller.forget(sandbox.init_control.get());
+  const os::CgroupUsage usage = ground_.cgroups.usage(sandbox.cgroup);
+  if (sandbox.request != 0) {
+    base::Error error = *sandbox.failure;
+    if (usage.oom_kills > 0) error.message = "out of memory while the runtime started; raise its limit";
+    daemon_.failed(sandbox.request, error, std::move(sandbox.failure_detail));
+  } else {
+    daemon_.exited(wire::Exited{.subject = Subject::kSandbox,
+                                .id = sandbox.id,
+                                .wait_status = sandbox.runtime_status.value_or(SIGKILL),
+                                .out_of_memory = usage.oom_kills > 0,
+                                .cpu_ns = usage.cpu_ns,
+                                .memory_peak_bytes = usage.memory_peak_bytes});
+  }
+  removals_.add(sandbox.cgroup);
+  sandboxes_.erase(sandbox_id);
+}
+
+void Fleet::forget(Process& process) {
+  ground_.poller.cancel(process.deadline);
+  if (process.control.valid()) ground_.poller.forget(process.control.get());
+  if (process.pidfd.valid()) ground_.poller.forget(process.pidfd.get());
+}
+
+void Fleet::erase(Token token) {
+  const auto found = processes_.find(token);
+  if (found == processes_.end()) return;
+  Process& process = *found->second;
+  forget(process);
+  if (!process.cgroup.empty()) removals_.add(process.cgroup);
+  named_.erase({process.subject, process.id});
+  Sandbox& sandbox = *process.sandbox;
+  if (process.pid != 0) by_pid_.erase(process.pid);
+  if (process.inner_pid != 0) {
+    sandbox.by_inner_pid.erase(process.inner_pid);
+  } else if (process.subject != Subject::kSandbox && --sandbox.unplaced == 0) {
+    sandbox.unclaimed.clear();
+  }
+  Version* version = process.version;
+  processes_.erase(found);
+  if (version == nullptr) return;
+  if (--version->processes == 0 && version->dropping) finish_drop(*version);
+}
+
+}  // namespace ebb::launcher

@@ -1,0 +1,113 @@
+#include "launcher/requests.h"
+
+#include "base/log.h"
+#include "os/seqpacket.h"
+
+namespace ebb::launcher {
+namespace {
+
+using wire::LauncherType;
+
+constexpr int kMessagesPerTurn = 64;  // before sandboxes get their turn
+
+base::Result<> need(const std::vector<os::Fd>& fds, std::size_t count) {
+  if (fds.size() == count) return {};
+  return base::invalid_argument("a request with " + std::to_string(fds.size()) + " descriptors instead of " +
+                                std::to_string(count));
+}
+
+}  // namespace
+
+Requests::Requests(const Ground& ground, os::Fd socket)
+    : poller_(ground.poller),
+      daemon_(ground.poller, std::move(socket)),
+      fleet_(ground, daemon_),
+      builds_(ground, daemon_) {
+  sound_ = poller_.watch(daemon_.socket().get(), [this] { on_readable(); }).has_value();
+}
+
+Requests::~Requests() { poller_.forget(daemon_.socket().get()); }
+
+void Requests::kill_all() {
+  fleet_.kill_all();
+  builds_.kill_all();
+}
+
+void Requests::on_readable() {
+  for (int i = 0; i < kMessagesPerTurn; ++i) {
+    base::Result<std::optional<os::Received>> received = os::recv_message(daemon_.socket());
+    if (received && !*received) return;
+    // Too long, or with too many descriptors: it was taken off the socket, but there is no id to answer to.
+    if (!received && received.error().code == base::Code::kInvalidArgument) {
+      daemon_.failed(0, received.error());
+      continue;
+    }
+    if (!received || (*received)->bytes.empty()) {
+      sound_ = false;
+      poller_.forget(daemon_.socket().get());
+      return;
+    }
+    const base::Result<wire::Message> message = wire::decode_message((*received)->bytes);
+    if (!message) {
+      daemon_.failed(0, message.error());
+      continue;
+    }
+    const base::Result<> performed = perform(*message, (*received)->fds);
+    if (!performed) daemon_.failed(message->id, performed.error());
+  }
+}
+
+base::Result<> Requests::perform(const wire::Message& message, std::vector<os::Fd>& fds) {
+  switch (static_cast<LauncherType>(message.type)) {
+    case LauncherType::kFork: {
+      EBB_TRY(const wire::Fork wanted, wire::decode<wire::Fork>(message.payload));
+      EBB_CHECKED(need(fds, 3));
+      return fleet_.fork_instance(message.id, wanted, std::move(fds[0]), std::move(fds[1]), std::move(fds[2]));
+    }
+    case LauncherType::kKill: {
+      EBB_TRY(const wire::Kill wanted, wire::decode<wire::Kill>(message.payload));
+      if (wanted.subject == wire::Subject::kBuild) {
+        builds_.kill(wanted.id);
+      } else {
+        fleet_.kill(wanted.subject, wanted.id);
+      }
+      daemon_.done(message.id);
+      return {};
+    }
+    case LauncherType::kMakeSandbox: {
+      EBB_TRY(const wire::MakeSandbox wanted, wire::decode<wire::MakeSandbox>(message.payload));
+      EBB_CHECKED(need(fds, 2));
+      return fleet_.make_sandbox(message.id, wanted, std::move(fds[0]), std::move(fds[1]));
+    }
+    case LauncherType::kMakeVersion: {
+      EBB_TRY(wire::MakeVersion wanted, wire::decode<wire::MakeVersion>(message.payload));
+      return fleet_.make_version(message.id, std::move(wanted));
+    }
+    case LauncherType::kDropVersion: {
+      EBB_TRY(const wire::DropVersion wanted, wire::decode<wire::DropVersion>(message.payload));
+      return fleet_.drop_version(message.id, wanted.version);
+    }
+    case LauncherType::kMakeZygote: {
+      EBB_TRY(const wire::MakeZygote wanted, wire::decode<wire::MakeZygote>(message.payload));
+      EBB_CHECKED(need(fds, 2));
+      return fleet_.make_zygote(message.id, wanted, std::move(fds[0]), std::move(fds[1]));
+    }
+    case LauncherType::kBuild: {
+      EBB_TRY(const wire::Build wanted, wire::decode<wire::Build>(message.payload));
+      EBB_CHECKED(need(fds, 1));
+      return builds_.start(message.id, wanted, std::move(fds[0]));
+    }
+    case LauncherType::kRemoveTree: {
+      EBB_TRY(const wire::RemoveTree wanted, wire::decode<wire::RemoveTree>(message.payload));
+      return builds_.remove_content(message.id, wanted);
+    }
+    case LauncherType::kDone:
+    case LauncherType::kFailed:
+    case LauncherType::kForked:
+    case LauncherType::kZygoteReady:
+    case LauncherType::kExited: break;
+  }
+  return base::invalid_argument("message type " + std::to_string(message.type) + " is no request");
+}
+
+}  // namespace ebb::launcher

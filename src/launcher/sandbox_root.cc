@@ -1,0 +1,214 @@
+#include "launcher/sandbox_root.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string_view>
+
+#include "os/mounts.h"
+#include "os/path.h"
+
+namespace ebb::launcher {
+namespace {
+
+using os::MountAccess;
+
+// The new root is put together here; /tmp is the one directory that every host has and every uid may enter.
+constexpr const char* kStage = "/tmp";
+
+constexpr std::uint64_t kRootBytes = 1 << 20;  // directories, mount points and a few lines of /etc
+constexpr std::uint64_t kDevBytes = 64 << 10;
+constexpr std::uint32_t kRootInodes = 1024;
+
+constexpr const char* kSystem[] = {"bin", "sbin", "lib", "lib32", "lib64", "libx32"};
+constexpr const char* kDevices[] = {"null", "zero", "full", "random", "urandom", "tty"};
+// What libraries look up; each is optional.
+constexpr const char* kEtc[] = {"ld.so.cache", "ld.so.conf",      "ld.so.conf.d", "alternatives",
+                                "localtime",   "ssl/openssl.cnf", "ssl/certs",    "ca-certificates.conf",
+                                "mime.types",  "fonts",           "services",     "protocols",
+                                "magic"};
+constexpr const char* kEtcOfHostNetwork[] = {"resolv.conf", "hosts",    "nsswitch.conf",
+                                             "host.conf",   "gai.conf", "pip.conf"};
+
+base::Result<> place(RootPlan& plan, std::string path, base::Result<os::Fd> tree) {
+  EBB_TRY(os::Fd made, std::move(tree));
+  struct stat status{};
+  if (::fstat(made.get(), &status) != 0) return base::os_error("stat " + path, errno);
+  plan.placements.push_back(
+      {.path = std::move(path), .tree = std::move(made), .directory = S_ISDIR(status.st_mode) != 0});
+  return {};
+}
+
+base::Result<> place_host(RootPlan& plan, const std::string& path) {
+  return place(plan, path, os::clone_tree(AT_FDCWD, ("/" + path).c_str(), MountAccess::kReadOnly));
+}
+
+base::Result<> place_host_if_present(RootPlan& plan, const std::string& path) {
+  base::Result<> placed = place_host(plan, path);
+  if (!placed && placed.error().os_errno == ENOENT) return {};
+  return placed;
+}
+
+base::Result<> place_directory(RootPlan& plan, const char* path, int directory, MountAccess access) {
+  if (directory < 0) {
+    plan.directories.emplace_back(path);
+    return {};
+  }
+  return place(plan, path, os::clone_tree(directory, "", access));
+}
+
+// Where the host has a link (merged /usr) the sandbox has the same link; where it has a directory, a view of it.
+base::Result<> plan_system(RootPlan& plan) {
+  EBB_CHECKED(place_host(plan, "usr"));
+  for (const char* name : kSystem) {
+    const std::string path = std::string("/") + name;
+    char target[PATH_MAX];
+    const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
+    if (length > 0) {
+      plan.links.emplace_back(name, std::string(target, static_cast<std::size_t>(length)));
+    } else {
+      EBB_CHECKED(place_host_if_present(plan, name));
+    }
+  }
+  return {};
+}
+
+// Debian's Python reads a sitecustomize from /etc/python3.N.
+base::Result<> plan_python_configuration(RootPlan& plan) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> etc(::opendir("/etc"), [](DIR* open) { return ::closedir(open); });
+  if (!etc) return {};
+  while (const dirent* entry = ::readdir(etc.get())) {
+    if (std::string_view(entry->d_name).starts_with("python3")) {
+      EBB_CHECKED(place_host_if_present(plan, std::string("etc/") + entry->d_name));
+    }
+  }
+  return {};
+}
+
+base::Result<> plan_etc(RootPlan& plan, bool host_network) {
+  for (const char* name : kEtc) EBB_CHECKED(place_host_if_present(plan, std::string("etc/") + name));
+  EBB_CHECKED(plan_python_configuration(plan));
+  plan.files.emplace_back("etc/passwd",
+                          "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+                          "ebb:x:1000:1000:ebb:/tmp:/bin/sh\n"
+                          "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
+  plan.files.emplace_back("etc/group", "root:x:0:\nebb:x:1000:\nnogroup:x:65534:\n");
+  if (host_network) {
+    for (const char* name : kEtcOfHostNetwork) {
+      EBB_CHECKED(place_host_if_present(plan, std::string("etc/") + name));
+    }
+    return {};
+  }
+  plan.files.emplace_back("etc/hosts", "127.0.0.1 localhost ebb\n::1 localhost ebb\n");
+  plan.files.emplace_back("etc/nsswitch.conf",
+                          "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
+  plan.files.emplace_back("etc/resolv.conf", "");
+  return {};
+}
+
+base::Result<> plan_dev(RootPlan& plan) {
+  for (const char* name : kDevices) {
+    const std::string path = std::string("dev/") + name;
+    EBB_CHECKED(place(plan, path, os::clone_device(("/" + path).c_str())));
+  }
+  plan.links.emplace_back("dev/fd", "/proc/self/fd");
+  plan.links.emplace_back("dev/stdin", "/proc/self/fd/0");
+  plan.links.emplace_back("dev/stdout", "/proc/self/fd/1");
+  plan.links.emplace_back("dev/stderr", "/proc/self/fd/2");
+  return {};
+}
+
+// Everything below happens in a tmpfs that only this process sees, so plain path look-ups are safe.
+base::Result<> make_directories(const os::Fd& root, const std::string& path) {
+  for (std::size_t at = path.find('/'); at != std::string::npos; at = path.find('/', at + 1)) {
+    if (::mkdirat(root.get(), path.substr(0, at).c_str(), 0755) != 0 && errno != EEXIST) {
+      return base::os_error("make /" + path.substr(0, at), errno);
+    }
+  }
+  if (::mkdirat(root.get(), path.c_str(), 0755) != 0 && errno != EEXIST) return base::os_error("make /" + path, errno);
+  return {};
+}
+
+base::Result<> make_parent(const os::Fd& root, const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? base::Result<>() : make_directories(root, path.substr(0, slash));
+}
+
+base::Result<> make_file(const os::Fd& root, const std::string& path, std::string_view content) {
+  EBB_CHECKED(make_parent(root, path));
+  const os::Fd file(::openat(root.get(), path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!file.valid()) return base::os_error("make /" + path, errno);
+  if (::write(file.get(), content.data(), content.size()) != static_cast<ssize_t>(content.size())) {
+    return base::os_error("write /" + path, errno);
+  }
+  return {};
+}
+
+base::Result<> attach_new_tmpfs(const os::Fd& root, const char* path, const os::TmpfsOptions& options) {
+  EBB_CHECKED(make_directories(root, path));
+  EBB_TRY(const os::Fd tree, os::make_tmpfs(options));
+  return os::attach_tree(tree, root.get(), path);
+}
+
+}  // namespace
+
+base::Result<RootPlan> plan_root(const RootSources& sources) {
+  RootPlan plan;
+  plan.tmp_bytes = sources.tmp_bytes;
+  EBB_CHECKED(plan_system(plan));
+  EBB_CHECKED(plan_etc(plan, sources.host_network));
+  EBB_CHECKED(plan_dev(plan));
+  EBB_CHECKED(place_directory(plan, "ebb/runtime", sources.runtime, MountAccess::kReadOnly));
+  EBB_CHECKED(place_directory(plan, "ebb/layer", sources.layer, MountAccess::kReadOnly));
+  if (sources.source >= 0) {
+    EBB_CHECKED(place_directory(plan, "ebb/source", sources.source, MountAccess::kReadOnly));
+  }
+  if (sources.output >= 0) {
+    EBB_CHECKED(place_directory(plan, "ebb/out", sources.output, MountAccess::kReadWrite));
+  }
+  plan.directories.emplace_back("var/task");
+  plan.directories.emplace_back("run");
+  plan.directories.emplace_back("proc");
+  plan.links.emplace_back("var/tmp", "/tmp");
+  plan.links.emplace_back("var/run", "/run");
+  return plan;
+}
+
+base::Result<> enter_root(const RootPlan& plan) {
+  // 1. What we mount stays with us; what the host mounts from now on is not seen here.
+  EBB_CHECKED(os::make_all_private());
+  // 2. An empty root, on a directory whose content we do not need.
+  EBB_TRY(const os::Fd base, os::make_tmpfs({.size_bytes = kRootBytes, .inodes = kRootInodes}));
+  EBB_CHECKED(os::attach_tree(base, AT_FDCWD, kStage));
+  EBB_TRY(const os::Fd root, os::open_directory(kStage));
+  // 3. The mounts that others lie in.
+  EBB_CHECKED(attach_new_tmpfs(root, "dev", {.size_bytes = kDevBytes, .inodes = 64}));
+  EBB_CHECKED(attach_new_tmpfs(root, "dev/shm", {.size_bytes = plan.tmp_bytes, .mode = "1777"}));
+  EBB_CHECKED(attach_new_tmpfs(root, "tmp", {.size_bytes = plan.tmp_bytes, .mode = "1777"}));
+  // 4. Directories, files and links, then the host's trees.
+  for (const std::string& path : plan.directories) EBB_CHECKED(make_directories(root, path));
+  for (const auto& [path, content] : plan.files) EBB_CHECKED(make_file(root, path, content));
+  for (const auto& [path, target] : plan.links) {
+    EBB_CHECKED(make_parent(root, path));
+    if (::symlinkat(target.c_str(), root.get(), path.c_str()) != 0) return base::os_error("link /" + path, errno);
+  }
+  for (const RootPlan::Placement& placement : plan.placements) {
+    EBB_CHECKED(placement.directory ? make_directories(root, placement.path) : make_file(root, placement.path, ""));
+    EBB_CHECKED(os::attach_tree(placement.tree, root.get(), placement.path.c_str()));
+  }
+  // 5. /proc while the host's is still in sight: the kernel gives a fresh one only to who sees an unmasked one. It
+  // stays
+  //    unmasked for the same reason: instances mount theirs, and mask it, later.
+  EBB_CHECKED(os::mount_proc((std::string(kStage) + "/proc").c_str()));
+  // 6. The host's tree goes. 7. Nothing but the scratch places can be written.
+  EBB_CHECKED(os::pivot_to(root));
+  EBB_CHECKED(os::make_read_only(AT_FDCWD, "/dev"));
+  return os::make_read_only(AT_FDCWD, "/");
+}
+
+}  // namespace ebb::launcher

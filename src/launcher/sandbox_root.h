@@ -1,0 +1,47 @@
+// What a sandbox sees as its file system: read-only views of chosen host directories in a small tmpfs, and nothing
+// else.
+//
+//   /usr (and /bin, /lib... as the host has them), a minimal /etc, /ebb/runtime, /ebb/layer, /var/task, /proc, a /dev
+//   of seven devices; writable: /tmp, /dev/shm and, in a build, /ebb/out.
+// The launcher prepares the trees while it still sees the host (plan_root); the sandbox's init, alone in its new
+// namespaces, puts them together and throws the host's tree away (enter_root). Off the request path.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "os/fd.h"
+
+namespace ebb::launcher {
+
+struct RootSources {
+  int runtime = -1;  // directory descriptors; -1: an empty directory stands in its place
+  int layer = -1;
+  int source = -1;            // builds: /ebb/source
+  int output = -1;            // builds: /ebb/out
+  bool host_network = false;  // builds: with the host's resolver configuration
+  std::uint64_t tmp_bytes = 0;
+};
+
+struct RootPlan {
+  struct Placement {
+    std::string path;  // in the new root, without leading slash
+    os::Fd tree;       // detached
+    bool directory = true;
+  };
+  std::vector<Placement> placements;
+  std::vector<std::pair<std::string, std::string>> links;  // path, target
+  std::vector<std::pair<std::string, std::string>> files;  // path, content
+  std::vector<std::string> directories;                    // empty ones
+  std::uint64_t tmp_bytes = 0;
+};
+
+base::Result<RootPlan> plan_root(const RootSources& sources);
+
+/// In the new mount, pid and user namespaces, as their root: makes the plan the root directory.
+base::Result<> enter_root(const RootPlan& plan);
+
+}  // namespace ebb::launcher
