@@ -78,15 +78,31 @@ def _renew_random():
             generator.gauss_next = None
 
 
+def _fresh_state(generator):
+    """A state drawn from the operating system: numpy's own seeding takes half a millisecond in a fresh copy."""
+    kind = type(generator).__name__
+    if kind == "MT19937":
+        key = sys.modules["numpy"].frombuffer(os.urandom(624 * 4), dtype="uint32")
+        return {"bit_generator": kind, "state": {"key": key, "pos": 624}}
+    if kind in ("PCG64", "PCG64DXSM"):
+        words = {
+            "state": int.from_bytes(os.urandom(16), "little"),
+            "inc": int.from_bytes(os.urandom(16), "little") | 1,
+        }
+        return {"bit_generator": kind, "state": words, "has_uint32": 0, "uinteger": 0}
+    return type(generator)().state
+
+
 def _renew_numpy(generators):
-    for generator in generators:
-        generator.state = type(generator)().state
     rand = getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None)
-    if rand is not None and any(rand._bit_generator is generator for generator in generators):
-        # RandomState keeps the second number of a pair it drew; drop it with the old state.
-        state = rand.get_state(legacy=False)
-        state["has_gauss"], state["gauss"] = 0, 0.0
-        rand.set_state(state)
+    legacy = getattr(rand, "_bit_generator", None)
+    for generator in generators:
+        state = _fresh_state(generator)
+        if generator is legacy:
+            # RandomState keeps the second number of a pair it drew; drop it with the old state.
+            rand.set_state({**state, "has_gauss": 0, "gauss": 0.0})
+        else:
+            generator.state = state
 
 
 def _renew_torch():

@@ -156,6 +156,8 @@ def load_function(config):
     init_ns = time.monotonic_ns() - started
     gc.collect()
     generators = uniqueness.find_numpy_generators()
+    # Once here, so that OpenSSL and numpy do not set up in every copy what they set up at first use (5 ms).
+    uniqueness.renew(generators)
     unfit, kept = fitness.check()
     collects = gc.isenabled()
     gc.disable()

@@ -6,10 +6,12 @@ What is missing beside the real one: cgroups, the launcher's own seccomp list, a
 """
 
 import array
+import atexit
 import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -365,7 +367,10 @@ def config(handler, env=None, memory_bytes=256 << 20, timeout_ms=5000):
 
 def package(source, directory=None, name="app.py", **files):
     """A package folder with one module, and files more; readable by all, as the store leaves it."""
-    path = directory or tempfile.mkdtemp(prefix="ebb-package-")
+    path = directory
+    if path is None:
+        path = tempfile.mkdtemp(prefix="ebb-package-")
+        atexit.register(shutil.rmtree, path, ignore_errors=True)
     os.chmod(path, 0o755)
     for file, text in {name: source, **files}.items():
         with open(os.path.join(path, file), "w") as out:
