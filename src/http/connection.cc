@@ -8,7 +8,6 @@
 #include <exception>
 #include <utility>
 
-#include "base/limits.h"
 #include "base/log.h"
 #include "http/chunked.h"
 #include "http/error_response.h"
@@ -34,14 +33,6 @@ Refusal busy() {
 Refusal refusal_of(const base::Error& error) { return {base::http_status_of(error.code), error}; }
 
 Response server_fault(std::string message) { return error_response(base::internal(std::move(message))); }
-
-void drop_front(Connection::Parts& parts, std::size_t bytes) {
-  for (asio::const_buffer& part : parts) {
-    const std::size_t taken = std::min(bytes, part.size());
-    part += taken;
-    bytes -= taken;
-  }
-}
 
 }  // namespace
 
@@ -295,101 +286,6 @@ io::Task<bool> Connection::handle() {
   co_return co_await respond(std::move(response));
 }
 
-// Writes what a handler streams, in chunks for HTTP/1.1 and plain for HTTP/1.0.
-class Connection::StreamWriter final : public BodyWriter {
- public:
-  StreamWriter(Connection& connection, bool chunked) : connection_(connection), chunked_(chunked) {}
-
-  io::Task<base::Result<>> write(std::string_view data) override {
-    if (data.empty()) co_return base::Result<>();  // an empty chunk would end the body
-    Parts parts;
-    parts[1] = asio::buffer(data);
-    if (chunked_) {
-      chunk_head_ = chunk_head(data.size());
-      parts[0] = asio::buffer(chunk_head_);
-      parts[2] = asio::buffer(std::string_view("\r\n"));
-    }
-    const base::Result<> sent = co_await connection_.write_all(parts);
-    connection_.phase_ = Phase::kHandling;
-    connection_.deadline_ = base::SteadyTime::max();
-    if (connection_.peer_gone_)
-      co_return base::Error{.code = base::Code::kCancelled, .message = "the client went away"};
-    co_return sent;
-  }
-
- private:
-  Connection& connection_;
-  const bool chunked_;
-  std::string chunk_head_;
-};
-
-io::Task<bool> Connection::respond(Response response) {
-  const bool streaming = static_cast<bool>(response.stream);
-  const bool bodiless = response.status == 204 || response.status == 304;
-  ResponseForm form;
-  form.version = head_.request.version;
-  form.chunked = streaming && !bodiless && form.version == 11;
-  form.sized = !streaming && !bodiless;
-  form.keep_alive = head_.keep_alive && !refused_ && !state_->draining && (form.sized || form.chunked || bodiless) &&
-                    !has_token(response.headers.get("connection"), "close");
-  out_.clear();
-  append_response_head(out_, response, form);
-  held_.take(response.body.size());
-  Parts parts;
-  parts[0] = asio::buffer(out_);
-  if (!head_only_ && form.sized) parts[1] = asio::buffer(response.body);
-  const base::Result<> sent = co_await write_all(parts);
-  if (!sent) co_return false;
-  if (!streaming || head_only_ || bodiless) {
-    if (!form.keep_alive && !refused_) co_await linger_if_unread();
-    co_return form.keep_alive;
-  }
-
-  phase_ = Phase::kHandling;
-  deadline_ = base::SteadyTime::max();
-  StreamWriter writer(*this, form.chunked);
-  bool whole = false;
-  try {
-    const base::Result<> streamed = co_await response.stream(writer);
-    whole = streamed.has_value();
-  } catch (const std::exception& error) {
-    if (!peer_gone_) base::log(base::LogLevel::kError, "http_stream_failed", {{"error", error.what()}});
-  }
-  if (!whole || peer_gone_) co_return false;
-  if (!form.chunked) co_return false;
-  Parts last;
-  last[0] = asio::buffer(kLastChunk);
-  const base::Result<> ended = co_await write_all(last);
-  if (ended && !form.keep_alive) co_await linger_if_unread();
-  co_return ended.has_value() && form.keep_alive;
-}
-
-io::Task<> Connection::refuse() {
-  timed_out_ = false;
-  const bool responded = co_await respond(error_response(refused_->status, refused_->error));
-  static_cast<void>(responded);
-  if (!timed_out_) co_await linger();
-}
-
-// Closing with unread bytes in the kernel resets the connection, and the client may lose the answer it has not read
-// yet.
-io::Task<> Connection::linger() {
-  boost::system::error_code failed;
-  socket_.shutdown(Socket::shutdown_send, failed);
-  enter(Phase::kLingering, options().linger_timeout);
-  std::size_t dropped = 0;
-  while (!failed && !timed_out_ && dropped < limits::kHttpLingerBytes) {
-    const asio::mutable_buffer room(buffer_.data(), buffer_.size());
-    const std::size_t count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
-    dropped += count;
-  }
-}
-
-io::Task<> Connection::linger_if_unread() {
-  boost::system::error_code ignored;
-  if (!pending().empty() || socket_.available(ignored) > 0) co_await linger();
-}
-
 // Reads behind the pending bytes; the caller has made sure that they are fewer than header_bytes_max.
 io::Task<Connection::Read> Connection::fill() {
   if (begin_ == end_) {
@@ -407,23 +303,6 @@ io::Task<Connection::Read> Connection::fill() {
   if (failed) co_return Read::kEnded;
   end_ += count;
   co_return Read::kBytes;
-}
-
-io::Task<base::Result<>> Connection::write_all(Parts parts) {
-  std::size_t left = asio::buffer_size(parts);
-  while (left > 0) {
-    enter(Phase::kWriting, options().body_stall_timeout);
-    boost::system::error_code failed;
-    const std::size_t count =
-        co_await socket_.async_write_some(parts, asio::redirect_error(asio::use_awaitable, failed));
-    if (timed_out_) {
-      co_return base::Error{.code = base::Code::kDeadlineExceeded, .message = "the client does not read its answer"};
-    }
-    if (failed) co_return base::Error{.code = base::Code::kCancelled, .message = "the client went away"};
-    drop_front(parts, count);
-    left -= count;
-  }
-  co_return base::Result<>();
 }
 
 }  // namespace ebb::http

@@ -9,6 +9,8 @@
 namespace ebb::http {
 namespace {
 
+constexpr std::size_t kUsualHeaders = 12;  // most requests have no more
+
 Refusal malformed(std::string message) { return refusal(400, base::Code::kInvalidArgument, std::move(message)); }
 
 std::string_view trimmed(std::string_view text) {
@@ -19,9 +21,12 @@ std::string_view trimmed(std::string_view text) {
 
 // The next line without its CRLF; the scanner has seen that every line ends with one.
 std::string_view take_line(std::string_view& rest) {
-  const std::size_t end = rest.find("\r\n");
-  const std::string_view line = rest.substr(0, end);
-  rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 2);
+  const std::size_t feed = rest.find('\n');
+  if (feed == std::string_view::npos) return std::exchange(rest, {});
+  // A bare line feed stays in its line, where no rule allows it.
+  const bool proper = feed > 0 && rest[feed - 1] == '\r';
+  const std::string_view line = rest.substr(0, proper ? feed - 1 : feed + 1);
+  rest.remove_prefix(feed + 1);
   return line;
 }
 
@@ -52,6 +57,7 @@ std::optional<Refusal> read_transfer_encoding(std::string_view value, BodyHeader
 }
 
 std::optional<Refusal> read_headers(std::string_view rest, Headers& headers, BodyHeaders& body) {
+  headers.reserve(kUsualHeaders);
   for (;;) {
     const std::string_view line = take_line(rest);
     if (line.empty()) break;

@@ -107,6 +107,8 @@ TEST(RequestHead, RefusesWhatIsMalformedOrAmbiguous) {
       {"GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n b\r\n\r\n", 400},
       {"GET / HTTP/1.1\r\n Host: h\r\n\r\n", 400},
       {"GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n", 400},
+      {"GET / HTTP/1.1\nHost: h\n\n", 400},
+      {"GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n", 400},
       {"GET / HTTP/1.1\r\nHost: h\r\nX: a\x0b\r\n\r\n", 400},
       {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
       {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\ncontent-length: 1\r\n\r\n", 400},

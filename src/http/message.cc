@@ -86,10 +86,14 @@ bool is_header_name(std::string_view name) {
 }
 
 bool is_header_value(std::string_view value) {
-  return std::none_of(value.begin(), value.end(), [](char c) {
+  // Branch-free over the whole value, so that the compiler makes vectors of it.
+  unsigned bad = 0;
+  for (const char c : value) {
     const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 && byte != '\t') || byte == 0x7f;
-  });
+    bad |= static_cast<unsigned>(byte < 0x20) & static_cast<unsigned>(byte != '\t');
+    bad |= static_cast<unsigned>(byte == 0x7f);
+  }
+  return bad == 0;
 }
 
 bool has_token(std::string_view list, std::string_view token) {

@@ -51,6 +51,7 @@ class Headers {
   std::string_view get(std::string_view name, std::string_view fallback = {}) const;
   std::size_t count(std::string_view name) const;
 
+  void reserve(std::size_t count) { headers_.reserve(count); }
   std::size_t size() const { return headers_.size(); }
   bool empty() const { return headers_.empty(); }
   auto begin() const { return headers_.begin(); }
