@@ -20,6 +20,7 @@ namespace {
 using os::CgroupTree;
 using wire::Subject;
 
+constexpr std::uint64_t kPidsMax = 4'000'000;  // the kernel's own bound on pids
 constexpr const char* kZygoteScript = "/ebb/runtime/python/zygote.py";
 constexpr const char* kAtforkLibrary = "python/libebb_atfork.so";
 
@@ -48,6 +49,11 @@ int one_cpu(std::uint64_t turn) {
     if (CPU_ISSET(static_cast<std::size_t>(cpu), &mine) && skip-- == 0) return cpu;
   }
   return -1;
+}
+
+// Children count in their zygote's cgroup until they are moved to their own.
+std::uint32_t with_births(std::uint64_t pids) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(pids + limits::kBirthsAtOncePerZygote, kPidsMax));
 }
 
 std::uint64_t times(std::uint64_t one, std::uint64_t count) {
@@ -140,7 +146,7 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
   const auto start = [&]() -> base::Result<os::Fd> {
     os::CgroupLimits cgroup_limits;
     if (wanted.memory_bytes > 0) cgroup_limits.memory_bytes = wanted.memory_bytes;
-    if (wanted.pids > 0) cgroup_limits.pids = wanted.pids;
+    if (wanted.pids > 0) cgroup_limits.pids = with_births(wanted.pids);
     EBB_CHECKED(ground_.cgroups.limit(sandbox->cgroup, cgroup_limits));
     EBB_TRY(auto control, os::seqpacket_pair());
     EBB_CHECKED(os::receive_credentials(control.first));
@@ -195,7 +201,7 @@ base::Result<> Fleet::make_version(std::uint64_t request, wire::MakeVersion want
   EBB_CHECKED(ground_.cgroups.make(version->cgroup, CgroupTree::Place::kInner));
   // Room for every instance, the zygote, and the next zygote while it takes over.
   const std::uint64_t parts = std::uint64_t{wanted.instances_max} + 2;
-  const auto pids = static_cast<std::uint32_t>(std::min<std::uint64_t>(times(wanted.pids, parts), 4'000'000));
+  const std::uint32_t pids = with_births(times(wanted.pids, parts));
   base::Result<> limited =
       ground_.cgroups.limit(version->cgroup, {.memory_bytes = times(wanted.memory_bytes, parts), .pids = pids});
   if (!limited) {
@@ -272,8 +278,8 @@ base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote&
   fds.push_back(std::move(out));
   fds.push_back(std::move(err));
   fds.push_back(std::move(tree));
-  base::Result<> ordered =
-      ground_.cgroups.limit(cgroup, {.memory_bytes = version->spec.memory_bytes, .pids = version->spec.pids});
+  base::Result<> ordered = ground_.cgroups.limit(
+      cgroup, {.memory_bytes = version->spec.memory_bytes, .pids = with_births(version->spec.pids)});
   if (ordered) {
     ordered = order(*runtime, zygote, wire::ZygoteType::kForkFunction,
                     wire::encode_fork_function(zygote.token, version->spec.config), std::move(fds));
