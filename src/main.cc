@@ -1,8 +1,8 @@
 // ebb: one binary, several roles. The only file that knows them all.
 //
-//   ebb serve     the launcher: reads the configuration as root, makes sandboxes, starts the daemon and keeps it running
-//   ebb daemon    the daemon: started by the launcher, without privilege, its socket to the launcher as descriptor 3
-//   ebb ...       everything else: the command line, a client of the daemon (cli/program.h)
+//   ebb serve     the launcher: reads the configuration as root, makes sandboxes, starts the daemon and keeps it
+//   running ebb daemon    the daemon: started by the launcher, without privilege, its socket to the launcher as
+//   descriptor 3 ebb ...       everything else: the command line, a client of the daemon (cli/program.h)
 #include <fcntl.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -67,7 +67,8 @@ base::Result<Account> account_named(const std::string& name) {
                            ", or name another under user in the configuration");
   }
   if (found->pw_uid == 0) {
-    return base::invalid_argument("the daemon must not run as root: name another account under user in the configuration");
+    return base::invalid_argument(
+        "the daemon must not run as root: name another account under user in the configuration");
   }
   return Account{.uid = found->pw_uid, .gid = found->pw_gid};
 }
@@ -78,11 +79,13 @@ base::Result<std::string> runtime_folder() {
   const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", failure);
   if (failure) return base::internal("cannot find this program's own path: " + failure.message());
   const std::filesystem::path folder = binary.parent_path();
-  const std::array<std::filesystem::path, 2> places = {folder / "runtime", folder.parent_path() / "lib" / "ebb" / "runtime"};
+  const std::array<std::filesystem::path, 2> places = {folder / "runtime",
+                                                       folder.parent_path() / "lib" / "ebb" / "runtime"};
   for (const auto& place : places) {
     if (std::filesystem::exists(place / "python" / "zygote.py", failure)) return place.string();
   }
-  return base::not_found("no runtime folder at " + places[0].string() + " or " + places[1].string() + ": build or install Ebb whole");
+  return base::not_found("no runtime folder at " + places[0].string() + " or " + places[1].string() +
+                         ": build or install Ebb whole");
 }
 
 base::Result<int> serve(const std::string& config_path, const std::string& listen, const std::string& data_dir) {
@@ -98,8 +101,10 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
   // The overrides pass the same checks as the file.
   EBB_TRY(config, model::parse_config(model::effective_config_yaml(config)));
   if (geteuid() != 0) {
-    return base::Error{.code = base::Code::kPermissionDenied,
-                       .message = "ebb serve makes sandboxes and needs root: sudo ebb serve (the daemon itself runs as '" + config.user + "')"};
+    return base::Error{
+        .code = base::Code::kPermissionDenied,
+        .message = "ebb serve makes sandboxes and needs root: sudo ebb serve (the daemon itself runs as '" +
+                   config.user + "')"};
   }
   EBB_TRY(const Account account, account_named(config.user));
   EBB_TRY(const std::string runtime, runtime_folder());
@@ -118,15 +123,19 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
 }
 
 int serve_main(std::vector<std::string> arguments) {
-  CLI::App app("Start the platform on this machine: makes sandboxes as root, serves HTTP as the account 'ebb'.", "ebb serve");
+  CLI::App app("Start the platform on this machine: makes sandboxes as root, serves HTTP as the account 'ebb'.",
+               "ebb serve");
   std::string config;
   std::string listen;
   std::string data_dir;
   app.add_option("--config", config, "The configuration file; every key has a default")->type_name("FILE");
-  app.add_option("--listen", listen, "Serve HTTP there, whatever the file says; port 0 takes a free one")->type_name("HOST:PORT");
+  app.add_option("--listen", listen, "Serve HTTP there, whatever the file says; port 0 takes a free one")
+      ->type_name("HOST:PORT");
   app.add_option("--data-dir", data_dir, "Keep everything there, whatever the file says")->type_name("DIR");
-  app.footer("\nPrints `listening on http://HOST:PORT` once it serves. SIGTERM lets running calls end (10 s), then everything is\n"
-             "taken down; what is deployed is there again at the next start.");
+  app.footer(
+      "\nPrints `listening on http://HOST:PORT` once it serves. SIGTERM lets running calls end (10 s), then everything "
+      "is\n"
+      "taken down; what is deployed is there again at the next start.");
   if (const auto status = parse_arguments(app, std::move(arguments))) return *status;
   const auto status = serve(config, listen, data_dir);
   return status ? *status : failed(status.error());

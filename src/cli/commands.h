@@ -1,6 +1,5 @@
-// The commands: each add_... declares one on the command line and says what to do when it was chosen. What they share is the
-// Session: the options every command has, and the terminal.
-// Called by program.cc.
+// The commands: each add_... declares one on the command line and says what to do when it was chosen. What they share
+// is the Session: the options every command has, and the terminal. Called by program.cc.
 #pragma once
 
 #include <CLI/App.hpp>

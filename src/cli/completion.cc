@@ -19,7 +19,8 @@ std::map<std::string, Words> words_of(const CLI::App& app) {
     Words& words = commands[command->get_name()];
     words.description = command->get_description();
     for (const CLI::Option* option : command->get_options()) {
-      for (const std::string& name : option->get_lnames()) words.options += (words.options.empty() ? "--" : " --") + name;
+      for (const std::string& name : option->get_lnames())
+        words.options += (words.options.empty() ? "--" : " --") + name;
     }
   }
   return commands;
@@ -36,10 +37,13 @@ std::string bash_script(const std::map<std::string, Words>& commands) {
          "_ebb() {\n"
          "  local word=\"${COMP_WORDS[COMP_CWORD]}\" options=\"\"\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-         "    COMPREPLY=($(compgen -W \"" + names + "\" -- \"$word\"))\n"
+         "    COMPREPLY=($(compgen -W \"" +
+         names +
+         "\" -- \"$word\"))\n"
          "    return\n"
          "  fi\n"
-         "  case \"${COMP_WORDS[1]}\" in\n" + cases +
+         "  case \"${COMP_WORDS[1]}\" in\n" +
+         cases +
          "  esac\n"
          "  case \"$word\" in\n"
          "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
@@ -59,11 +63,14 @@ std::string zsh_script(const std::map<std::string, Words>& commands) {
   return "#compdef ebb\n"
          "# zsh completion of ebb; save it as _ebb in a folder of $fpath\n"
          "local -a commands\n"
-         "commands=(\n" + listed + "  )\n"
+         "commands=(\n" +
+         listed +
+         "  )\n"
          "if (( CURRENT == 2 )); then\n"
          "  _describe command commands\n"
          "elif [[ $words[CURRENT] == -* ]]; then\n"
-         "  case $words[2] in\n" + cases +
+         "  case $words[2] in\n" +
+         cases +
          "  esac\n"
          "else\n"
          "  _files\n"

@@ -1,4 +1,5 @@
-// `ebb deploy`: reads ebb.yaml first, so that a mistake costs no upload; packs, uploads, follows the deployment to its end.
+// `ebb deploy`: reads ebb.yaml first, so that a mistake costs no upload; packs, uploads, follows the deployment to its
+// end.
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <filesystem>
@@ -27,8 +28,9 @@ base::Result<model::Manifest> read_manifest(const std::string& folder) {
   }
   if (!std::filesystem::exists(path, failed)) {
     const bool yml = std::filesystem::exists(folder + "/ebb.yml", failed);
-    return base::not_found("there is no ebb.yaml in " + folder +
-                           (yml ? ", rename ebb.yml to ebb.yaml" : ": go to the folder of your app or name it, ebb deploy FOLDER"));
+    return base::not_found(
+        "there is no ebb.yaml in " + folder +
+        (yml ? ", rename ebb.yml to ebb.yaml" : ": go to the folder of your app or name it, ebb deploy FOLDER"));
   }
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
@@ -51,7 +53,8 @@ class Deployment {
   base::Result<int> run(const std::string& folder) {
     EBB_TRY(const model::Manifest manifest, read_manifest(folder));
     EBB_TRY(Package package, pack_folder(folder));
-    say("deploying " + manifest.app + ": " + std::to_string(package.files) + " files, " + size_text(package.archive.size()) + " to upload");
+    say("deploying " + manifest.app + ": " + std::to_string(package.files) + " files, " +
+        size_text(package.archive.size()) + " to upload");
     EBB_TRY(const std::uint64_t id, upload(std::move(package.archive)));
     EBB_TRY(boost::json::object status, follow(id));
     return conclude(std::move(status));
@@ -147,8 +150,8 @@ class Deployment {
       if (function == nullptr) continue;
       const std::string name = app + "/" + text_of(*function, "function");
       const std::string unchanged = flag_of(*function, "unchanged") ? " (unchanged)" : "";
-      print_out(session_.terminal.on_out(Colour::kGreen, name) + " version " + std::to_string(count_of(*function, "version")) +
-                unchanged + "  " + text_of(*function, "url") + "\n");
+      print_out(session_.terminal.on_out(Colour::kGreen, name) + " version " +
+                std::to_string(count_of(*function, "version")) + unchanged + "  " + text_of(*function, "url") + "\n");
       const std::string note = text_of(*function, "note");
       if (!note.empty()) print_out("  " + session_.terminal.on_out(Colour::kYellow, "note: " + harmless(note)) + "\n");
       if (call.empty()) call = name;
@@ -170,13 +173,13 @@ void add_deploy(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("deploy", "Deploy the app in a folder: its code, requirements.txt and ebb.yaml");
   command->group("Deploy and call");
   command->footer(
-      "\nLeft out are .git, __pycache__, *.pyc, .venv, node_modules and what .ebbignore names (it reads like .gitignore).\n"
+      "\nLeft out are .git, __pycache__, *.pyc, .venv, node_modules and what .ebbignore names (it reads like "
+      ".gitignore).\n"
       "The versions that serve go on serving until the new ones are ready; an unchanged function keeps its version.");
   command->add_option("folder", *folder, "Where ebb.yaml is (default: here)")->type_name("");
   add_common_options(*command, session);
-  command->callback([&session, folder] {
-    session.action = [&session, folder] { return Deployment(session).run(*folder); };
-  });
+  command->callback(
+      [&session, folder] { session.action = [&session, folder] { return Deployment(session).run(*folder); }; });
 }
 
 }  // namespace ebb::cli

@@ -42,7 +42,8 @@ base::Result<void> check_json(const std::string& event) {
   boost::system::error_code failed;
   boost::json::parse(event, failed);
   if (!failed) return {};
-  return base::invalid_argument("the event is not JSON (" + failed.message() + "): quote it for the shell, or send bytes as they are with --raw");
+  return base::invalid_argument("the event is not JSON (" + failed.message() +
+                                "): quote it for the shell, or send bytes as they are with --raw");
 }
 
 std::string base64(std::string_view bytes) {
@@ -66,19 +67,21 @@ std::string body_member(const http::ClientResponse& response) {
     boost::json::parse(response.body, failed);
     if (!failed) return "\"body\":" + response.body;
   }
-  if (type.substr(0, 5) == "text/" || type.find("json") != std::string_view::npos) return "\"body\":" + http::json_quoted(response.body);
+  if (type.substr(0, 5) == "text/" || type.find("json") != std::string_view::npos)
+    return "\"body\":" + http::json_quoted(response.body);
   return "\"body_base64\":\"" + base64(response.body) + "\"";
 }
 
 void print_json(const http::ClientResponse& response) {
   std::string headers;
   for (const http::Header& header : response.headers) {
-    headers += (headers.empty() ? "" : ",") + ("[" + http::json_quoted(header.name) + "," + http::json_quoted(header.value) + "]");
+    headers += (headers.empty() ? "" : ",") +
+               ("[" + http::json_quoted(header.name) + "," + http::json_quoted(header.value) + "]");
   }
   print_out("{\"status\":" + std::to_string(response.status) +
             ",\"request_id\":" + http::json_quoted(response.headers.get("x-ebb-request-id")) +
-            ",\"timing\":" + http::json_quoted(response.headers.get("server-timing")) + ",\"headers\":[" + headers + "]," +
-            body_member(response) + "}\n");
+            ",\"timing\":" + http::json_quoted(response.headers.get("server-timing")) + ",\"headers\":[" + headers +
+            "]," + body_member(response) + "}\n");
 }
 
 // A function may answer 4xx or 5xx of its own; an error of Ebb's names the request it belongs to.
@@ -94,7 +97,8 @@ bool is_ebbs_own(const http::ClientResponse& response) {
 base::Result<int> invoke(const Session& session, const Options& options) {
   EBB_TRY(const Subject subject, parse_subject(options.subject));
   if (subject.function.empty()) {
-    return base::invalid_argument("name a function of " + subject.app + ": ebb invoke " + subject.app + "/FUNCTION (see ebb ls " + subject.app + ")");
+    return base::invalid_argument("name a function of " + subject.app + ": ebb invoke " + subject.app +
+                                  "/FUNCTION (see ebb ls " + subject.app + ")");
   }
   EBB_TRY(std::string event, read_event(options));
   if (!options.raw && event.empty()) event = "{}";
@@ -109,7 +113,8 @@ base::Result<int> invoke(const Session& session, const Options& options) {
 
   if (options.verbose) {
     for (const char* name : {"X-Ebb-Request-Id", "X-Ebb-Version", "Server-Timing"}) {
-      print_err(session.terminal.on_err(Colour::kDim, std::string(name) + ": " + harmless(response.headers.get(name))) + "\n");
+      print_err(session.terminal.on_err(Colour::kDim, std::string(name) + ": " + harmless(response.headers.get(name))) +
+                "\n");
     }
   }
   if (is_ebbs_own(response)) {
@@ -139,11 +144,14 @@ void add_invoke(CLI::App& app, Session& session) {
   command->group("Deploy and call");
   command->add_option("function", options->subject, "APP/FUNCTION, or APP/FUNCTION:VERSION")->required()->type_name("");
   auto* data = command->add_option("--data", options->data, "The event, as JSON (default {})")->type_name("JSON");
-  command->add_option("--data-file", options->data_file, "The event, from a file; - reads standard input")->type_name("FILE")->excludes(data);
+  command->add_option("--data-file", options->data_file, "The event, from a file; - reads standard input")
+      ->type_name("FILE")
+      ->excludes(data);
   command->add_flag("--raw", options->raw, "Send the data as bytes, not as JSON");
   command->add_flag("-v,--verbose", options->verbose, "Show request id, version and Server-Timing on standard error");
   add_common_options(*command, session);
-  command->callback([&session, options] { session.action = [&session, options] { return invoke(session, *options); }; });
+  command->callback(
+      [&session, options] { session.action = [&session, options] { return invoke(session, *options); }; });
 }
 
 }  // namespace ebb::cli

@@ -20,7 +20,8 @@ base::Result<int> list(const Session& session, const std::string& app) {
   Subject subject;
   if (!app.empty()) {
     EBB_TRY(subject, parse_subject(app));
-    if (!subject.function.empty()) return base::invalid_argument("ls takes an APP, not a function: ebb ls " + subject.app);
+    if (!subject.function.empty())
+      return base::invalid_argument("ls takes an APP, not a function: ebb ls " + subject.app);
   }
   EBB_TRY(const Rest::Document answer, session.rest().get("/api/v1/functions" + query_of(subject)));
   if (session.json) {
@@ -29,7 +30,8 @@ base::Result<int> list(const Session& session, const std::string& app) {
   }
   const auto* functions = answer.object.if_contains("functions");
   if (functions == nullptr || !functions->is_array() || functions->get_array().empty()) {
-    print_out((app.empty() ? std::string("nothing is deployed") : "app " + app + " has no functions") + ", try: ebb deploy FOLDER\n");
+    print_out((app.empty() ? std::string("nothing is deployed") : "app " + app + " has no functions") +
+              ", try: ebb deploy FOLDER\n");
     return 0;
   }
   Table table({"APP", "FUNCTION", "VERSION", "ZYGOTE", "INSTANCES", "QUEUED", "URL"});
@@ -37,9 +39,9 @@ base::Result<int> list(const Session& session, const std::string& app) {
   for (const auto& value : functions->get_array()) {
     const auto* function = value.if_object();
     if (function == nullptr) continue;
-    table.add({text_of(*function, "app"), text_of(*function, "function"), std::to_string(count_of(*function, "version")),
-               text_of(*function, "zygote"), instances_text(*function), std::to_string(count_of(*function, "queued")),
-               session.rest().url() + text_of(*function, "path")});
+    table.add({text_of(*function, "app"), text_of(*function, "function"),
+               std::to_string(count_of(*function, "version")), text_of(*function, "zygote"), instances_text(*function),
+               std::to_string(count_of(*function, "queued")), session.rest().url() + text_of(*function, "path")});
     const std::string note = text_of(*function, "zygote_note");
     if (!note.empty()) notes += text_of(*function, "app") + "/" + text_of(*function, "function") + ": " + note + "\n";
   }

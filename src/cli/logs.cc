@@ -25,8 +25,8 @@ std::string line_text(const Terminal& terminal, const boost::json::object& line,
   if (terminal.out) text = harmless(text);
   if (stream != "out") text = terminal.on_out(stream == "platform" ? Colour::kRed : Colour::kYellow, text);
   const std::string where = whole_app ? text_of(line, "function") + " " : "";
-  return terminal.on_out(Colour::kDim, text_of(line, "time") + " " + text_of(line, "request_id")) + " " + where + stream + " " +
-         text + "\n";
+  return terminal.on_out(Colour::kDim, text_of(line, "time") + " " + text_of(line, "request_id")) + " " + where +
+         stream + " " + text + "\n";
 }
 
 // With -f and --json every line is a JSON object of its own, as programs read endless output.
@@ -59,7 +59,8 @@ base::Result<int> logs(const Session& session, const Options& options) {
   EBB_TRY(Rest::Document page, session.rest().get(first));
   print_page(session, options, page, subject.function.empty());
   while (options.follow) {
-    const std::string next = path + "&wait_ms=" + std::to_string(kFollowWaitMs) + "&cursor=" + encoded(text_of(page.object, "cursor"));
+    const std::string next =
+        path + "&wait_ms=" + std::to_string(kFollowWaitMs) + "&cursor=" + encoded(text_of(page.object, "cursor"));
     EBB_TRY(page, session.rest().get(next));
     print_page(session, options, page, subject.function.empty());
   }

@@ -28,7 +28,7 @@ using base::Result;
 
 struct Entry {
   std::string path;  // relative, '/' between parts
-  struct stat status {};
+  struct stat status{};
 };
 
 base::Error too_large(std::string message) {
@@ -37,7 +37,8 @@ base::Error too_large(std::string message) {
 
 struct OpenFile {
   // O_NONBLOCK: a pipe put in the file's place must not hang us.
-  explicit OpenFile(const std::string& path) : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)) {}
+  explicit OpenFile(const std::string& path)
+      : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)) {}
   ~OpenFile() {
     if (fd >= 0) ::close(fd);
   }
@@ -82,7 +83,8 @@ Result<void> walk(const std::string& root, const std::string& folder, const Igno
                   std::vector<Entry>& entries) {
   std::error_code failed;
   fs::directory_iterator children(folder.empty() ? root : root + "/" + folder, failed);
-  if (failed) return base::invalid_argument("cannot read folder " + (folder.empty() ? root : folder) + ": " + failed.message());
+  if (failed)
+    return base::invalid_argument("cannot read folder " + (folder.empty() ? root : folder) + ": " + failed.message());
   for (; children != fs::directory_iterator(); children.increment(failed)) {
     const std::string name = children->path().filename().string();
     Entry entry{.path = folder.empty() ? name : folder + "/" + name};
@@ -110,8 +112,8 @@ Result<std::string> inner_link(const std::string& root, const std::string& path)
   const ssize_t length = readlink((root + "/" + path).c_str(), target.data(), target.size());
   if (length < 0) return base::os_error("cannot read the link " + path, errno);
   std::string text(target.data(), static_cast<std::size_t>(length));
-  const base::Error leaves = base::invalid_argument(path + " is a link to " + text +
-                                                    ", which lies outside the folder: copy the file or name the link in .ebbignore");
+  const base::Error leaves = base::invalid_argument(
+      path + " is a link to " + text + ", which lies outside the folder: copy the file or name the link in .ebbignore");
   if (text.empty() || text.front() == '/') return leaves;
   const fs::path resolved = (fs::path(path).parent_path() / text).lexically_normal();
   if (!resolved.empty() && *resolved.begin() == "..") return leaves;
@@ -145,9 +147,7 @@ class Writer {
     archive_write_set_bytes_in_last_block(archive_.get(), 1);
   }
 
-  Result<void> open() {
-    return check(archive_write_open(archive_.get(), &sink_, nullptr, &write_to_sink, nullptr));
-  }
+  Result<void> open() { return check(archive_write_open(archive_.get(), &sink_, nullptr, &write_to_sink, nullptr)); }
 
   Result<void> add(const std::string& root, const Entry& source, Package& package) {
     const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> entry(archive_entry_new(), &archive_entry_free);
@@ -180,13 +180,15 @@ class Writer {
   Result<void> add_file(const std::string& root, const Entry& source, archive_entry* entry, Package& package) {
     const OpenFile file(root + "/" + source.path);
     if (file.fd < 0) return base::os_error("cannot read " + source.path, errno);
-    struct stat status {};
+    struct stat status{};
     if (fstat(file.fd, &status) != 0) return base::os_error("cannot look at " + source.path, errno);
-    if (!S_ISREG(status.st_mode)) return base::invalid_argument(source.path + " changed while it was packed, try again");
+    if (!S_ISREG(status.st_mode))
+      return base::invalid_argument(source.path + " changed while it was packed, try again");
     package.unpacked_bytes += static_cast<std::uint64_t>(status.st_size);
     if (package.unpacked_bytes > limits::kPackageUnpackedBytes) {
       return too_large("the folder is larger than " + base::to_string(base::Bytes{limits::kPackageUnpackedBytes}) +
-                       ", the most of a package (reached at " + source.path + "): name what is not needed in .ebbignore");
+                       ", the most of a package (reached at " + source.path +
+                       "): name what is not needed in .ebbignore");
     }
     archive_entry_set_filetype(entry, AE_IFREG);
     archive_entry_set_perm(entry, (status.st_mode & 0111) != 0 ? 0755 : 0644);
@@ -195,11 +197,13 @@ class Writer {
     std::array<char, 65536> buffer;
     auto left = static_cast<std::uint64_t>(status.st_size);
     while (left > 0) {
-      const ssize_t got = read(file.fd, buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(left, buffer.size())));
+      const ssize_t got =
+          read(file.fd, buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(left, buffer.size())));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return base::os_error("cannot read " + source.path, errno);
       if (got == 0) return base::invalid_argument(source.path + " changed while it was packed, try again");
-      if (archive_write_data(archive_.get(), buffer.data(), static_cast<std::size_t>(got)) < 0) return check(ARCHIVE_FATAL);
+      if (archive_write_data(archive_.get(), buffer.data(), static_cast<std::size_t>(got)) < 0)
+        return check(ARCHIVE_FATAL);
       left -= static_cast<std::uint64_t>(got);
     }
     return {};

@@ -1,5 +1,5 @@
-// Packing: the same folder gives the same bytes, what should stay at home stays, what the server would refuse is refused here.
-// Method: real folders in a temporary directory, the archive read back with libarchive.
+// Packing: the same folder gives the same bytes, what should stay at home stays, what the server would refuse is
+// refused here. Method: real folders in a temporary directory, the archive read back with libarchive.
 #include "cli/pack.h"
 
 #include <archive.h>

@@ -2,9 +2,9 @@
 
 #include <unistd.h>
 
+#include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <CLI/App.hpp>
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
@@ -35,7 +35,8 @@ constexpr const char* kExamples =
 // Ctrl-C: the terminal is left with a clean line and the shell told so; nothing here needs undoing.
 extern "C" void on_interrupt(int) {
   constexpr std::string_view kClear = "\r\x1b[K";
-  if (isatty(STDERR_FILENO) == 1) [[maybe_unused]] const auto ignored = write(STDERR_FILENO, kClear.data(), kClear.size());
+  if (isatty(STDERR_FILENO) == 1) [[maybe_unused]]
+    const auto ignored = write(STDERR_FILENO, kClear.data(), kClear.size());
   _exit(kInterrupted);
 }
 
@@ -65,11 +66,12 @@ void add_version(CLI::App& app, Session& session) {
 base::Result<void> check_command(const CLI::App& app, int argc, char** argv) {
   if (argc < 2 || argv[1][0] == '-') return {};
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
   if (std::find(names.begin(), names.end(), argv[1]) != names.end()) return {};
   const std::vector<std::string_view> known(names.begin(), names.end());
-  return base::invalid_argument("unknown command '" + std::string(argv[1]) + "', " + model::suggestion_for(argv[1], known) +
-                                "; see ebb --help");
+  return base::invalid_argument("unknown command '" + std::string(argv[1]) + "', " +
+                                model::suggestion_for(argv[1], known) + "; see ebb --help");
 }
 
 }  // namespace
@@ -95,7 +97,8 @@ std::string query_of(const Subject& subject) {
 }
 
 void add_common_options(CLI::App& command, Session& session) {
-  command.add_option("--url", session.url, "Where Ebb listens; default from EBB_URL, else http://127.0.0.1:8080")->type_name("URL");
+  command.add_option("--url", session.url, "Where Ebb listens; default from EBB_URL, else http://127.0.0.1:8080")
+      ->type_name("URL");
   command.add_flag("--json", session.json, "Print one JSON document for programs to read");
 }
 
@@ -112,7 +115,8 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local) {
   CLI::App app("Ebb: functions that start in milliseconds, scale to zero and are charged by use.", "ebb");
   app.footer(kExamples);
   app.get_formatter()->column_width(32);
-  for (const LocalCommand& command : local) app.add_subcommand(command.name, command.description)->group("Run the platform");
+  for (const LocalCommand& command : local)
+    app.add_subcommand(command.name, command.description)->group("Run the platform");
   add_deploy(app, session);
   add_invoke(app, session);
   add_remove(app, session);

@@ -1,4 +1,5 @@
-// The program `ebb` as people type it: reads the line, runs the command, turns an error into a sentence and an exit status.
+// The program `ebb` as people type it: reads the line, runs the command, turns an error into a sentence and an exit
+// status.
 //
 // Exit status: 0, else that of the error's code (base/error.h, docs/reference/exit-codes.md), 130 after Ctrl-C.
 // Commands that run a part of the daemon (`serve`) belong to main.cc, which hands them in to be listed and dispatched.

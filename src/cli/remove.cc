@@ -20,7 +20,8 @@ struct Options {
 base::Result<bool> confirmed(const Options& options, const std::string& what) {
   if (options.yes) return true;
   if (isatty(STDIN_FILENO) != 1) {
-    return base::invalid_argument("not asked whether to remove " + what + " because nobody sits at a terminal: say --yes");
+    return base::invalid_argument("not asked whether to remove " + what +
+                                  " because nobody sits at a terminal: say --yes");
   }
   print_err("remove " + what + "? its URLs stop working at once [y/N] ");
   std::string answer;
@@ -30,7 +31,8 @@ base::Result<bool> confirmed(const Options& options, const std::string& what) {
 
 base::Result<int> remove(const Session& session, const Options& options) {
   EBB_TRY(const Subject subject, parse_subject(options.subject));
-  if (!subject.version.empty()) return base::invalid_argument("a single version cannot be removed, name APP or APP/FUNCTION");
+  if (!subject.version.empty())
+    return base::invalid_argument("a single version cannot be removed, name APP or APP/FUNCTION");
   const std::string name = subject.function.empty() ? subject.app : subject.app + "/" + subject.function;
   const std::string what = subject.function.empty() ? "app " + name + " with all its functions" : "function " + name;
   EBB_TRY(const bool go, confirmed(options, what));
@@ -54,7 +56,8 @@ void add_remove(CLI::App& app, Session& session) {
   command->add_option("app", options->subject, "APP or APP/FUNCTION")->required()->type_name("");
   command->add_flag("-y,--yes", options->yes, "Do not ask");
   add_common_options(*command, session);
-  command->callback([&session, options] { session.action = [&session, options] { return remove(session, *options); }; });
+  command->callback(
+      [&session, options] { session.action = [&session, options] { return remove(session, *options); }; });
 }
 
 }  // namespace ebb::cli

@@ -62,7 +62,8 @@ base::Error error_of(const http::ClientResponse& response) {
 base::Result<boost::json::object> json_object(std::string_view text) {
   boost::system::error_code failed;
   boost::json::value value = boost::json::parse(text, failed);
-  if (failed || !value.is_object()) return base::internal("the server did not answer with a JSON object: is this address an Ebb?");
+  if (failed || !value.is_object())
+    return base::internal("the server did not answer with a JSON object: is this address an Ebb?");
   return std::move(value.get_object());
 }
 

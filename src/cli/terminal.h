@@ -1,6 +1,6 @@
-// What the command line prints and how: colours only on a terminal and never with NO_COLOR, tables, a progress line that is
-// redrawn on a terminal and left out elsewhere. Text that came from functions is made harmless before a terminal sees it.
-// Called by every command.
+// What the command line prints and how: colours only on a terminal and never with NO_COLOR, tables, a progress line
+// that is redrawn on a terminal and left out elsewhere. Text that came from functions is made harmless before a
+// terminal sees it. Called by every command.
 #pragma once
 
 #include <cstdint>

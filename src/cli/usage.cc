@@ -25,8 +25,9 @@ std::string milliseconds_text(double milliseconds) {
 
 void add_record(Table& table, const boost::json::object& record) {
   const bool closed = text_of(record, "state") != "open";
-  table.add({text_of(record, "arrival"), text_of(record, "request_id"), text_of(record, "app") + "/" + text_of(record, "function"),
-             std::to_string(count_of(record, "version")), text_of(record, "rung"), closed ? text_of(record, "outcome") : "running",
+  table.add({text_of(record, "arrival"), text_of(record, "request_id"),
+             text_of(record, "app") + "/" + text_of(record, "function"), std::to_string(count_of(record, "version")),
+             text_of(record, "rung"), closed ? text_of(record, "outcome") : "running",
              closed ? milliseconds_text(number_of(record, "start_ms") + number_of(record, "init_ms")) : "-",
              closed ? milliseconds_text(number_of(record, "handler_ms")) : "-",
              closed ? std::to_string(count_of(record, "billed_ms")) + " ms" : "-",
@@ -49,7 +50,8 @@ base::Result<int> usage(const Session& session, const Options& options) {
     print_out(answer.text);
     return 0;
   }
-  Table table({"TIME", "REQUEST", "FUNCTION", "VERSION", "RUNG", "OUTCOME", "START", "HANDLER", "BILLED", "PEAK", "CU"});
+  Table table(
+      {"TIME", "REQUEST", "FUNCTION", "VERSION", "RUNG", "OUTCOME", "START", "HANDLER", "BILLED", "PEAK", "CU"});
   std::size_t shown = 0;
   if (const auto* records = answer.object.if_contains("records"); records != nullptr && records->is_array()) {
     for (const auto& record : records->get_array()) {
@@ -60,11 +62,14 @@ base::Result<int> usage(const Session& session, const Options& options) {
   }
   if (shown > 0) print_out(table.text(session.terminal, {6, 7, 8, 9, 10}) + "\n");
   boost::json::object totals;
-  if (const auto* member = answer.object.if_contains("totals"); member != nullptr && member->is_object()) totals = member->get_object();
+  if (const auto* member = answer.object.if_contains("totals"); member != nullptr && member->is_object())
+    totals = member->get_object();
   const std::uint64_t invocations = count_of(totals, "invocations");
   const std::string newest = shown < invocations ? ", the newest " + std::to_string(shown) + " shown" : "";
-  print_out(session.terminal.on_out(Colour::kBold, std::to_string(invocations) + (invocations == 1 ? " invocation" : " invocations")) +
-            newest + ", " + std::to_string(count_of(totals, "billed_ms")) + " ms billed, " + text_of(totals, "cu") + " CU\n");
+  print_out(session.terminal.on_out(Colour::kBold,
+                                    std::to_string(invocations) + (invocations == 1 ? " invocation" : " invocations")) +
+            newest + ", " + std::to_string(count_of(totals, "billed_ms")) + " ms billed, " + text_of(totals, "cu") +
+            " CU\n");
   return 0;
 }
 
@@ -78,7 +83,8 @@ void add_usage(CLI::App& app, Session& session) {
   command->add_option("--request", options->request, "Only the record of one invocation")->type_name("ID");
   command->add_option("--since", options->since, "Only from then on: 1h, or 2026-11-22T21:21:54Z")->type_name("TIME");
   command->add_option("--until", options->until, "Only before then, in the same forms")->type_name("TIME");
-  command->add_option("--limit", options->limit, "List at most so many of the newest records (100); totals count all")->type_name("N");
+  command->add_option("--limit", options->limit, "List at most so many of the newest records (100); totals count all")
+      ->type_name("N");
   add_common_options(*command, session);
   command->callback([&session, options] { session.action = [&session, options] { return usage(session, *options); }; });
 }

@@ -20,15 +20,14 @@ using namespace std::chrono_literals;
 constexpr base::Duration kDeploymentLook = 500ms;
 constexpr std::uint64_t kMost = 0xffff'ffff'ffff'ffff;
 
-constexpr std::string_view kFrontPage =
-    "This is Ebb " EBB_VERSION
-    ", a serverless platform.\n\n"
-    "  /fn/<app>/<function>/...   a function's URL, any method\n"
-    "  /api/v1/functions          what is deployed\n"
-    "  /api/v1/usage              what it used, one record per invocation\n"
-    "  /api/v1/limits             the bounds of this node\n"
-    "  /metrics /healthz /readyz  for monitoring\n\n"
-    "Deploy a folder with an ebb.yaml: ebb deploy FOLDER. More: ebb --help.\n";
+constexpr std::string_view kFrontPage = "This is Ebb " EBB_VERSION
+                                        ", a serverless platform.\n\n"
+                                        "  /fn/<app>/<function>/...   a function's URL, any method\n"
+                                        "  /api/v1/functions          what is deployed\n"
+                                        "  /api/v1/usage              what it used, one record per invocation\n"
+                                        "  /api/v1/limits             the bounds of this node\n"
+                                        "  /metrics /healthz /readyz  for monitoring\n\n"
+                                        "Deploy a folder with an ebb.yaml: ebb deploy FOLDER. More: ebb --help.\n";
 
 http::Response json_response(int status, std::string body) {
   http::Response response;
@@ -86,8 +85,9 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
 io::Task<http::Response> ControlPlane::answer(Method handler, http::Request request, http::PathParams params) {
   const std::string request_id = base::to_string(base::new_invocation_id());
   if (from_foreign_page(request)) {
-    const base::Error foreign{.code = base::Code::kPermissionDenied,
-                              .message = "a page of another site may not change anything here (its Origin is not this Host)"};
+    const base::Error foreign{
+        .code = base::Code::kPermissionDenied,
+        .message = "a page of another site may not change anything here (its Origin is not this Host)"};
     co_return http::error_response(foreign, request_id);
   }
   const std::string what = request.method + " " + request.path;
@@ -164,7 +164,8 @@ io::Task<ControlPlane::Answer> ControlPlane::remove_function(http::Request reque
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::logs(http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "function", "request", "since", "limit", "cursor", "wait_ms"}));
+  EBB_CO_TRY(const Query query,
+             Query::parse(request.query, {"app", "function", "request", "since", "limit", "cursor", "wait_ms"}));
   node::LogQuery wanted;
   EBB_CO_TRY(wanted.app, query.name("app"));
   EBB_CO_TRY(wanted.function, query.name("function"));

@@ -3,7 +3,8 @@
 // 1. Every route is in docs/reference/openapi.yaml; a test compares the two.
 // 2. A parameter that is not known is an error, never ignored.
 // 3. A request that waits (wait_ms) ends early when the daemon drains.
-// 4. A page of another site cannot change anything: a writing request with a foreign Origin is refused. There is no other
+// 4. A page of another site cannot change anything: a writing request with a foreign Origin is refused. There is no
+// other
 //    authentication yet; the daemon listens on loopback unless told otherwise.
 // Routed to by Gateway; runs on the connection's core.
 #pragma once

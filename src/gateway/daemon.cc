@@ -99,8 +99,8 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
   std::fflush(stdout);
   cores.run();
   base::log(base::LogLevel::kInfo, "stopped");
-  // Coroutines that outlived the drain would be destroyed with the cores, after the node they refer to. Everything durable is
-  // closed by now; the rest is the kernel's to take back.
+  // Coroutines that outlived the drain would be destroyed with the cores, after the node they refer to. Everything
+  // durable is closed by now; the rest is the kernel's to take back.
   std::_Exit(0);
 }
 

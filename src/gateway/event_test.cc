@@ -42,13 +42,14 @@ TEST(Event, OfASimpleGet) {
   http::Request request = request_for("GET", "");
   request.headers.add("Host", "ebb.example.org");
   request.headers.add("User-Agent", "curl/8");
-  EXPECT_EQ(http_event(request, context_for("/")),
-            R"({"version":"2.0","routeKey":"$default","rawPath":"/","rawQueryString":"",)"
-            R"("headers":{"host":"ebb.example.org","user-agent":"curl/8"},)"
-            R"("requestContext":{"accountId":"anonymous","apiId":"vision.digits","domainName":"ebb.example.org",)"
-            R"("domainPrefix":"ebb","http":{"method":"GET","path":"/","protocol":"HTTP/1.1","sourceIp":"127.0.0.1",)"
-            R"("userAgent":"curl/8"},"requestId":"01JDABCDEFGHJKMNPQRSTVWXYZ","routeKey":"$default","stage":"$default",)"
-            R"("time":"22/Nov/2026:21:21:54 +0000","timeEpoch":1795382514123}})");
+  EXPECT_EQ(
+      http_event(request, context_for("/")),
+      R"({"version":"2.0","routeKey":"$default","rawPath":"/","rawQueryString":"",)"
+      R"("headers":{"host":"ebb.example.org","user-agent":"curl/8"},)"
+      R"("requestContext":{"accountId":"anonymous","apiId":"vision.digits","domainName":"ebb.example.org",)"
+      R"("domainPrefix":"ebb","http":{"method":"GET","path":"/","protocol":"HTTP/1.1","sourceIp":"127.0.0.1",)"
+      R"("userAgent":"curl/8"},"requestId":"01JDABCDEFGHJKMNPQRSTVWXYZ","routeKey":"$default","stage":"$default",)"
+      R"("time":"22/Nov/2026:21:21:54 +0000","timeEpoch":1795382514123}})");
 }
 
 TEST(Event, OfAPostWithQueryCookiesAndRepeatedHeaders) {
@@ -59,15 +60,16 @@ TEST(Event, OfAPostWithQueryCookiesAndRepeatedHeaders) {
   request.headers.add("Cookie", "a=1; b=\"2\"");
   request.headers.add("x-list", "two, three");
   request.headers.add("COOKIE", "c=3;");
-  EXPECT_EQ(http_event(request, context_for("/a%2Fb/c")),
-            R"({"version":"2.0","routeKey":"$default","rawPath":"/a%2Fb/c","rawQueryString":"tag=a&tag=b%20c&empty=&flag&x=1+2",)"
-            R"("cookies":["a=1","b=\"2\"","c=3"],)"
-            R"("headers":{"host":"127.0.0.1:8080","x-list":"one,two, three"},)"
-            R"("queryStringParameters":{"empty":"","flag":"","tag":"a,b c","x":"1 2"},)"
-            R"("requestContext":{"accountId":"anonymous","apiId":"vision.digits","domainName":"127.0.0.1:8080",)"
-            R"("domainPrefix":"127","http":{"method":"POST","path":"/a%2Fb/c","protocol":"HTTP/1.0","sourceIp":"127.0.0.1",)"
-            R"("userAgent":""},"requestId":"01JDABCDEFGHJKMNPQRSTVWXYZ","routeKey":"$default","stage":"$default",)"
-            R"("time":"22/Nov/2026:21:21:54 +0000","timeEpoch":1795382514123}})");
+  EXPECT_EQ(
+      http_event(request, context_for("/a%2Fb/c")),
+      R"({"version":"2.0","routeKey":"$default","rawPath":"/a%2Fb/c","rawQueryString":"tag=a&tag=b%20c&empty=&flag&x=1+2",)"
+      R"("cookies":["a=1","b=\"2\"","c=3"],)"
+      R"("headers":{"host":"127.0.0.1:8080","x-list":"one,two, three"},)"
+      R"("queryStringParameters":{"empty":"","flag":"","tag":"a,b c","x":"1 2"},)"
+      R"("requestContext":{"accountId":"anonymous","apiId":"vision.digits","domainName":"127.0.0.1:8080",)"
+      R"("domainPrefix":"127","http":{"method":"POST","path":"/a%2Fb/c","protocol":"HTTP/1.0","sourceIp":"127.0.0.1",)"
+      R"("userAgent":""},"requestId":"01JDABCDEFGHJKMNPQRSTVWXYZ","routeKey":"$default","stage":"$default",)"
+      R"("time":"22/Nov/2026:21:21:54 +0000","timeEpoch":1795382514123}})");
 }
 
 TEST(Event, BytesThatAreNoUtf8AreReplaced) {

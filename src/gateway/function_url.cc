@@ -34,7 +34,8 @@ base::Result<Target> parse_target(std::string_view text) {
 
 base::Result<void> check_names(std::string_view app, std::string_view function) {
   // A name that none can have is not found, like any other that nobody has.
-  if (!model::is_name(app)) return base::not_found("there is no app '" + std::string(app.substr(0, 64)) + "', see ebb ls");
+  if (!model::is_name(app))
+    return base::not_found("there is no app '" + std::string(app.substr(0, 64)) + "', see ebb ls");
   if (!model::is_name(function)) {
     return base::not_found("app " + std::string(app) + " has no function '" + std::string(function.substr(0, 64)) +
                            "', see ebb ls");
@@ -67,10 +68,9 @@ base::Result<> FunctionUrl::add_routes(http::Router& router) {
       return by_url(std::move(request), std::move(params));
     }));
   }
-  return router.add("POST", "/api/v1/apps/{app}/functions/{function}/invocations",
-                    [this](http::Request request, http::PathParams params) {
-                      return direct(std::move(request), std::move(params));
-                    });
+  return router.add(
+      "POST", "/api/v1/apps/{app}/functions/{function}/invocations",
+      [this](http::Request request, http::PathParams params) { return direct(std::move(request), std::move(params)); });
 }
 
 io::Task<http::Response> FunctionUrl::run(node::Call call) {
@@ -91,11 +91,9 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
   node::Call call{.id = id, .app = app, .function = target->function, .version_number = target->version};
   call.kind = node::Call::Kind::kHttp;
   call.arrived = request.received_at;
-  call.event_json = http_event(request, EventContext{.app = app,
-                                                     .function = target->function,
-                                                     .raw_path = raw_path,
-                                                     .id = id,
-                                                     .time = base::wall_now()});
+  call.event_json = http_event(
+      request,
+      EventContext{.app = app, .function = target->function, .raw_path = raw_path, .id = id, .time = base::wall_now()});
   call.body = std::move(request.body);
   http::Response response = co_await run(std::move(call));
   co_return response;

@@ -1,10 +1,10 @@
-// The ways to call a function over HTTP: its URL, /fn/<app>/<function>[:<version>]/<path...> with any method, which becomes an
-// event; and the direct call of the control plane, whose body is the event as it is.
+// The ways to call a function over HTTP: its URL, /fn/<app>/<function>[:<version>]/<path...> with any method, which
+// becomes an event; and the direct call of the control plane, whose body is the event as it is.
 //
 // 1. The invocation's id is made here and is the request id of everything that comes of it.
 // 2. The body moves from the request into the call and from the reply into the response; nothing here copies it.
-// Routed to by Gateway; runs on the connection's core. When the client goes away the coroutine is cancelled, and with it the
-// invocation.
+// Routed to by Gateway; runs on the connection's core. When the client goes away the coroutine is cancelled, and with
+// it the invocation.
 #pragma once
 
 #include "http/message.h"

@@ -1,8 +1,8 @@
 // Gateway: every HTTP face of a node behind one handler. Makes the router, holds what the routes refer to.
 //
 // 1. Stays where it is and outlives the server that calls it.
-// 2. Bodies of deployments may be as large as an upload, all others as large as an HTTP body: body_limit tells the server.
-// Made by the daemon, and by tests over a MemoryNode.
+// 2. Bodies of deployments may be as large as an upload, all others as large as an HTTP body: body_limit tells the
+// server. Made by the daemon, and by tests over a MemoryNode.
 #pragma once
 
 #include <cstdint>

@@ -9,8 +9,8 @@
 
 namespace ebb::gateway {
 
-/// Appends the text as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. Cost: one pass and one append
-/// for plain ASCII.
+/// Appends the text as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. Cost: one pass and one
+/// append for plain ASCII.
 void append_json(std::string& out, std::string_view text);
 
 /// An object under construction: JsonObject().text("app", app).number("version", 3).close().

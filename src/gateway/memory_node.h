@@ -1,5 +1,5 @@
-// MemoryNode: a node that runs nothing, for tests of what stands in front of one. It keeps what it was asked and answers what
-// the test told it to. Used by the gateway's and the command line's tests only.
+// MemoryNode: a node that runs nothing, for tests of what stands in front of one. It keeps what it was asked and
+// answers what the test told it to. Used by the gateway's and the command line's tests only.
 #pragma once
 
 #include <functional>
@@ -91,7 +91,9 @@ class MemoryNode final : public node::Node {
     co_return usage_page;
   }
 
-  std::string metrics_text() override { return "# HELP ebb_up 1 while the daemon serves.\n# TYPE ebb_up gauge\nebb_up 1\n"; }
+  std::string metrics_text() override {
+    return "# HELP ebb_up 1 while the daemon serves.\n# TYPE ebb_up gauge\nebb_up 1\n";
+  }
   bool ready() const override { return is_ready; }
   io::Task<> drain(base::Duration) override { co_return; }
 };

@@ -79,7 +79,8 @@ base::Result<base::WallTime> parse_rfc3339(std::string_view text) {
     const int offset_hours = take_number(text, 2);
     const bool offset_colon = take(text, ':');
     const int offset_minutes = take_number(text, 2);
-    if (!offset_colon || offset_hours < 0 || offset_hours > 23 || offset_minutes < 0 || offset_minutes > 59) return malformed;
+    if (!offset_colon || offset_hours < 0 || offset_hours > 23 || offset_minutes < 0 || offset_minutes > 59)
+      return malformed;
     offset = hours{offset_hours} + minutes{offset_minutes};
     if (!east) offset = -offset;
   }

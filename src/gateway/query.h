@@ -1,5 +1,5 @@
-// The query of a control plane request: every parameter known, none twice, each read into its type, or an error that names it.
-// Called by control_plane.cc.
+// The query of a control plane request: every parameter known, none twice, each read into its type, or an error that
+// names it. Called by control_plane.cc.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace ebb::gateway {
 
 class Query {
  public:
-  /// Errors: kInvalidArgument for a parameter that is not `known` (with a suggestion), that stands twice, or a broken escape.
+  /// Errors: kInvalidArgument for a parameter that is not `known` (with a suggestion), that stands twice, or a broken
+  /// escape.
   static base::Result<Query> parse(std::string_view query, std::initializer_list<std::string_view> known);
 
   /// "" when absent.
