@@ -20,6 +20,7 @@ namespace {
 using os::CgroupTree;
 using wire::Subject;
 
+constexpr std::chrono::milliseconds kRefillDelay(5);
 constexpr std::uint64_t kPidsMax = 4'000'000;  // the kernel's own bound on pids
 constexpr const char* kZygoteScript = "/ebb/runtime/python/zygote.py";
 constexpr const char* kAtforkLibrary = "python/libebb_atfork.so";
@@ -66,6 +67,7 @@ std::uint64_t times(std::uint64_t one, std::uint64_t count) {
 Fleet::~Fleet() {
   ground_.poller.forget_idle_work();
   for (auto& [token, process] : processes_) forget(*process);
+  for (auto& [id, version] : versions_) ground_.poller.cancel(version->refill);
   for (auto& [id, sandbox] : sandboxes_) {
     ground_.poller.forget(sandbox->init_pidfd.get());
     ground_.poller.forget(sandbox->init_control.get());
@@ -234,23 +236,26 @@ base::Result<InstanceSlot> Fleet::make_slot(Version& version) {
   return slot;
 }
 
+// Not at once: a fork has just been ordered, and its birth is to find us listening.
 void Fleet::refill_slots(base::VersionId id) {
   Version* version = find_version(id);
-  if (version == nullptr || version->refill_planned || version->dropping) return;
-  if (version->slots.size() >= limits::kCgroupsPremade) return;
-  version->refill_planned = true;
-  ground_.poller.when_idle([this, id] {
-    Version* idle = find_version(id);
-    if (idle == nullptr || idle->dropping) return;
-    idle->refill_planned = false;
-    base::Result<InstanceSlot> slot = make_slot(*idle);
-    if (!slot) {
-      base::log(base::LogLevel::kWarning, "cgroup not made ahead", {{"error", slot.error().message}});
-      return;  // tried again, and reported, when a fork needs one
-    }
-    idle->slots.push_back(std::move(*slot));
-    refill_slots(id);
+  if (version == nullptr || version->refill != Poller::Timer::kNone) return;
+  version->refill = ground_.poller.after(kRefillDelay, [this, id] {
+    if (Version* due = find_version(id)) due->refill = Poller::Timer::kNone;
+    ground_.poller.when_idle([this, id] { refill_slot(id); });
   });
+}
+
+void Fleet::refill_slot(base::VersionId id) {
+  Version* version = find_version(id);
+  if (version == nullptr || version->dropping || version->slots.size() >= limits::kCgroupsPremade) return;
+  base::Result<InstanceSlot> slot = make_slot(*version);
+  if (!slot) {
+    base::log(base::LogLevel::kWarning, "cgroup not made ahead", {{"error", slot.error().message}});
+    return;  // tried again, and reported, when a fork needs one
+  }
+  version->slots.push_back(std::move(*slot));
+  ground_.poller.when_idle([this, id] { refill_slot(id); });
 }
 
 base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote& wanted, os::Fd out, os::Fd err) {
@@ -360,6 +365,7 @@ base::Result<> Fleet::drop_version(std::uint64_t request, base::VersionId id) {
 void Fleet::finish_drop(Version& version) {
   for (InstanceSlot& slot : version.slots) removals_.add(std::move(slot.cgroup));
   removals_.add(version.cgroup);
+  ground_.poller.cancel(version.refill);
   daemon_.done(version.drop_request);
   versions_.erase(version.spec.version);
 }

@@ -75,6 +75,7 @@ class Fleet {
   Process& enlist(wire::Subject subject, std::uint64_t id, Sandbox& sandbox, Version* version, std::uint64_t request);
   base::Result<InstanceSlot> make_slot(Version& version);
   void refill_slots(base::VersionId id);
+  void refill_slot(base::VersionId id);
   void finish_drop(Version& version);
 
   // fleet_births.cc: orders, births, readiness.

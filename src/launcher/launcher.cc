@@ -175,6 +175,8 @@ void Launcher::serve_one_daemon() {
   };
   if (base::Result<> begun = begin(); !begun) {
     base::log(LogLevel::kError, "daemon not started", {{"error", begun.error().message}});
+    if (daemon_) static_cast<void>(os::signal_process(daemon_->child.pidfd, SIGKILL));
+    daemon_.reset();
     return;
   }
   bool killed = false;

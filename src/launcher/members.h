@@ -96,7 +96,7 @@ struct Version {
   std::string cgroup;
   std::deque<InstanceSlot> slots;
   std::uint64_t slots_made = 0;
-  bool refill_planned = false;
+  Poller::Timer refill = Poller::Timer::kNone;
   std::size_t processes = 0;
   bool dropping = false;
   std::uint64_t drop_request = 0;

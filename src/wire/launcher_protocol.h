@@ -2,6 +2,7 @@
 //
 // A request carries an id of the daemon's choice; exactly one answer bears the same id. Events bear id 0. Answers may
 // come out of order. Things are named by the daemon's counters; a content key is 64 hexadecimal digits, never a path.
+// After kFailed nothing of what was asked for stays, and no kExited follows. A build has kDone or kFailed only.
 //
 // A *sandbox* is one runtime zygote with its init and namespaces, for one app and one dependency layer. A *version* is
 // the cgroup, package tree and configuration of a function version. A *zygote* (function zygote) and an *instance* are
