@@ -3,8 +3,11 @@
 //   ebb serve     the launcher: reads the configuration as root, makes sandboxes, starts the daemon and keeps it
 //   running ebb daemon    the daemon: started by the launcher, without privilege, its socket to the launcher as
 //   descriptor 3 ebb ...       everything else: the command line, a client of the daemon (cli/program.h)
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pwd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <CLI/App.hpp>
@@ -12,6 +15,7 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -88,6 +92,26 @@ base::Result<std::string> runtime_folder() {
                          ": build or install Ebb whole");
 }
 
+/// A daemon that is started anew must be found where the first one was: port 0 becomes a number before any starts.
+base::Result<void> settle_port(model::Config& config) {
+  EBB_TRY(const model::ListenAddress address, model::parse_listen(config.listen));
+  if (address.port != 0) return {};
+  const bool v6 = address.host.find(':') != std::string::npos;
+  sockaddr_in v4_name{.sin_family = AF_INET};
+  sockaddr_in6 v6_name{.sin6_family = AF_INET6};
+  auto* name = v6 ? reinterpret_cast<sockaddr*>(&v6_name) : reinterpret_cast<sockaddr*>(&v4_name);
+  socklen_t length = v6 ? sizeof v6_name : sizeof v4_name;
+  void* host = v6 ? static_cast<void*>(&v6_name.sin6_addr) : static_cast<void*>(&v4_name.sin_addr);
+  if (inet_pton(name->sa_family, address.host.c_str(), host) != 1) return {};  // the daemon will say what is wrong
+  const os::Fd probe(socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!probe.valid() || bind(probe.get(), name, length) != 0 || getsockname(probe.get(), name, &length) != 0) {
+    return base::os_error("cannot take a free port on " + address.host, errno);
+  }
+  const unsigned port = ntohs(v6 ? v6_name.sin6_port : v4_name.sin_port);
+  config.listen = (v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(port);
+  return {};
+}
+
 base::Result<int> serve(const std::string& config_path, const std::string& listen, const std::string& data_dir) {
   model::Config config;
   if (!config_path.empty()) {
@@ -108,6 +132,7 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
   }
   EBB_TRY(const Account account, account_named(config.user));
   EBB_TRY(const std::string runtime, runtime_folder());
+  EBB_CHECKED(settle_port(config));
   base::set_log_level(config.log_level);
 
   launcher::LauncherOptions options;
