@@ -3,6 +3,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
 #include <utility>
@@ -34,7 +35,10 @@ struct Wall {
 }  // namespace
 
 void spawn(const asio::any_io_executor& executor, const char* name, Task<> task) {
-  asio::co_spawn(executor, std::move(task), Wall{name});
+  // Posted, for co_spawn alone runs the task at once when the caller is on that executor: under the caller's locks.
+  asio::post(executor, [executor, name, task = std::move(task)]() mutable {
+    asio::co_spawn(executor, std::move(task), Wall{name});
+  });
 }
 
 void spawn(asio::io_context& context, const char* name, Task<> task) {

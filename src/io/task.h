@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 template <typename T = void>
 using Task = asio::awaitable<T>;
 
-/// Starts the task on the executor and returns at once.
+/// Starts the task on the executor and returns at once, before the task has run.
 /// `name` is a literal that names the task in the log. Threads: any.
 void spawn(const asio::any_io_executor& executor, const char* name, Task<> task);
 void spawn(asio::io_context& context, const char* name, Task<> task);
