@@ -70,6 +70,8 @@ void Fleet::send_orders(Process& zygote) {
     const base::Result<> sent = os::send_message(zygote.control, next.bytes, fds);
     // Full: the births under way make room, and their own deadline stands for a zygote that does nothing.
     if (!sent && sent.error().os_errno == EAGAIN && zygote.unborn > 0) return;
+    // Gone: its pidfd is about to tell, and then these orders are answered.
+    if (!sent && sent.error().os_errno != EAGAIN) return;
     if (!sent) {
       kill_sandbox(*zygote.sandbox, base::unavailable("the zygote takes no orders"));
       return;
@@ -184,7 +186,7 @@ base::Result<> Fleet::born(Process& process, os::Received& received) {
   }
   const Token source_token = process.source;
   if (!verified) {
-    fail_birth(process.token, verified.error());
+    fail_birth(process.token, base::unavailable("the fork ended at once: " + verified.error().message));
   } else {
     if (process.subject == Subject::kSandbox) {
       process.inner_pid = innermost_pid(process.pid);

@@ -61,7 +61,25 @@ class LauncherTest : public testing::Test {
     const auto failed = wire::decode<wire::Failed>(answer.payload);
     return failed ? *failed : wire::Failed{.message = "not a failure"};
   }
+  // Asks for instances 1 to `count` of zygote 1 and waits for nothing. Their channels are kept.
+  std::vector<std::uint64_t> order_forks(std::uint64_t count) {
+    std::vector<std::uint64_t> requests;
+    for (std::uint64_t id = 1; id <= count; ++id) {
+      int ends[2];
+      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+      channels_.emplace_back(ends[0]);
+      const os::Fd theirs(ends[1]);
+      requests.push_back(harness_.tell(LauncherType::kFork,
+                                       wire::encode(wire::Fork{.instance = base::InstanceId{id},
+                                                               .source = Subject::kZygote,
+                                                               .source_id = 1,
+                                                               .version = base::VersionId{1}}),
+                                       {theirs.get(), harness_.output_fd(), harness_.output_fd()}));
+    }
+    return requests;
+  }
   LauncherHarness harness_;
+  std::vector<os::Fd> channels_;
 };
 
 TEST_F(LauncherTest, AnInstanceHasItsWalls) {
@@ -208,34 +226,50 @@ TEST_F(LauncherTest, ADroppedVersionTakesEverythingAlong) {
 TEST_F(LauncherTest, ManyForksAtOnceAreAllAnswered) {
   constexpr std::uint64_t kForks = 150;  // more than a zygote is given at once
   ASSERT_NO_FATAL_FAILURE(make_function());
-  std::vector<os::Fd> channels;
-  std::vector<std::uint64_t> requests;
-  for (std::uint64_t id = 1; id <= kForks; ++id) {
-    int ends[2];
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    channels.emplace_back(ends[0]);
-    const os::Fd theirs(ends[1]);
-    requests.push_back(harness_.tell(LauncherType::kFork,
-                                     wire::encode(wire::Fork{.instance = base::InstanceId{id},
-                                                             .source = Subject::kZygote,
-                                                             .source_id = 1,
-                                                             .version = base::VersionId{1}}),
-                                     {theirs.get(), harness_.output_fd(), harness_.output_fd()}));
-  }
+  const std::vector<std::uint64_t> requests = order_forks(kForks);
   for (const std::uint64_t request : requests) {
     EXPECT_EQ(harness_.await_answer(request).type, LauncherType::kForked);
   }
   EXPECT_EQ(harness_.processes().size(), kForks + 3);
-  EXPECT_TRUE(harness_.first_invoke({.id = kForks, .channel = std::move(channels.back())}).fine);
+  EXPECT_TRUE(harness_.first_invoke({.id = kForks, .channel = std::move(channels_.back())}).fine);
   // A channel that is closed ends its instance.
-  channels.clear();
+  channels_.clear();
   for (std::uint64_t id = 1; id <= kForks; ++id) harness_.await_exit(Subject::kInstance, id);
   EXPECT_TRUE(eventually([&] { return harness_.processes().size() == 3; }));
 }
 
+TEST_F(LauncherTest, AZygoteKilledUnderForksLeavesNoRequestUnanswered) {
+  constexpr std::uint64_t kForks = 100;
+  ASSERT_NO_FATAL_FAILURE(make_function());
+  const std::vector<std::uint64_t> requests = order_forks(kForks);
+  for (const pid_t pid : harness_.processes()) {
+    const auto groups = os::read_file("/proc/" + std::to_string(pid) + "/cgroup");
+    const auto status = os::read_file("/proc/" + std::to_string(pid) + "/status");
+    // Two levels: seen from the host and from the sandbox. Its newborn children have a third.
+    const bool zygote = groups && status && groups->find("/app-shop/v1/z1") != std::string::npos &&
+                        status->find("NSpid:\t" + std::to_string(pid) + "\t1\n") == std::string::npos &&
+                        status->find("\t1\n", status->find("NSpid:")) > status->find("NSpgid:");
+    if (zygote) ::kill(pid, SIGKILL);
+  }
+  std::vector<std::uint64_t> forked;
+  for (std::uint64_t id = 1; id <= kForks; ++id) {
+    const Answer answer = harness_.await_answer(requests[id - 1]);
+    if (answer.type == LauncherType::kForked) {
+      forked.push_back(id);
+    } else {
+      EXPECT_EQ(failure_of(answer).code, base::Code::kUnavailable);
+    }
+  }
+  harness_.await_exit(Subject::kZygote, 1);
+  for (const std::uint64_t id : forked) harness_.await_exit(Subject::kInstance, id);
+  EXPECT_TRUE(eventually([&] { return harness_.processes().size() == 2; })) << "init and runtime";
+  EXPECT_TRUE(harness_.make_zygote(2, 1, 1).forkable) << "the sandbox goes on";
+}
+
 TEST_F(LauncherTest, TheDaemonsDeathTearsAllDownAndStartsAnother) {
   ASSERT_NO_FATAL_FAILURE(make_function());
-  const TestInstance instance = harness_.fork(1, Subject::kZygote, 1, 1);
+  const TestInstance instance = harness_.fork(1'000, Subject::kZygote, 1, 1);
+  order_forks(60);
   const pid_t first = harness_.daemon_pid();
   harness_.kill_daemon();
   ASSERT_NO_FATAL_FAILURE(harness_.await_daemon());
