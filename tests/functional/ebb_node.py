@@ -5,6 +5,7 @@ Nothing here is faked. `Node` is used through the fixtures of conftest.py; a tes
 `launcher_pid`, `daemon_pid`, `start` and `stop` itself.
 """
 
+import concurrent.futures
 import ctypes
 import json
 import os
@@ -12,6 +13,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -220,6 +222,53 @@ class Node:
 
     # Its processes, for fault tests.
 
+    def groups(self):
+        """{pid: the cgroup path below the node's own} of every process in a sandbox: app-NAME/s1 holds a runtime, app-NAME/v1/z1
+        a function zygote, app-NAME/v1/i1 an instance."""
+        found = {}
+        for pid in self.pids():
+            try:
+                text = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+            except OSError:
+                continue
+            inside = re.search(r"/ebb-[^/\n]*/(app-[^\n]*)", text)
+            if inside:
+                found[pid] = inside.group(1)
+        return found
+
+    def pids_in(self, kind, app="app"):
+        """Pids of an app's "instances", "zygotes" or "sandboxes"; children of user code included."""
+        pattern = {"instances": r"v\d+/i\d+", "zygotes": r"v\d+/z\d+", "sandboxes": r"s\d+"}[kind]
+        return {pid for pid, group in self.groups().items() if re.fullmatch(f"app-{app}/{pattern}", group)}
+
+    def cgroup_directories(self):
+        """Every cgroup directory of the node, with what it made below its own, and which are empty too."""
+        self._cgroups |= cgroups_of(self.pids())
+        return {folder for top in self._cgroups for folder, _, _ in os.walk(top)}
+
+    def mounts(self):
+        """What launcher and daemon have mounted, each as they see it."""
+        return [line.split()[4] for pid in (self.launcher_pid, self.daemon_pid)
+                for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+
+    def namespaces(self):
+        """All namespaces that the node's processes are in or hold open."""
+        found = set()
+        for pid in self.pids():
+            for folder in ("ns", "fd"):
+                try:
+                    for name in os.listdir(f"/proc/{pid}/{folder}"):
+                        target = os.readlink(f"/proc/{pid}/{folder}/{name}")
+                        if re.fullmatch(r"(mnt|net|pid|user|ipc|uts|cgroup|time):\[\d+\]", target):
+                            found.add(target)
+                except OSError:
+                    continue
+        return found
+
+    def open_files(self):
+        """How many descriptors launcher and daemon hold."""
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in (self.launcher_pid, self.daemon_pid)]
+
     @property
     def launcher_pid(self):
         return self.process.pid
@@ -280,13 +329,29 @@ class Node:
             files["requirements.txt"] = requirements
         return self.deploy(files, expect=expect)
 
-    def usage(self, target=None, settled=True, limit=1000):
+    def deploy_app(self, source, functions, app="app", requirements=None, files=None, expect=0, **top):
+        """Several functions of one app.py: {name: further keys of ebb.yaml}; the handler of "a-b" is `a_b`."""
+        described = {name: {"handler": f"app.{name.replace('-', '_')}", **keys} for name, keys in functions.items()}
+        package = {"ebb.yaml": json.dumps({"app": app, "functions": described, **top}), "app.py": source, **(files or {})}
+        if requirements:
+            package["requirements.txt"] = requirements
+        return self.deploy(package, expect=expect)
+
+    def functions(self, app=None):
+        """{"app/function": as `ebb ls --json` shows it}."""
+        listed = self.cli_json("ls", *([app] if app else []))["functions"]
+        return {f"{one['app']}/{one['function']}": one for one in listed}
+
+    def usage(self, target=None, settled=True, limit=1000, request=None, since=None):
         """The newest usage records, oldest first, as dictionaries. `settled`: waits until none is open."""
         records = []
+        words = [target] if target else []
+        words += ["--request", request] if request else []
+        words += ["--since", since] if since else []
 
         def read():
             nonlocal records
-            records = self.cli_json("usage", *([target] if target else []), "--limit", limit)["records"]
+            records = self.cli_json("usage", *words, "--limit", limit)["records"]
             return not settled or all(record["state"] == "closed" for record in records)
 
         eventually(read, "the end of every open usage record")
@@ -315,10 +380,55 @@ class Node:
         return self.session().request(method or ("GET" if data is None and "json" not in options else "POST"), url, data=data,
                                       headers=headers, timeout=timeout * PATIENCE, **options)
 
+    def connect(self):
+        """A bare TCP connection, for what no client library would send."""
+        host, port = self.url.removeprefix("http://").rsplit(":", 1)
+        return socket.create_connection((host, int(port)), 60 * PATIENCE)
+
+    def raw(self, request):
+        """Sends bytes as they are and reads to the end. For requests after which the connection closes."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return read_to_end(connection)
+
     def metrics(self):
         """{'name{labels}': value} of /metrics."""
         text = self.call("/metrics").text
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line and line[0] != "#"}
+
+
+def read_to_end(connection):
+    parts = []
+    while True:
+        try:
+            part = connection.recv(1 << 16)
+        except ConnectionResetError:
+            part = b""
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
+def read_response(stream, head=False):
+    """(status, headers with lower-case names, body) of the next response on a connection's makefile("rb")."""
+    status = int(stream.readline().split()[1])
+    headers = {}
+    while (line := stream.readline().strip()):
+        name, value = line.decode("latin-1").split(":", 1)
+        headers[name.lower()] = value.strip()
+    return status, headers, b"" if head else stream.read(int(headers["content-length"]))
+
+
+def in_parallel(count, work):
+    """[work(0), work(1), ...], each on a thread of its own, all let go at the same moment; the first exception is raised."""
+    barrier = threading.Barrier(count)
+
+    def run(number):
+        barrier.wait()
+        return work(number)
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
 
 
 def server_timing(response):
