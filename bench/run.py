@@ -64,9 +64,7 @@ def runtime_directory():
 def measure(node, part, size):
     if part == "memory":
         node.deploy(HERE / "idle")
-        result = memory.measure(node)
-        node.cli("rm", "idle")
-        return result
+        return memory.measure(node)
     node.deploy(HERE / "functions")
     if part == "cold":
         return cold.measure(node, layer_of(node), runtime_directory(), OUT, size["cold_rounds"], size["cold_seconds"])
@@ -99,11 +97,9 @@ def main():
             result[part] = measure(node, part, size)
             module.judge(result[part], bars)
             print(f"\n{module.report(result[part])}", flush=True)
-        node.stop()
     finally:
         try:
-            if node.process is not None:
-                node.stop(kill=True)
+            node.stop()
         finally:
             node.remove()
     result["bars"] = bars.all
