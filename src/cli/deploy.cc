@@ -121,12 +121,12 @@ class Deployment {
         if (auto* function = value.if_object()) (*function)["url"] = rest_.url() + text_of(*function, "path");
       }
     }
-    const auto* error = status.if_contains("error");
     const bool failed = text_of(status, "state") != "succeeded";
     if (session_.json) {
       status["events"] = events_;
       print_out(boost::json::serialize(status) + "\n");
     }
+    const auto* error = status.if_contains("error");  // not before: a new member moves the others
     if (failed) return failure(error != nullptr ? error->if_object() : nullptr);
     if (!session_.json) print_functions(status);
     return 0;
