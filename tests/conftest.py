@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "functional"))
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "sanitized: also run against the sanitizer build")
-    config.addinivalue_line("markers", "slow: takes more than about 20 s")
+    config.addinivalue_line("markers", "slow: long; only with `./dev test --slow`")
 
 
 def _need_a_binary_and_root():

@@ -4,11 +4,13 @@
 
 run_tests() {
   local quick= tsan= filter=
+  slow="not slow"
   while [ $# -gt 0 ]; do
     case $1 in
       --quick) quick=1 ;;
       --tsan) tsan=1 ;;
-      -*) die "test knows --quick and --tsan, not $1" ;;
+      --slow) slow="slow or not slow" ;;
+      -*) die "test knows --quick, --slow and --tsan, not $1" ;;
       *) filter=$1 ;;
     esac
     shift
@@ -27,7 +29,8 @@ run_tests() {
   stage "unit tests" unit_stage dev
   if [ -z "$quick" ]; then
     stage "unit tests, address and undefined-behaviour sanitizers" unit_stage asan
-    stage "functional, security and fault tests, release build" functional_stage release ""
+    stage "functional, security and fault tests, release build" functional_stage release "$slow"
+    stage "Python runtime in namespaces of its own" runtime_stage release
     stage "functional tests marked 'sanitized', sanitizer build" functional_stage asan sanitized
   fi
   [ -z "$tsan" ] || stage "unit tests, thread sanitizer" unit_stage tsan
@@ -75,6 +78,11 @@ functional_stage() {
   done
   [ ${#folders[@]} -gt 0 ] || return 0
   EBB_BIN=$root/build/$preset/ebb pytest_stage "functional-$preset" ${marker:+-m "$marker"} "${folders[@]}"
+}
+
+runtime_stage() {
+  (build "$1" ebb_python_runtime) || return 1
+  EBB_RUNTIME_DIR=$root/build/$1/runtime pytest_stage runtime runtimes/python/tests
 }
 
 run_fuzz() {

@@ -102,7 +102,7 @@ void VersionRunner::perform(Effects effects) {
   }
 }
 
-io::Task<Reply> VersionRunner::invoke(Call call) {
+io::Task<Reply> VersionRunner::invoke(Call& call) {
   // From here on a cancelled wait returns instead of throwing, so that nothing is left half done.
   co_await asio::this_coro::throw_if_cancelled(false);
   const Waiter waiter = std::make_shared<io::OneShot<Grant>>();
@@ -173,6 +173,7 @@ Reply VersionRunner::refused(const Call& call, sched::Refuse::Why why) {
       break;
     case sched::Refuse::Why::kStartFailed: reply.error = last_start_error_; break;
     case sched::Refuse::Why::kClosed:
+      reply.replaced = true;
       reply.error = base::Error{.code = base::Code::kUnavailable,
                                 .message = name + " is being replaced or removed, try again",
                                 .retry_after = 1s};
@@ -277,8 +278,9 @@ io::Task<base::Result<>> VersionRunner::register_version() {
                           .instances_max = spec.scale.max,
                           .config = config_for_runtime()};
   std::string payload = encode(order);
-  auto answer =
-      co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload), {}, kForkLimit, nullptr);
+  std::vector<os::Fd> none;
+  auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload), std::move(none),
+                                                 kForkLimit, nullptr);
   if (!answer) co_return answer.error();
   registered_ = true;
   co_return base::Result<>();
@@ -472,6 +474,11 @@ void VersionRunner::tick(base::SteadyTime now) {
 }
 
 void VersionRunner::close() {
+  {
+    base::MutexLock lock(mutex_);
+    if (dropped_) return;
+    until_dropped_ = shared_from_this();
+  }
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.close(actions); });
   drop_if_done();
 }
@@ -483,11 +490,13 @@ bool VersionRunner::unused_for(base::Duration time, base::SteadyTime now) {
 
 // The launcher forgets a closed version, zygote included, once its last instance is gone.
 void VersionRunner::drop_if_done() {
+  std::shared_ptr<VersionRunner> last;  // let go of when the lock is free and all is done
   {
     base::MutexLock lock(mutex_);
     const bool starting = dispatcher_.zygote() == sched::ZygoteState::kStarting;
     if (!dispatcher_.closed() || dropped_ || starting || !instances_.empty()) return;
     dropped_ = true;
+    last = std::move(until_dropped_);
     if (zygote_id_ != 0) services_.directory.remove(wire::Subject::kZygote, zygote_id_);
   }
   if (registered_)

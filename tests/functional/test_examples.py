@@ -15,7 +15,6 @@ def test_hello_greets(node):
     assert node.call("hello/hello?name=Ada%20L").json() == {"message": "hello, Ada L"}
 
 
-@pytest.mark.slow
 def test_digits_reads_unseen_images(node):
     node.deploy(EXAMPLES / "digits")
     samples = EXAMPLES / "digits/samples"
@@ -31,7 +30,6 @@ def test_digits_reads_unseen_images(node):
         assert answer["digit"] == int(max(answer["scores"], key=answer["scores"].get))
 
 
-@pytest.mark.slow
 def test_digits_refuses_what_is_no_image(node):
     node.deploy(EXAMPLES / "digits")  # unchanged since the test above, or the first time if that one was left out
     response = node.call("vision/digits", data=b"\x89PNG not really", headers={"content-type": "image/png"})
@@ -39,7 +37,6 @@ def test_digits_refuses_what_is_no_image(node):
     assert "no image" in response.json()["error"]
 
 
-@pytest.mark.slow
 def test_ocr_reads_a_scanned_page(node):
     node.deploy(EXAMPLES / "ocr")
     page = (EXAMPLES / "ocr/samples/page.png").read_bytes()
