@@ -22,13 +22,15 @@ namespace {
 
 constexpr auto kExitReport = 1s;  // from the channel's end to the launcher's word on why
 
-// Kills the instance when the time is up; its channel then ends at once, whatever the process is doing.
+// Kills the instance when the time is up; its channel then ends at once, whatever the process is doing. An expiry that
+// was already on its way when the result came finds another lease and does nothing.
 void arm_timeout(asio::steady_timer& timer, base::Duration timeout, std::shared_ptr<sandbox::Instance> instance,
                  std::shared_ptr<sandbox::LauncherClient> launcher) {
   timer.expires_after(timeout);
+  const std::uint64_t lease = instance->lease;
   timer.async_wait(
-      [instance = std::move(instance), launcher = std::move(launcher)](const boost::system::error_code& error) {
-        if (error) return;
+      [lease, instance = std::move(instance), launcher = std::move(launcher)](const boost::system::error_code& error) {
+        if (error || instance->lease != lease) return;
         instance->timed_out = true;
         launcher->tell(wire::LauncherType::kKill,
                        encode(wire::Kill{.subject = wire::Subject::kInstance, .id = raw(instance->id)}));
@@ -75,7 +77,9 @@ base::Error function_failed(std::string message) {
 Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased) {
   Phases phases;
   const base::Duration waited = std::max<base::Duration>(leased - call.arrived, base::Duration::zero());
-  if (!std::exchange(instance.leased_before, true)) {
+  // Not made for this call, though nobody had it before: made for the minimum of instances, or for a call that gave up.
+  const bool was_idle = instance.ready_at <= call.arrived;
+  if (!std::exchange(instance.leased_before, true) && !was_idle) {
     base::MutexLock lock(mutex_);
     phases.rung = instance.rung;
     base::SteadyTime began = instance.ordered_at;
@@ -124,6 +128,7 @@ io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instanc
   const base::Duration timeout = version_.spec.timeout;
 
   asio::steady_timer timer(context);
+  ++instance->lease;
   arm_timeout(timer, timeout, instance, services_.launcher);
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
   const std::string meta = meta_of(call, timeout);
@@ -134,6 +139,7 @@ io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instanc
   if (sent) frame = co_await instance->channel.receive();
   if (!sent) frame = sent.error();
   timer.cancel();
+  ++instance->lease;
   const base::SteadyTime answered = base::steady_now();
   reply.phases.handler = answered - leased;
 

@@ -32,7 +32,8 @@ struct Instance {
   base::Duration init{};          // user init inside the instance; zero when the zygote had run it
   bool leased_before = false;     // touched by the lease holder only
   std::atomic<bool> timed_out = false;
-  io::OneShot<wire::Exited> exited;  // set by the launcher's event
+  std::atomic<std::uint64_t> lease = 0;  // changes when one begins and when it ends: a late timer knows that it is late
+  io::OneShot<wire::Exited> exited;      // set by the launcher's event
 
   base::Duration cpu() const {
     const auto used = os::read_cpu_ns(usage.cpu);
