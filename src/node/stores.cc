@@ -1,7 +1,11 @@
 #include "node/stores.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <deque>
 #include <map>
@@ -9,6 +13,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "os/fd.h"
 #include "store/sqlite_metadata.h"
 
 namespace ebb::node {
@@ -50,9 +55,19 @@ std::string write_cursor(const std::map<std::string, store::LogCursor>& cursors)
   return text;
 }
 
+// Values of env and what functions print are nobody else's business: files made under these keep these modes.
+base::Result<> keep_private(const std::string& database, const std::string& logs) {
+  const os::Fd file(::open(database.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid() || ::fchmod(file.get(), 0600) != 0) return base::os_error(database, errno);
+  if (::mkdir(logs.c_str(), 0700) != 0 && errno != EEXIST) return base::os_error(logs, errno);
+  if (::chmod(logs.c_str(), 0700) != 0) return base::os_error(logs, errno);
+  return {};
+}
+
 }  // namespace
 
 base::Result<Stores> open_stores(const model::Config& config) {
+  EBB_CHECKED(keep_private(config.data_dir + "/metadata.db", config.data_dir + "/logs"));
   Stores stores;
   EBB_TRY(stores.python_version, version_of(config.python));
   EBB_TRY(stores.metadata, store::SqliteMetadata::open(config.data_dir + "/metadata.db"));
