@@ -115,7 +115,9 @@ class Instance:
         self._orphans = children.Orphans()
 
     def send_error(self, invocation, kind, type_name, message, trace_text=""):
-        meta = results.dump({"kind": kind, "type": type_name, "message": message, "trace": trace_text})
+        told = {"kind": kind, "type": type_name, "message": message, "trace": trace_text}
+        # Half of a surrogate pair is a character to Python and to nobody else.
+        meta = results.dump({key: text.encode("utf-8", "backslashreplace").decode() for key, text in told.items()})
         wire.send_frame(self._sock, wire.ERROR, invocation, meta)
 
     def _fail(self, invocation, error):

@@ -367,7 +367,21 @@ void Fleet::finish_drop(Version& version) {
   removals_.add(version.cgroup);
   ground_.poller.cancel(version.refill);
   daemon_.done(version.drop_request);
+  const std::string app = version.spec.app;
   versions_.erase(version.spec.version);
+  release_app(app);
+}
+
+// With its last sandbox and version an app's range of uids and its group are free: another app may get the range.
+void Fleet::release_app(const std::string& app) {
+  for (const auto& [id, sandbox] : sandboxes_) {
+    if (sandbox->app == app) return;
+  }
+  for (const auto& [id, version] : versions_) {
+    if (version->spec.app == app) return;
+  }
+  std::erase_if(apps_, [&](const auto& claimed) { return claimed.second == app; });
+  removals_.add("app-" + app);
 }
 
 }  // namespace ebb::launcher

@@ -77,6 +77,7 @@ class Fleet {
   void refill_slots(base::VersionId id);
   void refill_slot(base::VersionId id);
   void finish_drop(Version& version);
+  void release_app(const std::string& app);
 
   // fleet_births.cc: orders, births, readiness.
   base::Result<> order(Process& zygote, Process& child, wire::ZygoteType type, std::string payload,

@@ -228,7 +228,9 @@ void Fleet::on_init_end(std::uint64_t sandbox_id) {
                                 .memory_peak_bytes = usage.memory_peak_bytes});
   }
   removals_.add(sandbox.cgroup);
+  const std::string app = sandbox.app;
   sandboxes_.erase(sandbox_id);
+  release_app(app);
 }
 
 void Fleet::forget(Process& process) {

@@ -19,6 +19,7 @@ namespace {
 
 constexpr auto kTick = 100ms;
 constexpr auto kOldVersionKept = 60s;  // a runner of a version that is not current, after its last call
+constexpr int kReplacedMost = 4;       // versions that one waiting call may see go
 constexpr unsigned kPoolThreads = 4;
 constexpr std::size_t kPoolQueue = 1024;
 
@@ -74,12 +75,18 @@ io::Task<Reply> Engine::invoke(Call call) {
     co_return Reply{.error = base::Error{
                         .code = base::Code::kUnavailable, .message = "this node is shutting down", .retry_after = 1s}};
   }
-  auto runner = co_await runner_for(call.app, call.function, call.version_number);
-  if (!runner) co_return Reply{.error = runner.error()};
-  const std::shared_ptr<VersionRunner> chosen = *runner;
-  ++running_;
-  Reply reply = co_await chosen->invoke(std::move(call));
-  --running_;
+  Reply reply;
+  // A call that waited while its version was replaced goes on to the next one; it gives up when they change faster than
+  // that.
+  for (int attempt = 0; attempt < kReplacedMost; ++attempt) {
+    auto runner = co_await runner_for(call.app, call.function, call.version_number);
+    if (!runner) co_return Reply{.error = runner.error()};
+    const std::shared_ptr<VersionRunner> chosen = *runner;
+    ++running_;
+    reply = co_await chosen->invoke(call);
+    --running_;
+    if (!reply.replaced) break;
+  }
   if (reply.error) reply.status = base::http_status_of(reply.error->code);
   co_return reply;
 }

@@ -57,6 +57,7 @@ struct Reply {
   Phases phases;
   std::uint32_t version_number = 0;
   std::optional<base::Error> error;  // set: render it as an error response; kFunctionFailed carries type and message
+  bool replaced = false;             // the version was closed before the call had an instance: inside the node only
 };
 
 /// One step of a deployment, for progress bars and logs.

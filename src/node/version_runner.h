@@ -34,15 +34,17 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
  public:
   VersionRunner(Services& services, model::Version version, std::uint32_t uid_index);
 
-  /// Waits for an instance and runs the call in it. Cancelling withdraws or kills it.
-  io::Task<Reply> invoke(Call call);
+  /// Waits for an instance and runs the call in it. Cancelling withdraws or kills it. The call outlives the task; when
+  /// the reply says `replaced` it is as it was, for another version to run.
+  io::Task<Reply> invoke(Call& call);
   /// Makes the zygote if there is none and waits for it: what a deployment tries before it publishes.
   io::Task<ZygoteOutcome> prepare();
   /// The same without waiting, and the minimum of instances.
   void prewarm();
   /// Retires what has been idle too long.
   void tick(base::SteadyTime now);
-  /// No new calls; busy instances finish, then the launcher forgets the version.
+  /// No new calls; busy instances finish, then the launcher forgets the version. Until then the runner keeps itself
+  /// alive, for who closes it lets go of it.
   void close();
 
   void instance_exited(const wire::Exited& event);
@@ -105,6 +107,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::uint64_t sandbox_id_ EBB_GUARDED_BY(mutex_) = 0;
   bool registered_ = false;  // the launcher knows the version; touched by the one zygote start only
   bool dropped_ EBB_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<VersionRunner> until_dropped_ EBB_GUARDED_BY(mutex_);  // this, from close() to the launcher's order
   ZygoteOutcome last_zygote_ EBB_GUARDED_BY(mutex_);
   base::Error last_start_error_ EBB_GUARDED_BY(mutex_);
   std::uint32_t zygote_failures_ EBB_GUARDED_BY(mutex_) = 0;  // in a row: the backoff

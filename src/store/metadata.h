@@ -21,7 +21,7 @@ namespace ebb::store {
 
 struct App {
   std::string name;
-  std::uint32_t uid_index = 0;  // 1..limits::kApps, unique among the apps there are, the lowest free at creation
+  std::uint32_t uid_index = 0;  // 1..limits::kApps, unique among the apps there are, given out in turn
   bool operator==(const App&) const = default;
 };
 

@@ -39,15 +39,15 @@ class MetadataTest : public testing::Test {
   std::unique_ptr<SqliteMetadata> metadata_;
 };
 
-TEST_F(MetadataTest, AppsGetTheLowestFreeUidIndex) {
+TEST_F(MetadataTest, AppsGetUidIndexesInTurn) {
   EXPECT_EQ(metadata_->create_or_get_app("a")->uid_index, 1u);
   EXPECT_EQ(metadata_->create_or_get_app("b")->uid_index, 2u);
   EXPECT_EQ(metadata_->create_or_get_app("c")->uid_index, 3u);
   EXPECT_EQ(metadata_->create_or_get_app("b")->uid_index, 2u) << "the second time it is found";
   ASSERT_TRUE(metadata_->remove_app("b"));
   EXPECT_EQ(metadata_->app("b").error().code, base::Code::kNotFound);
-  EXPECT_EQ(metadata_->create_or_get_app("d")->uid_index, 2u);
-  EXPECT_EQ(metadata_->create_or_get_app("e")->uid_index, 4u);
+  EXPECT_EQ(metadata_->create_or_get_app("d")->uid_index, 4u) << "not that of the app just removed";
+  EXPECT_EQ(metadata_->create_or_get_app("e")->uid_index, 5u);
   EXPECT_EQ(metadata_->apps()->size(), 4u);
   EXPECT_EQ(metadata_->apps()->at(0), (App{"a", 1}));
   EXPECT_EQ(metadata_->create_or_get_app("../x").error().code, base::Code::kInvalidArgument);

@@ -3,6 +3,7 @@
 #include <array>
 #include <boost/json.hpp>
 #include <optional>
+#include <set>
 
 #include "base/limits.h"
 #include "model/names.h"
@@ -147,23 +148,30 @@ Result<App> SqliteMetadata::create_or_get_app(std::string_view name) {
 Result<App> SqliteMetadata::create_app(std::string_view name) {
   EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
   // Another thread may have come first since create_or_get_app looked: the name's row then stays as it is.
-  EBB_TRY(SqliteQuery used, database_->query("SELECT uid_index, name FROM apps ORDER BY uid_index"));
-  std::uint32_t lowest_free = 1;
+  EBB_TRY(SqliteQuery used, database_->query("SELECT uid_index, name FROM apps"));
+  std::set<std::uint32_t> taken;
   while (true) {
     EBB_TRY(const bool row, used.step());
     if (!row) break;
     const auto index = static_cast<std::uint32_t>(used.number(0));
     if (used.text(1) == name) return App{std::string(name), index};
-    if (index == lowest_free) ++lowest_free;
+    taken.insert(index);
   }
-  if (lowest_free > limits::kApps) {
+  if (taken.size() >= limits::kApps) {
     return base::Error{base::Code::kResourceExhausted, "this node has " + std::to_string(limits::kApps) +
                                                            " apps, the most it can hold: remove one with ebb rm"};
   }
+  // In turn, not the lowest free: processes of an app that was removed this moment may still run under its uids.
+  EBB_TRY(SqliteQuery last, database_->query("SELECT seq FROM sqlite_sequence WHERE name = 'apps'"));
+  EBB_TRY(const bool any_before, last.step());
+  std::uint32_t index = any_before ? static_cast<std::uint32_t>(last.number(0) % std::int64_t{limits::kApps}) : 0;
+  do {
+    index = index % static_cast<std::uint32_t>(limits::kApps) + 1;
+  } while (taken.contains(index));
   EBB_TRY(SqliteQuery insert, database_->query("INSERT INTO apps (name, uid_index) VALUES (?, ?)"));
-  EBB_CHECKED(insert.bind(name).bind(std::int64_t{lowest_free}).run());
+  EBB_CHECKED(insert.bind(name).bind(std::int64_t{index}).run());
   EBB_CHECKED(transaction.commit());
-  return App{std::string(name), lowest_free};
+  return App{std::string(name), index};
 }
 
 Result<std::vector<App>> SqliteMetadata::apps() {
