@@ -1,0 +1,210 @@
+"""Capacity follows the calls: from zero, never above the maximum, and back; and work nobody waits for is ended."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from ebb_node import eventually, in_parallel, server_timing
+
+SOURCE = '''
+import os, threading, time, uuid
+print("imported")
+me = None
+
+def who():
+    global me
+    me = me or uuid.uuid4().hex
+    return me
+
+def burst(event, context):
+    time.sleep(0.05)
+    return [who(), event["rawPath"]]
+
+reborn = small = brief = other = kept = burst
+
+def stuck(event, context):
+    print("began", flush=True)
+    if event["rawPath"] == "/spin":
+        while True:
+            pass
+    if event["rawPath"] == "/sleep":
+        time.sleep(600)
+    if event["rawPath"] == "/deaf":
+        import signal
+        for number in range(1, 32):
+            if number not in (9, 19):
+                signal.signal(number, signal.SIG_IGN)
+        while True:
+            try:
+                time.sleep(600)
+            except BaseException:
+                pass
+    return [who(), event["rawPath"]]
+
+single = patient = stuck
+'''
+FUNCTIONS = {
+    "burst": {"scale": {"max": 20}},
+    "reborn": {"scale": {"max": 20}},
+    "small": {"scale": {"max": 3}},
+    "brief": {"idle_timeout": "300ms"},
+    "other": {"idle_timeout": "300ms"},
+    "kept": {"scale": {"min": 2, "max": 5}, "idle_timeout": "300ms"},
+    "stuck": {"timeout": "1s", "scale": {"max": 2}},
+    "single": {"timeout": "10m", "scale": {"max": 1}},
+    "patient": {"timeout": "10m"},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def app(node):
+    node.deploy_app(SOURCE, FUNCTIONS)
+
+
+def instances(node, function):
+    """How many a function has, in any state."""
+    return sum(node.functions("app")[f"app/{function}"]["instances"].values())
+
+
+def imports(node, function):
+    return sum(line["text"] == "imported" for line in node.logs(f"app/{function}"))
+
+
+def burst_of(node, function, calls, most):
+    """Calls at once; asserts that each got its own answer and that there never were more instances than allowed."""
+    seen, stop = [], threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            seen.append(instances(node, function))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        answers = in_parallel(calls, lambda n: node.call(f"app/{function}/{n}"))
+    finally:
+        stop.set()
+        watcher.join()
+    for number, answer in enumerate(answers):
+        assert answer.status_code == 200 and answer.json()[1] == f"/{number}", answer.text
+    assert max(seen) <= most
+    who = {answer.json()[0] for answer in answers}
+    assert 1 <= len(who) <= most
+    records = {record["request_id"]: record for record in node.usage(f"app/{function}")}
+    assert len(records) == calls and set(records) == {answer.headers["X-Ebb-Request-Id"] for answer in answers}
+    assert len({record["instance"] for record in records.values()}) == len(who)
+    return answers
+
+
+def test_hundred_first_calls_to_a_function_at_zero(node):
+    assert instances(node, "burst") == 0
+    answers = burst_of(node, "burst", 100, 20)
+    rungs = [server_timing(answer)["start"]["desc"] for answer in answers]
+    assert 1 <= rungs.count("fork") <= 20 and rungs.count("fork") + rungs.count("idle") == 100
+    assert imports(node, "burst") == 1
+
+
+def test_hundred_first_calls_boot_one_zygote(node):
+    """Without a zygote they all need the same one: it is made once."""
+    assert imports(node, "reborn") == 1
+    for pid in node.pids_in("zygotes"):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: node.functions("app")["app/reborn"]["zygote"] == "absent", "the end of the zygote")
+    answers = burst_of(node, "reborn", 100, 20)
+    assert imports(node, "reborn") == 2
+    rungs = {server_timing(answer)["start"]["desc"] for answer in answers}
+    assert "runtime" in rungs and rungs <= {"runtime", "fork", "idle"}
+
+
+def test_never_more_than_max(node):
+    burst_of(node, "small", 24, 3)
+    assert instances(node, "small") == 3
+
+
+def test_idle_instances_are_retired_to_zero(node):
+    burst_of(node, "brief", 6, 20)
+    eventually(lambda: instances(node, "brief") == 0, "the end of idle instances")
+    assert node.functions("app")["app/brief"]["zygote"] == "ready"
+    assert server_timing(node.call("app/brief/again"))["start"]["desc"] == "fork"
+
+
+def test_minimum_is_kept_and_made_up(node):
+    eventually(lambda: instances(node, "kept") == 2, "the minimum without a call")
+    assert server_timing(node.call("app/kept/first"))["start"]["desc"] == "idle"
+    in_parallel(5, lambda n: node.call(f"app/kept/{n}"))
+    eventually(lambda: instances(node, "kept") == 2, "the end of what exceeds the minimum")
+    # Whatever retires an instance that idles as long has had its turn once `other` is at zero again: `kept` stays.
+    node.call("app/other/x")
+    eventually(lambda: instances(node, "other") == 0, "the end of the other function's instance")
+    assert instances(node, "kept") == 2
+    members = node.pids_in("instances")
+    for pid in members:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: instances(node, "kept") == 2 and not members & node.pids(), "the minimum after its instances died")
+    assert node.call("app/kept/after").status_code == 200
+
+
+@pytest.mark.parametrize("how", ["sleep", "spin", "deaf"])
+def test_timeout_ends_the_invocation_not_the_node(node, how):
+    response = node.call(f"app/stuck/{how}")
+    assert response.status_code == 504
+    error = response.json()["error"]
+    assert error["code"] == "deadline_exceeded" and "1s" in error["message"]
+    record, = node.usage(request=error["request_id"])
+    assert record["outcome"] == "timed_out" and record["billed_ms"] >= 1000 and float(record["cu"]) > 0
+    after = node.call("app/stuck/fine")
+    assert after.status_code == 200
+    assert [line["text"] for line in node.logs("app/stuck", request=error["request_id"]) if line["stream"] == "out"] == ["began"]
+
+
+def test_timed_out_instance_is_gone(node):
+    for _ in range(3):
+        node.call("app/stuck/sleep")
+    eventually(lambda: instances(node, "stuck") <= 1, "the end of instances that timed out")
+    assert node.cli("invoke", "app/stuck", "--data", '{"rawPath": "/sleep"}', expect=9).stderr
+
+
+def opened(node, function):
+    return [record for record in node.usage(f"app/{function}", settled=False) if record["state"] == "open"]
+
+
+def test_client_that_goes_away_cancels_its_work(node):
+    with node.connect() as connection:
+        connection.sendall(b"GET /fn/app/patient/sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+        record, = eventually(lambda: opened(node, "patient"), "the start of the invocation")
+        assert instances(node, "patient") == 1
+    eventually(lambda: instances(node, "patient") == 0, "the end of the instance")
+    closed, = node.usage(request=record["request_id"])
+    assert closed["outcome"] == "cancelled" and closed["billed_ms"] >= 1
+    assert node.call("app/patient/fine").status_code == 200
+
+
+def test_queued_client_that_goes_away_is_never_run(node):
+    first = node.connect()
+    first.sendall(b"GET /fn/app/single/sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+    eventually(lambda: opened(node, "single"), "the start of the invocation")
+    queued = lambda: node.functions("app")["app/single"]["queued"]  # noqa: E731
+    with node.connect() as second:
+        second.sendall(b"GET /fn/app/single/second HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: queued() == 1, "the second call in the queue")
+    eventually(lambda: queued() == 0, "the withdrawal of the second call")
+    first.close()
+    eventually(lambda: not opened(node, "single"), "the end of the first call")
+    assert node.call("app/single/third").status_code == 200
+    began = [line for line in node.logs("app/single") if line["text"] == "began"]
+    assert len(began) == 2  # the first and the third
+
+
+@pytest.mark.parametrize("fresh_node", [{"max_instances": 1}], indirect=True)
+def test_node_that_is_full_says_when_to_come_again(fresh_node):
+    node = fresh_node
+    node.deploy_app(SOURCE, {"patient": {"timeout": "10m"}, "burst": {}})
+    with node.connect() as connection:
+        connection.sendall(b"GET /fn/app/patient/sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: opened(node, "patient"), "the start of the invocation")
+        response = node.call("app/burst")
+        assert response.status_code == 429 and response.json()["error"]["code"] == "resource_exhausted"
+        assert int(response.headers["Retry-After"]) >= 1
+    eventually(lambda: node.call("app/burst").status_code == 200, "room for the other function")
