@@ -181,7 +181,7 @@ def test_private_tmp(node):
 
 
 def test_root_is_read_only(probe):
-    for path in ("/x", "/etc/x", "/usr/x", "/usr/bin/python3", "/var/task/app.py", "/var/task/x", "/ebb/x", "/proc/x", "/dev/x", "/home/x", "/root/x"):
+    for path in ("/x", "/etc/x", "/usr/x", "/usr/bin/python3", "/var/task/app.py", "/var/task/x", "/ebb/x", "/proc/x", "/dev/x", "/srv/x", "/root/x"):
         assert probe(f"write({path!r})") in ("EROFS", "EACCES", "EPERM", "ENOENT"), path
     assert probe("write('/proc/sys/kernel/core_pattern')") != "allowed" and probe("write('/proc/sysrq-trigger')") != "allowed"
     assert probe("write('/proc/1/oom_score_adj', '-1000')") != "allowed"
