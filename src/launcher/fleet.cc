@@ -192,7 +192,11 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
 
 base::Result<> Fleet::make_version(std::uint64_t request, wire::MakeVersion wanted) {
   const base::VersionId id = wanted.version;
-  if (versions_.contains(id)) return base::invalid_argument("version " + std::to_string(raw(id)) + " exists");
+  if (const Version* version = find_version(id); version != nullptr) {
+    const std::string name = "version " + std::to_string(raw(id));
+    return version->dropping ? base::unavailable(name + " is still being dropped, try again")
+                             : base::invalid_argument(name + " exists");
+  }
   EBB_CHECKED(claim_ids(wanted.app, wanted.uid_index));
   if (!ground_.data.has_content(wire::TreeKind::kPackage, wanted.package_key)) {
     return base::not_found("package " + wanted.package_key + " is not on this node; deploy again");

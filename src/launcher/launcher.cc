@@ -155,7 +155,8 @@ int Launcher::run() {
     const base::SteadyTime began = base::steady_now();
     serve_one_daemon();
     if (stopping_) break;
-    if (base::steady_now() - began > limits::kDaemonBackoffMax) backoff = limits::kDaemonBackoffMin;
+    // Who lived that long did start: it was killed or hit something rare, and callers wait for the next.
+    if (base::steady_now() - began > limits::kDaemonBackoffMax / 10) backoff = limits::kDaemonBackoffMin;
     wait_before_restart(backoff);
     backoff = std::min<std::chrono::nanoseconds>(backoff * 2, limits::kDaemonBackoffMax);
   }

@@ -159,26 +159,37 @@ io::Task<base::Result<DeploymentStatus>> Engine::deployment(std::uint64_t id, st
 void Engine::published(const std::string& app, std::set<std::string> functions,
                        std::vector<std::shared_ptr<VersionRunner>> runners) {
   std::vector<std::shared_ptr<VersionRunner>> replaced;
+  std::vector<std::shared_ptr<VersionRunner>> removed;
   {
     base::MutexLock lock(mutex_);
     for (auto& runner : runners) {
-      auto& slot = current_[{app, runner->version().function}];
-      if (slot) replaced.push_back(std::move(slot));
+      const Name name{app, runner->version().function};
+      auto& slot = current_[name];
+      if (slot) {
+        replaced.push_back(slot);
+        by_number_[{name, slot->version().number}] = std::move(slot);
+      }
       slot = std::move(runner);
     }
     std::erase_if(current_, [&](const auto& entry) {
       if (entry.first.first != app || functions.contains(entry.first.second)) return false;
-      replaced.push_back(entry.second);
+      removed.push_back(entry.second);
       return true;
     });
   }
-  for (const auto& runner : replaced) runner->close();
+  // A replaced version answers what waits for it, and by its number; close_unused() ends it. A removed one ends now.
+  for (const auto& runner : replaced) runner->supersede();
+  for (const auto& runner : removed) runner->close();
 }
 
 io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string app) {
   std::vector<FunctionView> views;
+  std::set<Name> seen;  // current versions come first; of old ones only those that have something running are shown
   for (const auto& runner : all_runners()) {
-    if (app.empty() || runner->version().app == app) views.push_back(runner->view());
+    if (!app.empty() && runner->version().app != app) continue;
+    FunctionView view = runner->view();
+    const bool current = seen.emplace(view.version.app, view.version.function).second;
+    if (current || view.idle + view.busy + view.starting > 0) views.push_back(std::move(view));
   }
   if (views.empty() && !app.empty())
     co_return base::not_found("there is no app " + app + ", `ebb ls` shows what is deployed");

@@ -2,7 +2,8 @@
 //
 // 1. `current_` says which version answers a function's plain name; older ones get a runner when they are asked for by
 // number.
-// 2. A runner that is replaced or no longer used is closed: its calls finish, then the launcher forgets it.
+// 2. A replaced runner is one asked for by number from then on. One that is no longer used, or removed, is closed: its
+// calls finish, then the launcher forgets it.
 // Called through node.h.
 #pragma once
 

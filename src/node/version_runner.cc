@@ -21,8 +21,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kForkLimit = 10s;        // the launcher's answer to a fork order
-constexpr auto kGrantHandover = 10s;    // from the dispatcher's decision to the waiter, across cores: microseconds
+constexpr auto kForkLimit = 10s;      // the launcher's answer to a fork order
+constexpr auto kGrantHandover = 10s;  // from the dispatcher's decision to the waiter, across cores: microseconds
+constexpr auto kDropWait = 5s;        // for the launcher to forget a version that is wanted again
+constexpr auto kDropRetry = 20ms;
 constexpr auto kZygoteBackoffMin = 1s;  // after a failed init, doubling
 constexpr auto kZygoteBackoffMax = 30s;
 
@@ -277,13 +279,18 @@ io::Task<base::Result<>> VersionRunner::register_version() {
                           .pids = limits::kFunctionPids,
                           .instances_max = spec.scale.max,
                           .config = config_for_runtime()};
-  std::string payload = encode(order);
-  std::vector<os::Fd> none;
-  auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload), std::move(none),
-                                                 kForkLimit, nullptr);
-  if (!answer) co_return answer.error();
-  registered_ = true;
-  co_return base::Result<>();
+  // An earlier runner of this version may have closed this moment: the launcher needs a little to forget it.
+  const base::SteadyTime give_up = base::steady_now() + kDropWait;
+  for (;;) {
+    std::string payload = encode(order);
+    std::vector<os::Fd> none;
+    auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload),
+                                                   std::move(none), kForkLimit, nullptr);
+    registered_ = answer.has_value();
+    if (registered_) co_return base::Result<>();
+    if (answer.error().code != base::Code::kUnavailable || base::steady_now() > give_up) co_return answer.error();
+    co_await io::sleep_for(kDropRetry);
+  }
 }
 
 void VersionRunner::zygote_made(ZygoteOutcome outcome) {
@@ -471,6 +478,11 @@ void VersionRunner::tick(base::SteadyTime now) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     if (dispatcher_.next_tick() <= now) dispatcher_.tick(now, actions);
   });
+}
+
+void VersionRunner::supersede() {
+  base::MutexLock lock(mutex_);
+  dispatcher_.release_minimum();
 }
 
 void VersionRunner::close() {

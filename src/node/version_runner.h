@@ -43,6 +43,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void prewarm();
   /// Retires what has been idle too long.
   void tick(base::SteadyTime now);
+  /// Another version has the name now: no minimum of instances is kept any more. Calls go on.
+  void supersede();
   /// No new calls; busy instances finish, then the launcher forgets the version. Until then the runner keeps itself
   /// alive, for who closes it lets go of it.
   void close();

@@ -85,6 +85,8 @@ class Dispatcher {
   void tick(base::SteadyTime now, Actions& out);
   /// Asks for the minimum of instances, and for a zygote even when no call waits (after deploy, after a restart).
   void prewarm(base::SteadyTime now, Actions& out);
+  /// From here on no minimum is kept: another version has taken the name.
+  void release_minimum() { options_.instances_min = 0; }
   /// No new calls; the queue is refused, idle instances retire, busy ones when they finish.
   void close(Actions& out);
 

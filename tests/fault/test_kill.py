@@ -13,7 +13,7 @@ import threading
 import pytest
 import requests
 
-from ebb_node import Node, adopt_orphans, eventually
+from ebb_node import Node, adopt_orphans, eventually, is_alive
 
 ROUNDS = int(os.environ.get("EBB_FAULT_ROUNDS", "5"))
 CLIENTS = 4
@@ -113,7 +113,7 @@ class Records:
 
 
 def gone(pids):
-    return not any(os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] not in "ZX" for pid in pids)
+    return not any(is_alive(pid) for pid in pids)
 
 
 def serves(node):

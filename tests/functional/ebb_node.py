@@ -55,6 +55,12 @@ def _stat(pid):
         return None
 
 
+def is_alive(pid):
+    """Neither gone nor a zombie."""
+    stat = _stat(pid)
+    return stat is not None and stat[1] not in "ZX"
+
+
 def descendants(root_pid):
     """Pids of all living (not zombie) processes below a process."""
     children = {}
@@ -172,6 +178,10 @@ class Node:
                 self._end_the_rest()
                 raise AssertionError(f"ebb serve did not end within {30 * PATIENCE:g} s of SIGTERM:\n{self.serve_log()[-3000:]}") from None
         status, self.process = self.process.returncode, None
+        if kill:
+            # What a killed launcher leaves is swept by the next start, which does not come: test_kill.py sees to that part.
+            eventually(lambda: not self.pids(), "the end of every process after the launcher's")
+            self._remove_cgroups()
         problems = self.leftovers()
         if not kill and status not in (0, -signal.SIGTERM):
             problems.append(f"ebb serve ended with {status}")
@@ -201,6 +211,11 @@ class Node:
             return []
         except AssertionError:
             return found()
+
+    def _remove_cgroups(self):
+        for top in self._cgroups:
+            for folder, _, _ in os.walk(top, topdown=False):
+                os.rmdir(folder)
 
     def _reap(self):
         """Adopted orphans that have ended: their zombies are ours to collect. Popen children are not touched."""
@@ -338,8 +353,9 @@ class Node:
         return self.deploy(package, expect=expect)
 
     def functions(self, app=None):
-        """{"app/function": as `ebb ls --json` shows it}."""
+        """{"app/function": as `ebb ls --json` shows its current version}."""
         listed = self.cli_json("ls", *([app] if app else []))["functions"]
+        listed.sort(key=lambda one: one["version"])
         return {f"{one['app']}/{one['function']}": one for one in listed}
 
     def usage(self, target=None, settled=True, limit=1000, request=None, since=None):

@@ -1,12 +1,14 @@
 """Deployments that work, that change nothing, and that fail: whatever happens, the version before goes on serving."""
 
+import io
 import json
 import os
 import threading
+import zipfile
 
 import pytest
 
-from ebb_node import eventually, parse_json
+from ebb_node import eventually, parse_json, server_timing
 
 GOOD = "def handler(event, context):\n    return 'good'\n"
 
@@ -96,7 +98,31 @@ def test_no_call_is_lost_while_versions_change(node):
     assert not bad, f"{len(bad)} of {len(answers)}: {bad[0]}"
     for answer in answers:
         assert answer.headers["X-Ebb-Version"] == answer.text
-    eventually(lambda: len(node.pids_in("zygotes", "live")) == 1, "the end of the old versions' zygotes", 90)
+
+
+@pytest.mark.slow
+def test_replaced_version_ends_when_nobody_asks_for_it(node):
+    for number in (1, 2):
+        node.deploy_function(f"def handler(event, context):\n    return {number}\n", app="old", scale={"min": 1}, idle_timeout="1s")
+    assert node.call("old/f:1").json() == 1
+    eventually(lambda: len(node.pids_in("zygotes", "old")) == 1, "the end of the old version's zygote", 90)
+    eventually(lambda: len(node.pids_in("instances", "old")) == 1, "only the new version's minimum")
+    again = node.call("old/f:1")
+    assert again.json() == 1 and server_timing(again)["start"]["desc"] == "runtime"
+
+
+def test_old_version_goes_on_with_what_it_began(node):
+    source = "import time\ndef handler(event, context):\n    time.sleep(float(event['rawPath'][1:]))\n    return {}\n"
+    node.deploy_function(source.format(1), app="began")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(node.call("began/f/2")))
+    thread.start()
+    eventually(lambda: node.functions("began")["began/f"]["instances"]["busy"] == 1, "the start of the call")
+    node.deploy_function(source.format(2), app="began")
+    assert node.call("began/f:1/0").json() == 1  # by its number at any time, busy or not
+    assert node.call("began/f/0").json() == 2
+    thread.join()
+    assert (answers[0].status_code, answers[0].text) == (200, "1")
 
 
 def test_build_command_makes_files(node):
@@ -106,6 +132,33 @@ def test_build_command_makes_files(node):
     events = parse_json(done.stdout)["events"]
     assert any("loud words" in event["message"] for event in events)
     assert node.call("built/f").text == "made\n"
+
+
+def wheel():
+    """A wheel made by hand: installed like any other, from the package itself, so that no index is asked."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("tiny_words.py", "WORDS = 'from a wheel'\n")
+        archive.writestr("tiny_words-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-words\nVersion: 1.0\n")
+        archive.writestr("tiny_words-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("tiny_words-1.0.dist-info/RECORD", "")
+    return made.getvalue()
+
+
+def test_requirements_become_a_layer(node):
+    name = "tiny_words-1.0-py3-none-any.whl"
+    files = {"ebb.yaml": json.dumps({"app": "layered", "functions": {name: {"handler": "app.handler"} for name in "fg"}}), name: wheel(),
+             "app.py": "import tiny_words\ndef handler(event, context):\n    return [tiny_words.WORDS, tiny_words.__file__]\n",
+             "requirements.txt": f"/ebb/source/{name}\n"}
+    done = parse_json(node.deploy(files).stdout)
+    assert any(event["phase"] == "layer" and "tiny" in event["message"] for event in done["events"])
+    for function in "fg":
+        words, path = node.call(f"layered/{function}").json()
+        assert words == "from a wheel" and not path.startswith("/var/task")
+    layers = os.listdir(node.data / "layers")
+    again = parse_json(node.deploy({**files, "app.py": files["app.py"] + "# changed\n"}).stdout)
+    assert [event["message"] for event in again["events"] if event["phase"] == "layer"] == ["dependencies unchanged"]
+    assert os.listdir(node.data / "layers") == layers
 
 
 @pytest.mark.slow
@@ -207,7 +260,7 @@ def test_failing_hook(node):
 
 @pytest.mark.slow
 def test_init_that_never_ends(node):
-    refused(node, package("while True:\n    pass\n"), "init", "120s")
+    refused(node, package("while True:\n    pass\n"), "init", "longer than 2m")
 
 
 def test_failing_build_command_shows_its_words(node):
