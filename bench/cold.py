@@ -184,8 +184,8 @@ def report(result):
         ebb, bare, phases = one["ebb_ms"], one["bare_ms"], one["phases_p50_ms"]
         rows.append((name, ebb["n"], f"{ebb['p50']:.2f}", f"{ebb['p99']:.2f}", f"{bare['p50']:.2f}", f"{bare['p99']:.2f}",
                      f"{ebb['p50'] / bare['p50']:.2f}", f"{ebb['p99'] / bare['p50']:.2f}",
-                     *(f"{phases.get(phase, 0):.2f}" for phase in ("start", "handler", "total"))))
-    head = ("cold start, ms", "n", "p50", "p99", "bare p50", "bare p99", "p50/bare", "p99/bare p50", "start", "handler", "total")
+                     *(f"{phases.get(phase, 0):.2f}" for phase in ("start", "init", "handler", "total"))))
+    head = ("cold start, ms", "n", "p50", "p99", "bare p50", "bare p99", "p50/bare", "p99/bare p50", "start", "init", "handler", "total")
     return figures.table(head, rows)
 
 

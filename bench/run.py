@@ -96,14 +96,14 @@ def main():
             module = {"cold": cold, "warm": warm, "memory": memory}[part]
             result[part] = measure(node, part, size)
             module.judge(result[part], bars)
+            result["bars"] = bars.all
+            options.json.write_text(json.dumps(result, indent=1) + "\n")  # what is measured stays if a later part fails
             print(f"\n{module.report(result[part])}", flush=True)
     finally:
         try:
             node.stop()
         finally:
             node.remove()
-    result["bars"] = bars.all
-    options.json.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\n{bars.text()}\n\nresult: {options.json}; raw samples: {OUT}", flush=True)
     if options.check and bars.missed:
         print("missed: " + "; ".join(bar["bar"] for bar in bars.missed), file=sys.stderr)
