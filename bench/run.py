@@ -29,8 +29,8 @@ from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 
 OUT = ROOT / "build/bench"
 PARTS = ("memory", "cold", "warm")
-FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "warm_seconds": 4}
-QUICK = {"cold_rounds": 100, "cold_seconds": 15, "warm_rounds": 1, "warm_seconds": 1}
+FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8}
+QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1}
 
 
 def arguments():
@@ -69,7 +69,7 @@ def measure(node, part, size):
     if part == "cold":
         return cold.measure(node, layer_of(node), runtime_directory(), OUT, size["cold_rounds"], size["cold_seconds"])
     generator = BINARY.parent / "open_loop"
-    return warm.measure(node, generator, OUT, size["warm_rounds"], size["warm_seconds"])
+    return warm.measure(node, generator, OUT, size["warm_rounds"], size["peak_seconds"], size["rate_seconds"])
 
 
 def main():

@@ -77,7 +77,7 @@ def at_rate(generator, port, path, rate, seconds, raw=None):
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def measure(node, generator, out, rounds, seconds):
+def measure(node, generator, out, rounds, peak_seconds, rate_seconds):
     if not shutil.which("wrk"):
         raise RuntimeError("wrk is not installed: ./dev bench installs it, or apt-get install wrk")
     binary = gunicorn_binary(out)
@@ -101,7 +101,7 @@ def measure(node, generator, out, rounds, seconds):
         for number in range(rounds):
             order = list(servers)
             for name in order[number % len(order):] + order[:number % len(order)]:
-                peaks[name].append(round(peak(*servers[name], seconds), 1))
+                peaks[name].append(round(peak(*servers[name], peak_seconds), 1))
         medians = {name: figures.median(all_) for name, all_ in peaks.items()}
         lowest = min(medians.values())
         rates = [(f"{share} %", round(lowest * share / 100)) for share in (25, 50, 75)]
@@ -109,9 +109,9 @@ def measure(node, generator, out, rounds, seconds):
         for label, rate in rates:
             for name, (port, path) in servers.items():
                 raw = out / f"warm-{name.replace(' ', '-')}-{label.split()[0]}.csv"
-                latency.setdefault(name, {})[label] = {"rate": rate, **at_rate(generator, port, path, rate, seconds * 2, raw)}
+                latency.setdefault(name, {})[label] = {"rate": rate, **at_rate(generator, port, path, rate, rate_seconds, raw)}
         rate = round(medians["ebb"] * 0.75)
-        latency["ebb"]["75 % of its own"] = {"rate": rate, **at_rate(generator, *servers["ebb"], rate, seconds * 2)}
+        latency["ebb"]["75 % of its own"] = {"rate": rate, **at_rate(generator, *servers["ebb"], rate, rate_seconds)}
     finally:
         for peer in peers.values():
             peer.close()
