@@ -24,6 +24,7 @@
 
 #include "../native/ebb_fork.h"
 #include "../native/instance_walls.h"
+#include "arenas.h"
 
 enum { kKeepMax = 1024 };
 
@@ -157,5 +158,6 @@ static struct PyModuleDef kModule = {
 
 PyMODINIT_FUNC PyInit__ebb(void) {
   ebb_fork_init();
+  ebb_arenas_together();
   return PyModule_Create(&kModule);
 }
