@@ -42,6 +42,7 @@ inline constexpr auto kBuildTimeout = 20min;                // pip install, buil
 inline constexpr std::size_t kBuildLogBytes = 1024 * 1024;  // kept of a build's output
 inline constexpr std::size_t kBuildTailBytes = 16 * 1024;          // of a failed build's output in the error's detail
 inline constexpr std::uint64_t kBuildMemoryBytes = 4ull << 30;
+inline constexpr auto kPackageRemoveTimeout = 60s;                // deleting an unused package after a deployment
 inline constexpr std::size_t kDeploymentsWaiting = 8;             // each holds its upload in memory: 429 beyond
 inline constexpr std::size_t kDeploymentEvents = 10'000;          // lines of progress kept of one deployment
 inline constexpr std::size_t kDeploymentsKept = 64;         // finished deployments that can still be asked about

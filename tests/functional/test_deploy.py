@@ -289,3 +289,16 @@ def test_failed_deployments_are_no_versions(node):
     current = int(node.call("counted/f").headers["X-Ebb-Version"])
     assert [number for number in range(1, current + 2) if node.call(f"counted/f:{number}").status_code == 404] == \
         [*range(2, current), current + 1]
+
+
+def test_only_packages_that_a_version_refers_to_are_kept(fresh_node):
+    node = fresh_node
+    node.deploy_function("def handler(event, context):\n    return 1\n")
+    kept = set(os.listdir(node.data / "packages"))
+    assert len(kept) == 1  # what was built; the upload it was built from is gone
+    node.deploy_function("raise SystemError('in init')\ndef handler(event, context):\n    return 2\n", expect=2)
+    assert set(os.listdir(node.data / "packages")) == kept
+    assert node.call("app/f").json() == 1
+    node.cli("rm", "app", "--yes")
+    node.deploy_function("def handler(event, context):\n    return 3\n", app="other")
+    assert len(os.listdir(node.data / "packages")) == 1 and not kept & set(os.listdir(node.data / "packages"))
