@@ -79,12 +79,11 @@ TEST(Channel, AdjacentFramesAndFramesInPiecesArriveWhole) {
 }
 
 TEST(Channel, ALargestBodyGoesBothWays) {
-  asio::io_context context;
+  asio::io_context context, other;  // before the channels: they outlive them
   auto ends = stream_pair();
   Channel here(std::move(ends[0]));
   Channel there(std::move(ends[1]));
   ASSERT_TRUE(here.move_to(context));
-  asio::io_context other;
   ASSERT_TRUE(there.move_to(other));
   std::string body(limits::kHttpBodyBytes, 'x');
   body[12345] = 'y';
