@@ -1,6 +1,6 @@
 // The daemon's configuration file: a map of the keys below, every one optional. An unknown key is an error with a
-// suggestion. The struct is the manual: default, unit, range and whether a running daemon picks a change up
-// ("reloadable") or needs a restart ("static"). The command line only overrides; tests construct the struct.
+// suggestion. The struct is the manual: default, unit, range. Every key is static: a change needs a restart. The command
+// line only overrides; tests construct the struct.
 #pragma once
 
 #include <cstdint>
@@ -32,18 +32,19 @@ struct Config {
   /// Threads that serve connections. 0 = hardware threads less one, at least 1. Range 0 to 256. Default 0. Static.
   std::uint32_t io_cores = 0;
 
-  /// Lines below are not written: debug, info, warning or error. Default info. Reloadable.
+  /// Lines below are not written: debug, info, warning or error. Default info. Static.
   base::LogLevel log_level = base::LogLevel::kInfo;
 
-  /// Memory all sandboxes together may reserve. 0 = 75 % of the machine's. Else at least 64Mi. Default 0. Static.
+  /// Memory all sandboxes together may reserve. 0 = 75 % of the machine's. Else at least 64Mi. Read, not enforced yet.
+  /// Default 0. Static.
   base::Bytes memory_budget{0};
 
   /// Instances of all functions together. Lower it on a machine with few pids. Range 1 to 100000. Default 2000.
-  /// Reloadable.
+  /// Static.
   std::uint32_t max_instances = 2000;
 
   /// How often usage records are forced to disk: what a power failure can lose. A shorter time costs disk writes.
-  /// Range 10ms to 1m. Default 1s. Reloadable.
+  /// Range 10ms to 1m. Default 1s. Static.
   base::Duration usage_flush_interval = std::chrono::seconds(1);
 
   /// First of the host uids given to apps, 65,536 to each of up to limits::kApps apps. A multiple of 65536 from 65536;
@@ -54,10 +55,10 @@ struct Config {
   /// The Python 3 interpreter of the python3 runtime, an absolute path. Default /usr/bin/python3. Static.
   std::string python = "/usr/bin/python3";
 
-  /// host = pip reaches package indexes as the host does; none = only what is in the package. Default host. Reloadable.
+  /// host = pip reaches package indexes as the host does; none = only what is in the package. Default host. Static.
   BuildNetwork build_network = BuildNetwork::kHost;
 
-  /// true = pip takes wheels only, so that installing runs no code of a package. Default true. Reloadable.
+  /// true = pip takes wheels only, so that installing runs no code of a package. Default true. Static.
   bool pip_only_binary = true;
 
   bool operator==(const Config&) const = default;
