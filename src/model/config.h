@@ -1,6 +1,6 @@
 // The daemon's configuration file: a map of the keys below, every one optional. An unknown key is an error with a
-// suggestion. The struct is the manual: default, unit, range. Every key is static: a change needs a restart. The command
-// line only overrides; tests construct the struct.
+// suggestion. The struct is the manual: default, unit, range. Every key is static: a change needs a restart. The
+// command line only overrides; tests construct the struct.
 #pragma once
 
 #include <cstdint>
