@@ -23,10 +23,10 @@ inline constexpr std::size_t kConnections = 8192;         // open client connect
 inline constexpr auto kHttpHeaderTimeout = 15s;           // from the first byte of a request to the end of its headers
 inline constexpr auto kHttpIdleTimeout = 75s;             // a kept-alive connection without a request
 inline constexpr auto kHttpBodyStallTimeout = 30s;        // between two reads of a body, or two writes of a response
-inline constexpr std::size_t kHttpHeaders = 128;             // header lines of one message: 431 beyond
-inline constexpr auto kHttpLingerTimeout = 2s;               // a refused client's bytes are dropped for that long, so that it
-inline constexpr std::size_t kHttpLingerBytes = 64 << 20;    // can read the answer; and that many
-inline constexpr std::size_t kHttpRoutes = 256;              // of one router
+inline constexpr std::size_t kHttpHeaders = 128;          // header lines of one message: 431 beyond
+inline constexpr auto kHttpLingerTimeout = 2s;  // a refused client's bytes are dropped for that long, so that it
+inline constexpr std::size_t kHttpLingerBytes = 64 << 20;  // can read the answer; and that many
+inline constexpr std::size_t kHttpRoutes = 256;            // of one router
 
 // Deployments.
 inline constexpr std::size_t kPackageUploadBytes = 256 * 1024 * 1024;           // compressed upload
@@ -40,12 +40,12 @@ inline constexpr std::size_t kFunctionsPerApp = 64;
 inline constexpr std::size_t kApps = 4095;                  // each has a range of 65,536 uids
 inline constexpr auto kBuildTimeout = 20min;                // pip install, build command, byte-compilation
 inline constexpr std::size_t kBuildLogBytes = 1024 * 1024;  // kept of a build's output
-inline constexpr std::size_t kBuildTailBytes = 16 * 1024;          // of a failed build's output in the error's detail
+inline constexpr std::size_t kBuildTailBytes = 16 * 1024;   // of a failed build's output in the error's detail
 inline constexpr std::uint64_t kBuildMemoryBytes = 4ull << 30;
-inline constexpr auto kPackageRemoveTimeout = 60s;                // deleting an unused package after a deployment
-inline constexpr std::size_t kDeploymentsWaiting = 8;             // each holds its upload in memory: 429 beyond
-inline constexpr std::size_t kDeploymentEvents = 10'000;          // lines of progress kept of one deployment
-inline constexpr std::size_t kDeploymentsKept = 64;         // finished deployments that can still be asked about
+inline constexpr auto kPackageRemoveTimeout = 60s;        // deleting an unused package after a deployment
+inline constexpr std::size_t kDeploymentsWaiting = 8;     // each holds its upload in memory: 429 beyond
+inline constexpr std::size_t kDeploymentEvents = 10'000;  // lines of progress kept of one deployment
+inline constexpr std::size_t kDeploymentsKept = 64;       // finished deployments that can still be asked about
 
 // Functions.
 inline constexpr std::uint64_t kFunctionMemoryBytesMin = 16ull << 20;
@@ -61,12 +61,13 @@ inline constexpr auto kInitTimeout = 120s;                // import of the user'
 inline constexpr std::uint64_t kTmpBytes = 512ull << 20;  // an instance's private /tmp; counted as its memory
 
 // Invocations.
-inline constexpr std::size_t kQueuedPerVersion = 10'000;            // waiting invocations of one version: 429 beyond
-inline constexpr auto kSandboxBootTimeout = 30s;                  // from the order to a runtime zygote that answers
+inline constexpr std::size_t kQueuedPerVersion = 10'000;  // waiting invocations of one version: 429 beyond
+inline constexpr auto kSandboxBootTimeout = 30s;          // from the order to a runtime zygote that answers
 inline constexpr std::uint64_t kRuntimeZygoteMemoryBytes = 512ull << 20;
-inline constexpr std::uint32_t kSandboxPids = 32'768;             // processes of one sandbox: all zygotes and instances of an app and layer
-inline constexpr auto kQueueTimeout = 60s;                        // of a call for an instance, boot of a zygote included: 504 beyond
-inline constexpr std::uint32_t kStartsAtOnce = 32;                // forks of one version under way: more only wait inside the zygote
+inline constexpr std::uint32_t kSandboxPids =
+    32'768;                                 // processes of one sandbox: all zygotes and instances of an app and layer
+inline constexpr auto kQueueTimeout = 60s;  // of a call for an instance, boot of a zygote included: 504 beyond
+inline constexpr std::uint32_t kStartsAtOnce = 32;  // forks of one version under way: more only wait inside the zygote
 inline constexpr std::size_t kLogBytesPerInvocation = 1024 * 1024;  // stdout and stderr kept of one invocation
 inline constexpr std::size_t kLogLineBytes = 64 * 1024;             // a longer line is cut in pieces
 inline constexpr std::uint64_t kLogBytesPerFunction = 64ull << 20;  // kept on disk; the oldest half is dropped beyond
@@ -87,19 +88,19 @@ inline constexpr std::size_t kFrameMetaBytes = 256 * 1024;   // the JSON part of
 inline constexpr std::size_t kConfigBlobBytes = 48 * 1024;   // a version's configuration for the runtime
 
 // Launcher.
-inline constexpr std::size_t kBirthsAtOncePerZygote = 64;    // fork orders a zygote works on; more wait in the launcher
+inline constexpr std::size_t kBirthsAtOncePerZygote = 64;  // fork orders a zygote works on; more wait in the launcher
 inline constexpr std::size_t kBirthsWaitingPerZygote = 1024;  // and no more than these
 inline constexpr std::size_t kSandboxProcesses = 16'384;      // zygotes and instances of a node
 inline constexpr auto kBirthTimeout = 5s;                     // from a fork order to the child's first word
 inline constexpr auto kRuntimeInitTimeout = 30s;              // from the start of a sandbox to its runtime being ready
-inline constexpr auto kReapWait = 50ms;                       // for an exit status, once a process is known to have ended
-inline constexpr auto kCollapseTimeout = 3s;                  // giving a new zygote huge pages
-inline constexpr std::size_t kCgroupsPremade = 4;             // per version, ready before they are asked for
-inline constexpr auto kCgroupRemoveTimeout = 10s;             // members of a dead cgroup linger a moment
-inline constexpr std::size_t kAnswersWaiting = 16'384;        // for the daemon to read; it is broken beyond
-inline constexpr auto kDaemonStopGrace = 10s;                 // from SIGTERM to SIGKILL
-inline constexpr auto kDaemonBackoffMin = 50ms;               // before a daemon that died young is started again
-inline constexpr auto kDaemonBackoffMax = 5s;                 // the wait doubles up to this; a life of a tenth of it resets it
+inline constexpr auto kReapWait = 50ms;                 // for an exit status, once a process is known to have ended
+inline constexpr auto kCollapseTimeout = 3s;            // giving a new zygote huge pages
+inline constexpr std::size_t kCgroupsPremade = 4;       // per version, ready before they are asked for
+inline constexpr auto kCgroupRemoveTimeout = 10s;       // members of a dead cgroup linger a moment
+inline constexpr std::size_t kAnswersWaiting = 16'384;  // for the daemon to read; it is broken beyond
+inline constexpr auto kDaemonStopGrace = 10s;           // from SIGTERM to SIGKILL
+inline constexpr auto kDaemonBackoffMin = 50ms;         // before a daemon that died young is started again
+inline constexpr auto kDaemonBackoffMax = 5s;  // the wait doubles up to this; a life of a tenth of it resets it
 inline constexpr std::uint32_t kBuildPids = 512;
 inline constexpr std::uint64_t kBuildTmpBytes = 4ull << 30;  // /tmp of a build; counted as its memory
 inline constexpr std::size_t kTreeEntries = 1'000'000;       // files and directories that a build may leave
