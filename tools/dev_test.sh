@@ -72,6 +72,7 @@ pytest_stage() {
 
 functional_stage() {
   local preset=$1 marker=$2 folders=() folder
+  account
   (build "$preset" ebb ebb_python_runtime) || return 1
   for folder in tests/functional tests/security tests/fault examples; do
     compgen -G "$folder/test_*.py" >/dev/null || compgen -G "$folder/*/test_*.py" >/dev/null && folders+=("$folder")

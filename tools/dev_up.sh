@@ -69,7 +69,7 @@ _keep() {
 up() {
   if [ "$(id -u)" != 0 ]; then deps; exec sudo "$root/dev" up; fi
   deps
-  id ebb >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin ebb
+  account
   state_folder
   say "building the release binary"
   build release ebb ebb_python_runtime
