@@ -305,7 +305,7 @@ io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::s
   (*pipe)->finish();
   (*pipe)->close();
   if (answer) co_return base::Result<>();
-  services_.launcher->tell(wire::LauncherType::kKill, encode(wire::Kill{.subject = wire::Subject::kBuild, .id = id}));
+  services_.launcher->kill(wire::Subject::kBuild, id);
   base::Error error = answer.error();
   if (error.code == base::Code::kFunctionFailed) {
     error.code = base::Code::kInvalidArgument;  // the fault is in what was deployed

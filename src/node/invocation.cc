@@ -32,8 +32,7 @@ void arm_timeout(asio::steady_timer& timer, base::Duration timeout, std::shared_
       [lease, instance = std::move(instance), launcher = std::move(launcher)](const boost::system::error_code& error) {
         if (error || instance->lease != lease) return;
         instance->timed_out = true;
-        launcher->tell(wire::LauncherType::kKill,
-                       encode(wire::Kill{.subject = wire::Subject::kInstance, .id = raw(instance->id)}));
+        launcher->kill(wire::Subject::kInstance, raw(instance->id));
         instance->channel.shut_down();
       });
 }
@@ -173,8 +172,7 @@ io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instanc
         function_failed(version_.app + "/" + version_.function + " broke the protocol: " + frame.error().message);
   }
   if (!healthy) {
-    services_.launcher->tell(wire::LauncherType::kKill,
-                             encode(wire::Kill{.subject = wire::Subject::kInstance, .id = raw(instance->id)}));
+    services_.launcher->kill(wire::Subject::kInstance, raw(instance->id));
   }
   const std::uint64_t dropped = instance->out->finish() + instance->err->finish();
   if (dropped > 0) {

@@ -34,8 +34,7 @@ io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index
   if (!booted) {
     base::log(base::LogLevel::kWarning, "sandbox_failed", {{"app", key.first}, {"error", booted.error().message}});
     result = booted.error();
-    pool.services_.launcher->tell(wire::LauncherType::kKill,
-                                  encode(wire::Kill{.subject = wire::Subject::kSandbox, .id = id}));
+    pool.services_.launcher->kill(wire::Subject::kSandbox, id);
   }
   std::vector<std::shared_ptr<io::OneShot<base::Result<ReadySandbox>>>> waiters;
   {
@@ -96,8 +95,7 @@ void SandboxPool::remove_app(const std::string& app) {
     });
   }
   for (const std::uint64_t id : ids) {
-    services_.launcher->tell(wire::LauncherType::kKill,
-                             encode(wire::Kill{.subject = wire::Subject::kSandbox, .id = id}));
+    services_.launcher->kill(wire::Subject::kSandbox, id);
   }
 }
 

@@ -99,8 +99,7 @@ void VersionRunner::perform(Effects effects) {
     io::spawn(services_.here(), "start instance", start_instance(shared_from_this(), id));
   }
   for (const auto& instance : effects.retired) {
-    services_.launcher->tell(wire::LauncherType::kKill,
-                             encode(wire::Kill{.subject = wire::Subject::kInstance, .id = raw(instance->id)}));
+    services_.launcher->kill(wire::Subject::kInstance, raw(instance->id));
   }
 }
 
@@ -248,8 +247,7 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
                                    .message = "init of " + version_.app + "/" + version_.function +
                                               " took longer than " + base::to_string(limits::kInitTimeout)};
     }
-    services_.launcher->tell(wire::LauncherType::kKill,
-                             encode(wire::Kill{.subject = wire::Subject::kZygote, .id = id}));
+    services_.launcher->kill(wire::Subject::kZygote, id);
     services_.directory.remove(wire::Subject::kZygote, id);
     co_return outcome;
   }
@@ -378,8 +376,7 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
   base::log(base::LogLevel::kWarning, "start_failed",
             {{"function", self->version_.app + "/" + self->version_.function}, {"error", started.error().message}});
   if (instance) {
-    self->services_.launcher->tell(wire::LauncherType::kKill,
-                                   encode(wire::Kill{.subject = wire::Subject::kInstance, .id = raw(id)}));
+    self->services_.launcher->kill(wire::Subject::kInstance, raw(id));
     self->forget_instance(id);
   }
   self->handle([&](sched::Actions& actions) EBB_REQUIRES(self->mutex_) {

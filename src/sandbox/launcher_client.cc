@@ -79,6 +79,10 @@ void LauncherClient::tell(wire::LauncherType type, std::string payload) {
                 .fds = {}});
 }
 
+void LauncherClient::kill(wire::Subject subject, std::uint64_t id) {
+  tell(wire::LauncherType::kKill, encode(wire::Kill{.subject = subject, .id = id}));
+}
+
 void LauncherClient::send(Outgoing out) {
   base::MutexLock lock(mutex_);
   if (dead_) return;

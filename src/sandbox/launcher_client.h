@@ -45,6 +45,8 @@ class LauncherClient : public std::enable_shared_from_this<LauncherClient> {
                                              base::Duration limit, std::string* detail);
   /// Sends without waiting for the answer, which is dropped.
   void tell(wire::LauncherType type, std::string payload);
+  /// Orders the death of a thing and all in it; kExited follows. Does not wait.
+  void kill(wire::Subject subject, std::uint64_t id);
 
  private:
   struct Outgoing {
