@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <tuple>
 #include <vector>
 
 #include "gateway/json_text.h"
@@ -20,11 +21,14 @@ void append_member(std::string& out, std::string_view before, std::string_view t
 struct Pair {
   std::string name;
   std::string value;
+  std::size_t order = 0;  // among all pairs, as they came
 };
 
 // An object of the pairs, equal names joined by a comma in the order they came.
 void append_joined(std::string& out, std::vector<Pair>& pairs) {
-  std::stable_sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.name < b.name; });
+  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i].order = i;
+  std::sort(pairs.begin(), pairs.end(),
+            [](const Pair& a, const Pair& b) { return std::tie(a.name, a.order) < std::tie(b.name, b.order); });
   out += '{';
   for (std::size_t first = 0; first < pairs.size();) {
     std::size_t next = first + 1;

@@ -85,6 +85,7 @@ base::Result<Stores> open_stores(const model::Config& config) {
 base::Result<LogPage> read_logs(store::FunctionLogs& log, const LogQuery& query,
                                 const std::vector<std::string>& functions) {
   LogPage page;
+  std::multimap<base::WallTime, LogLine> by_time;  // lines of one moment stay in the order of their log
   std::map<std::string, store::LogCursor> cursors = parse_cursor(query.cursor);
   for (const std::string& function : functions) {
     const bool follows = cursors.contains(function);
@@ -94,17 +95,16 @@ base::Result<LogPage> read_logs(store::FunctionLogs& log, const LogQuery& query,
                                   .limit = query.limit,
                                   .newest = !follows};
     EBB_TRY(cursors[function], log.read(query.app, function, filter, [&](const store::LogLine& line) {
-      page.lines.push_back({.id = line.invocation,
-                            .time = line.wall,
-                            .app = query.app,
-                            .function = function,
-                            .stream = std::string(store::name_of(line.stream)),
-                            .text = line.text});
+      by_time.emplace(line.wall, LogLine{.id = line.invocation,
+                                         .time = line.wall,
+                                         .app = query.app,
+                                         .function = function,
+                                         .stream = std::string(store::name_of(line.stream)),
+                                         .text = line.text});
       return true;
     }));
   }
-  std::stable_sort(page.lines.begin(), page.lines.end(),
-                   [](const LogLine& a, const LogLine& b) { return a.time < b.time; });
+  for (auto& [time, line] : by_time) page.lines.push_back(std::move(line));
   if (query.cursor.empty() && page.lines.size() > query.limit) {
     page.lines.erase(page.lines.begin(), page.lines.end() - static_cast<std::ptrdiff_t>(query.limit));
   }

@@ -366,22 +366,26 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
   } else {
     started = instance.error();
   }
+  self->start_ended(id, instance ? *instance : nullptr, started);
+}
+
+void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
+                                const base::Result<>& started) {
   const base::SteadyTime now = base::steady_now();
   if (started) {
-    (*instance)->ready_at = now;
-    self->handle([&](sched::Actions& actions)
-                     EBB_REQUIRES(self->mutex_) { self->dispatcher_.instance_ready(id, now, actions); });
-    co_return;
+    instance->ready_at = now;
+    handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.instance_ready(id, now, actions); });
+    return;
   }
   base::log(base::LogLevel::kWarning, "start_failed",
-            {{"function", self->version_.app + "/" + self->version_.function}, {"error", started.error().message}});
+            {{"function", version_.app + "/" + version_.function}, {"error", started.error().message}});
   if (instance) {
-    self->services_.launcher->kill(wire::Subject::kInstance, raw(id));
-    self->forget_instance(id);
+    services_.launcher->kill(wire::Subject::kInstance, raw(id));
+    forget_instance(id);
   }
-  self->handle([&](sched::Actions& actions) EBB_REQUIRES(self->mutex_) {
-    self->last_start_error_ = started.error();
-    self->dispatcher_.start_failed(id, now, actions);
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    last_start_error_ = started.error();
+    dispatcher_.start_failed(id, now, actions);
   });
 }
 

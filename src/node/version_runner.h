@@ -84,6 +84,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   static io::Task<> start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id);
   io::Task<base::Result<>> try_start(std::shared_ptr<sandbox::Instance> instance, os::Fd peer);
   base::Result<std::shared_ptr<sandbox::Instance>> new_instance(base::InstanceId id, os::Fd* peer);
+  void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
+                   const base::Result<>& started);
   void forget_instance(base::InstanceId id);
   void drop_if_done();
 
