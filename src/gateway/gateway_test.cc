@@ -96,9 +96,9 @@ TEST(FunctionUrl, ErrorsOfTheNodeHaveTheStatusOfTheirCode) {
       {base::Code::kInternal, 500}};
   MemoryServer server;
   for (const auto& [code, status] : statuses) {
-    server.node.on_invoke = [code = code](const node::Call&) {
+    server.node.on_invoke = [failure = code](const node::Call&) {
       node::Reply reply{.version_number = 2};
-      reply.error = base::Error{.code = code, .message = "raised ValueError: \xff\"bad\"\n"};
+      reply.error = base::Error{.code = failure, .message = "raised ValueError: \xff\"bad\"\n"};
       return reply;
     };
     const auto response = server.fetch("POST", "/fn/a/f/");
