@@ -48,8 +48,8 @@ cd /ebb
 export EBB_BIN=/ebb/build/release/ebb EBB_TEST_PATIENCE=20 HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
 uname -r; stat -f -c 'cgroup file system: %T' /sys/fs/cgroup; cat /sys/fs/cgroup/cgroup.controllers
 set -x
-for wait in \$(seq 100); do ebb ls && break; sleep 1; done
-systemctl is-active ebb
+systemctl is-active ebb  # started before us: After= waits until it says that it listens
+ebb ls
 ebb deploy examples/hello && ebb invoke hello/hello && systemctl restart ebb && ebb invoke hello/hello && ebb usage
 systemctl stop ebb
 systemctl is-active ebb; find /sys/fs/cgroup -name 'ebb*'

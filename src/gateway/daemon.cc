@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <string_view>
 #include <thread>
 
 #include "base/limits.h"
@@ -18,6 +19,7 @@
 #include "io/deadline.h"
 #include "io/task.h"
 #include "node/node.h"
+#include "os/service_notify.h"
 
 namespace ebb::gateway {
 namespace {
@@ -42,6 +44,11 @@ int failed(const char* event, const base::Error& error) {
   return base::exit_code_of(error.code);
 }
 
+void tell_supervisor(std::string_view state) {
+  const base::Result<> told = os::notify_service(state);
+  if (!told) base::log(base::LogLevel::kWarning, "supervisor_not_told", {{"error", told.error().message}});
+}
+
 struct Parts {
   io::Cores& cores;
   node::Node& node;
@@ -59,6 +66,7 @@ io::Task<> stop_at_once(Parts& parts) {
 io::Task<> stop_on_signal(Parts& parts) {
   co_await parts.signals.async_wait(asio::use_awaitable);
   base::log(base::LogLevel::kInfo, "draining");
+  tell_supervisor("STOPPING=1");
   io::spawn(parts.cores.context(0), "second signal", stop_at_once(parts));
   const base::SteadyTime deadline = base::steady_now() + limits::kDrainTimeout;
   parts.gateway.stop_waiting();
@@ -97,6 +105,7 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
   const bool v6 = listen->host.find(':') != std::string::npos;
   std::printf("listening on http://%s%s%s:%u\n", v6 ? "[" : "", listen->host.c_str(), v6 ? "]" : "", unsigned{*port});
   std::fflush(stdout);
+  tell_supervisor("READY=1");
   cores.run();
   base::log(base::LogLevel::kInfo, "stopped");
   // Coroutines that outlived the drain would be destroyed with the cores, after the node they refer to. Everything
