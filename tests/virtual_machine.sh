@@ -43,7 +43,7 @@ cp "$folder/ebb/packaging/ebb.service" "$folder/etc/systemd/system/ebb.service"
 ln -sf /ebb/build/release/ebb "$folder/usr/bin/ebb"
 mkdir -p "$folder/etc/ebb"
 cp "$folder/ebb/packaging/ebb.yaml" "$folder/etc/ebb/ebb.yaml"
-cat >"$folder/ebb-try.sh" <<SCRIPT
+cat >"$folder/trial.sh" <<SCRIPT
 cd /ebb
 export EBB_BIN=/ebb/build/release/ebb EBB_TEST_PATIENCE=20 HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
 uname -r; stat -f -c 'cgroup file system: %T' /sys/fs/cgroup; cat /sys/fs/cgroup/cgroup.controllers
@@ -56,12 +56,12 @@ systemctl is-active ebb; find /sys/fs/cgroup -name 'ebb*'
 $commands
 echo "virtual machine: exit status \$?"
 SCRIPT
-cat >"$folder/etc/systemd/system/ebb-try.service" <<'UNIT'
+cat >"$folder/etc/systemd/system/trial.service" <<'UNIT'
 [Unit]
 After=ebb.service
 [Service]
 Type=oneshot
-ExecStart=/bin/bash /ebb-try.sh
+ExecStart=/bin/bash /trial.sh
 ExecStopPost=/bin/systemctl poweroff --no-block
 StandardOutput=file:/dev/ttyS0
 StandardError=inherit
@@ -69,7 +69,7 @@ Delegate=yes
 [Install]
 WantedBy=multi-user.target
 UNIT
-in_folder systemctl enable ebb ebb-try >/dev/null 2>&1
+in_folder systemctl enable ebb trial >/dev/null 2>&1
 in_folder systemctl mask serial-getty@ttyS0.service getty@tty1.service >/dev/null 2>&1
 
 echo "== disk"
