@@ -2,7 +2,8 @@
 //
 //   ebb serve     the launcher: reads the configuration as root, makes sandboxes, starts the daemon and keeps it
 //   running ebb daemon    the daemon: started by the launcher, without privilege, its socket to the launcher as
-//   descriptor 3 ebb ...       everything else: the command line, a client of the daemon (cli/program.h)
+//   descriptor 3 ebb doctor    looks at this machine (doctor/doctor.h) ebb ...       everything else: the command line,
+//   a client of the daemon (cli/program.h)
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,17 +18,21 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "cli/program.h"
+#include "doctor/doctor.h"
 #include "gateway/daemon.h"
 #include "launcher/launcher.h"
+#include "launcher/sandbox_start.h"
 #include "model/config.h"
 #include "os/fd.h"
 
@@ -51,7 +56,7 @@ std::optional<int> parse_arguments(CLI::App& app, std::vector<std::string> argum
     return std::nullopt;
   } catch (const CLI::ParseError& error) {  // also how --help arrives
     if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "error: %s\nsee ebb serve --help\n", error.what());
+    std::fprintf(stderr, "error: %s\nsee ebb --help\n", error.what());
     return kUsageError;
   }
 }
@@ -166,6 +171,40 @@ int serve_main(std::vector<std::string> arguments) {
   return status ? *status : failed(status.error());
 }
 
+int doctor_main(std::vector<std::string> arguments) {
+  CLI::App app("Look at this machine: what a node needs of it, what is missing, what that costs and how to mend it.",
+               "ebb doctor");
+  std::string config_path;
+  std::string fix;
+  bool json = false;
+  app.add_option("--config", config_path, "The configuration file the node would use")->type_name("FILE");
+  app.add_option("--fix", fix, "Set that for the whole machine, until reboot: favordynmods")->type_name("NAME");
+  app.add_flag("--json", json, "Print one JSON document for programs to read");
+  app.footer(
+      "\nAsk as root: some things can only be tried then. Exit status: 0 a node runs here, 1 there is a problem.");
+  if (const auto status = parse_arguments(app, std::move(arguments))) return *status;
+  if (!fix.empty()) {
+    if (const auto mended = doctor::mend(fix); !mended) return failed(mended.error());
+    std::fprintf(stderr, "%s is set, until reboot\n", fix.c_str());
+  }
+  model::Config config;
+  if (!config_path.empty()) {
+    auto loaded = model::load_config(config_path);
+    if (!loaded) return failed(loaded.error());
+    config = std::move(*loaded);
+  }
+  const char* no_colour = std::getenv("NO_COLOR");
+  const bool colour = isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
+  return doctor::run_doctor({.data_dir = config.data_dir,
+                             .account = config.user,
+                             .python = config.python,
+                             .uid_base = config.uid_base,
+                             .uid_count = (limits::kApps + 1) * launcher::kIdsPerSandbox,
+                             .memory_budget_bytes = config.memory_budget.count,
+                             .max_instances = config.max_instances},
+                            json, colour);
+}
+
 int daemon_main(std::vector<std::string> arguments) {
   CLI::App app("The daemon; `ebb serve` starts it.", "ebb daemon");
   std::string settings;
@@ -187,7 +226,9 @@ int main(int argc, char** argv) {
     if (argc >= 2 && std::string_view(argv[1]) == "daemon") {
       return daemon_main(std::vector<std::string>(argv + 2, argv + argc));
     }
-    return cli::run(argc, argv, {{"serve", "Start the platform on this machine (as root)", serve_main}});
+    return cli::run(argc, argv,
+                    {{"serve", "Start the platform on this machine (as root)", serve_main},
+                     {"doctor", "Look whether this machine suits it, and how to mend what does not", doctor_main}});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ebb: bug: an exception reached main: %s\n", error.what());
     return base::exit_code_of(base::Code::kInternal);

@@ -139,8 +139,11 @@ base::Result<> Launcher::start() {
   raise_descriptor_limit();
   EBB_CHECKED(clear_cgroups(cgroups_));
   EBB_CHECKED(data_.sweep());
-  if (base::Result<> favoured = cgroups_.favour_moves(); !favoured) {
-    base::log(LogLevel::kWarning, "starts may be slow", {{"reason", favoured.error().message}});
+  // Machine-wide and not to be taken back: only ever set by hand.
+  if (!cgroups_.favours_moves()) {
+    base::log(
+        LogLevel::kWarning, "starts may be slow",
+        {{"reason", "cgroup2 is not mounted with favordynmods; on kernels from 6.0: ebb doctor --fix favordynmods"}});
   }
   return poller_.watch(signals_.get(), [this] { on_signal(); });
 }

@@ -131,9 +131,11 @@ base::Result<CgroupTree> CgroupTree::find(std::string tag, std::string_view moun
 
 bool CgroupTree::pure_v2() const { return hierarchies_.size() == 1 && hierarchies_.front().unified; }
 
+bool CgroupTree::favours_moves() const { return has_word(unified_options_, "favordynmods", ','); }
+
 base::Result<> CgroupTree::favour_moves() const {
   if (unified_mount_.empty()) return base::unavailable("no cgroup2 mount to ask for cheap moves");
-  if (has_word(unified_options_, "favordynmods", ',')) return {};
+  if (favours_moves()) return {};
   std::string options = "favordynmods";
   std::istringstream present(unified_options_);
   for (std::string option; std::getline(present, option, ',');) {

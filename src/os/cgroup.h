@@ -52,9 +52,11 @@ class CgroupTree {
   /// Errors: kUnavailable naming the controller that is mounted nowhere.
   static base::Result<CgroupTree> find(std::string tag, std::string_view mountinfo);
 
-  /// Asks the kernel for cheap moves (remounts cgroup2 with favordynmods and its present options): without it a move
+  /// For `ebb doctor --fix` alone. Asks the kernel for cheap moves (remounts cgroup2 with favordynmods and its present options): without it a move
   /// costs 16 ms on kernels from 6.0. Errors: kUnavailable where there is no cgroup2 mount or the kernel is too old.
   base::Result<> favour_moves() const;
+
+  bool favours_moves() const;
 
   /// Makes the tag's own directory, and on v2 hands it the controllers.
   base::Result<> make_root() const;
