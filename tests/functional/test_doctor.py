@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
@@ -67,8 +68,7 @@ def test_only_favordynmods_is_mended():
 @pytest.mark.parametrize("most, words", [("0", "no user namespace can be made"), ("1", "only root can use user namespaces")])
 def test_hosts_that_forbid_user_namespaces_are_told_of_the_second_path(tmp_path, most, words):
     """The limit is set in a user namespace of the test's own and holds only there."""
-    prefix = ("unshare", "--user", "--map-users=0,0,4294967295", "--map-groups=0,0,4294967295", "--mount", "--pid", "--fork", "--mount-proc",
-              "sh", "-c", f"echo {most} > /proc/sys/user/max_user_namespaces && exec \"$@\"", "-")
+    prefix = (sys.executable, pathlib.Path(__file__).parent / "namespace_limits.py", most)
     found = checks("--config", configuration(tmp_path), prefix=prefix, expect=None)
     assert found["user_namespaces"]["verdict"] == "warning"
     assert words in found["user_namespaces"]["found"]
