@@ -1,6 +1,6 @@
 // The system calls that code in a sandbox may make, as a seccomp filter.
 //
-// 1. An allow-list: what is not on it fails with ENOSYS, as on a kernel that lacks it; known dangerous calls fail with
+// The list is data: os/syscalls.def. 1. An allow-list: what is not on it fails with ENOSYS, as on a kernel that lacks it; known dangerous calls fail with
 //    EPERM. 2. Calls of another architecture (i386, x32) kill the process. 3. clone3 is ENOSYS because its flags cannot
 //    be seen; clone has no namespace flags, but for a zygote the exact words its forks need.
 // Zygotes have the wider list (forks need mount and clone); an instance stacks a stricter filter upon it.

@@ -5,7 +5,7 @@ import re
 from tree import ROOT, sources, text
 
 PAGE = ROOT / "docs/internals/hardening.md"
-SHORT = {"W": "tests/security/test_walls.py"}
+SHORT = {"W": "tests/security/test_walls.py", "S": "tests/security/test_syscalls.py"}
 ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", re.M)
 
 
