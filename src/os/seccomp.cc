@@ -11,14 +11,17 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "os/fd.h"
 
@@ -52,6 +55,8 @@ constexpr std::uint64_t as_word(std::int64_t value) { return static_cast<std::ui
 #define EBB_WORD(index, value) \
   Condition { index, ~std::uint64_t{0}, as_word(value) }
 #define EBB_NONE(index, bits) Condition{index, as_word(bits), 0}
+#define EBB_ALL(index, bits) \
+  Condition { index, as_word(bits), as_word(bits) }
 #define EBB_CLONE_NAMESPACES \
   (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP)
 #define EBB_CLONE_WALLS                                                                            \
@@ -82,6 +87,27 @@ constexpr Rule kRefusedIf[] = {
 #define EBB_REFUSE_IF(name, ...) {Who::kEvery, #name, {__VA_ARGS__}},
 #include "os/syscalls.def"
 };
+
+constexpr std::string_view kLauncher[] = {
+#define EBB_LAUNCHER(name) #name,
+#include "os/syscalls.def"
+};
+constexpr std::string_view kNotDaemon[] = {
+#define EBB_NOT_DAEMON(name) #name,
+#include "os/syscalls.def"
+};
+constexpr std::string_view kDaemon[] = {
+#define EBB_DAEMON(name) #name,
+#include "os/syscalls.def"
+};
+constexpr Rule kDaemonIf[] = {
+#define EBB_DAEMON_IF(name, ...) {Who::kEvery, #name, {__VA_ARGS__}},
+#include "os/syscalls.def"
+};
+
+bool among(std::span<const std::string_view> names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 int number_of(const char* name) { return seccomp_syscall_resolve_name(name); }
 
@@ -128,10 +154,54 @@ base::Result<std::vector<sock_filter>> exported(const Context& context) {
   return program;
 }
 
-base::Result<> load(const std::vector<sock_filter>& program) {
+base::Result<> load(const std::vector<sock_filter>& program, unsigned flags) {
   const sock_fprog filter{.len = static_cast<unsigned short>(program.size()),
                           .filter = const_cast<sock_filter*>(program.data())};
-  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) return base::os_error("load seccomp filter", errno);
+  const long loaded = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+  if (loaded < 0) return base::os_error("load seccomp filter", errno);
+  // With TSYNC a positive number is a thread that could not follow.
+  if (loaded > 0) return base::internal("thread " + std::to_string(loaded) + " has a seccomp filter of its own");
+  return {};
+}
+
+bool allows(SyscallProfile profile, std::string_view name) {
+  return profile != SyscallProfile::kDaemon || !among(kNotDaemon, name);
+}
+
+base::Result<> allow_all(const Context& allow, SyscallProfile profile) {
+  for (const char* name : kAllowed) {
+    if (allows(profile, name)) EBB_CHECKED(add(allow, SCMP_ACT_ALLOW, name));
+  }
+  if (profile == SyscallProfile::kLauncher) {
+    for (const std::string_view name : kLauncher) EBB_CHECKED(add(allow, SCMP_ACT_ALLOW, name.data()));
+    return {};
+  }
+  if (profile == SyscallProfile::kDaemon) {
+    for (const std::string_view name : kDaemon) EBB_CHECKED(add(allow, SCMP_ACT_ALLOW, name.data()));
+    for (const Rule& rule : kDaemonIf) EBB_CHECKED(add(allow, SCMP_ACT_ALLOW, rule.name, rule.conditions));
+    return {};
+  }
+  for (const Rule& rule : kAllowedIf) {
+    if (rule.who == Who::kZygote && profile != SyscallProfile::kZygote) continue;
+    EBB_CHECKED(add(allow, SCMP_ACT_ALLOW, rule.name, rule.conditions));
+  }
+  return {};
+}
+
+base::Result<> refuse_all(const Context& refuse, SyscallProfile profile) {
+  for (const char* name : kRefused) {
+    if (profile == SyscallProfile::kLauncher && among(kLauncher, name)) continue;
+    if (profile == SyscallProfile::kDaemon && among(kDaemon, name)) continue;
+    EBB_CHECKED(add(refuse, SCMP_ACT_ERRNO(EPERM), name));
+  }
+  if (profile == SyscallProfile::kLauncher) return {};
+  if (profile == SyscallProfile::kDaemon) {
+    for (const std::string_view name : kNotDaemon) EBB_CHECKED(add(refuse, SCMP_ACT_ERRNO(EPERM), name.data()));
+  }
+  if (profile != SyscallProfile::kZygote) {
+    for (const char* name : kForkOnly) EBB_CHECKED(add(refuse, SCMP_ACT_ERRNO(EPERM), name));
+  }
+  for (const Rule& rule : kRefusedIf) EBB_CHECKED(add(refuse, SCMP_ACT_ERRNO(EPERM), rule.name, rule.conditions));
   return {};
 }
 
@@ -140,26 +210,18 @@ base::Result<> load(const std::vector<sock_filter>& program) {
 base::Result<SyscallFilter> SyscallFilter::compile(SyscallProfile profile) {
   SyscallFilter filter;
   EBB_TRY(const Context allow, make_context(SCMP_ACT_ERRNO(ENOSYS)));
-  for (const char* name : kAllowed) EBB_CHECKED(add(allow, SCMP_ACT_ALLOW, name));
-  for (const Rule& rule : kAllowedIf) {
-    if (rule.who == Who::kZygote && profile != SyscallProfile::kZygote) continue;
-    EBB_CHECKED(add(allow, SCMP_ACT_ALLOW, rule.name, rule.conditions));
-  }
+  EBB_CHECKED(allow_all(allow, profile));
   EBB_TRY(filter.allowed_, exported(allow));
-
   EBB_TRY(const Context refuse, make_context(SCMP_ACT_ALLOW));
-  for (const char* name : kRefused) EBB_CHECKED(add(refuse, SCMP_ACT_ERRNO(EPERM), name));
-  if (profile != SyscallProfile::kZygote) {
-    for (const char* name : kForkOnly) EBB_CHECKED(add(refuse, SCMP_ACT_ERRNO(EPERM), name));
-  }
-  for (const Rule& rule : kRefusedIf) EBB_CHECKED(add(refuse, SCMP_ACT_ERRNO(EPERM), rule.name, rule.conditions));
+  EBB_CHECKED(refuse_all(refuse, profile));
   EBB_TRY(filter.refused_, exported(refuse));
   return filter;
 }
 
-base::Result<> SyscallFilter::install() const {
-  EBB_CHECKED(load(allowed_));
-  return load(refused_);  // installed last: of two errnos the kernel reports this one's
+base::Result<> SyscallFilter::install(Threads threads) const {
+  const unsigned flags = threads == Threads::kAll ? SECCOMP_FILTER_FLAG_TSYNC : 0;
+  EBB_CHECKED(load(allowed_, flags));
+  return load(refused_, flags);  // installed last: of two errnos the kernel reports this one's
 }
 
 }  // namespace ebb::os
