@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "landlock.h"
 #include "seccomp_delta.h"
 
 enum { kWallFailed = 111, kChannelFd = 3, kUserId = 1000 };
@@ -139,6 +140,7 @@ void ebb_walls_survey(void) {
     mask_file[i] = access(kMaskedFiles[i], R_OK) == 0 || access(kMaskedFiles[i], W_OK) == 0;
   }
   for (int i = 0; i < kMaskedDirectoryCount; ++i) mask_directory[i] = access(kMaskedDirectories[i], F_OK) == 0;
+  ebb_landlock_survey();
   surveyed = 1;
 }
 
@@ -302,6 +304,8 @@ void ebb_walls_instance(const struct ebb_birth* order) {
   widen_affinity();
   if (dup3(birth.channel, kChannelFd, O_CLOEXEC) != kChannelFd) fail("place the channel");
   close_others(&birth, birth.control);
+  const char* what = NULL;
+  if (ebb_landlock_instance(&what) != 0) fail(what);
   if (ebb_seccomp_delta() != 0) fail("load the system-call filter");
   await_go(birth.control);
   close(birth.control);

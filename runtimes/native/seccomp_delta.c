@@ -51,19 +51,9 @@ static const struct sock_filter kProgram[] = {
     RETURN(SECCOMP_RET_ALLOW),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
     RETURN(SECCOMP_RET_ERRNO | ENOSYS),
-    DENY(SYS_mount),
-    DENY(SYS_umount2),
-    DENY(SYS_move_mount),
-    DENY(SYS_open_tree),
-    DENY(SYS_mount_setattr),
-    DENY(SYS_fsopen),
-    DENY(SYS_fsconfig),
-    DENY(SYS_fsmount),
-    DENY(SYS_fspick),
-    DENY(SYS_unshare),
-    DENY(SYS_setns),
-    DENY(SYS_pivot_root),
-    DENY(SYS_chroot),
+#define EBB_FORK_ONLY(name) DENY(SYS_##name),
+#define EBB_REFUSE_TWICE(name) DENY(SYS_##name),
+#include "../../src/os/syscalls.def"
     RETURN(SECCOMP_RET_ALLOW),
 };
 

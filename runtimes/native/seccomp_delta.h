@@ -2,6 +2,7 @@
 //
 // The big allow-list is loaded once by the launcher into the runtime zygote and inherited; filters stack, the strictest
 // answer wins. This one is a static program of about thirty instructions, so that a birth pays 20 us for it, not 160.
+// What it refuses is marked in the one list, src/os/syscalls.def.
 // Called by instance_walls.c, after the capabilities are gone and no_new_privs is set.
 #pragma once
 

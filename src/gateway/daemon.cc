@@ -13,6 +13,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "gateway/daemon_walls.h"
 #include "gateway/gateway.h"
 #include "http/server.h"
 #include "io/cores.h"
@@ -84,6 +85,7 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
   raise_open_files();
   std::signal(SIGPIPE, SIG_IGN);
 
+  if (const auto raised = raise_walls(config); !raised) return failed("the daemon's walls", raised.error());
   io::Cores cores(cores_for(config));
   auto node = node::Node::start(cores, config, std::move(launcher_socket));
   if (!node) return failed("the node cannot start", node.error());
@@ -98,6 +100,7 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
   const auto port = server.listen();
   if (!port) return failed("the daemon cannot listen", port.error());
 
+  if (const auto sealed = seal_walls(); !sealed) return failed("the daemon's walls", sealed.error());
   asio::signal_set signals(cores.context(0), SIGTERM, SIGINT);
   Parts parts{cores, **node, gateway, server, signals};
   io::spawn(cores.context(0), "stop on a signal", stop_on_signal(parts));

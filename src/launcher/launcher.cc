@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "launcher/daemon_process.h"
+#include "launcher/launcher_walls.h"
 #include "launcher/requests.h"
 #include "os/file.h"
 #include "os/path.h"
@@ -145,6 +146,7 @@ base::Result<> Launcher::start() {
         LogLevel::kWarning, "starts may be slow",
         {{"reason", "cgroup2 is not mounted with favordynmods; on kernels from 6.0: ebb doctor --fix favordynmods"}});
   }
+  EBB_CHECKED(lower_privilege());
   return poller_.watch(signals_.get(), [this] { on_signal(); });
 }
 
@@ -240,6 +242,7 @@ void Launcher::on_signal() {
 }  // namespace
 
 int run_launcher(const LauncherOptions& options) {
+  shed_inherited_state();
   const base::Result<std::unique_ptr<Launcher>> launcher = Launcher::prepare(options);
   if (!launcher) {
     std::fprintf(stderr, "ebb: %s\n", launcher.error().message.c_str());

@@ -8,12 +8,14 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 
 namespace ebb::os {
 namespace {
 
-base::Result<> drop_bounding_set() {
+base::Result<> drop_bounding_set(std::uint64_t but = 0) {
   for (int capability = 0; capability < 64; ++capability) {
+    if ((but >> capability & 1) != 0) continue;
     if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
     if (errno == EINVAL) return {};  // beyond the last capability of this kernel
     return base::os_error("drop the bounding set", errno);
@@ -43,6 +45,25 @@ base::Result<> become(uid_t uid, gid_t gid) {
 base::Result<> drop_all_capabilities() {
   EBB_CHECKED(drop_bounding_set());
   return clear_capability_sets();
+}
+
+base::Result<> keep_capabilities(std::span<const int> kept) {
+  std::uint64_t mask = 0;
+  for (const int capability : kept) mask |= std::uint64_t{1} << capability;
+  EBB_CHECKED(drop_bounding_set(mask));
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
+    return base::os_error("clear ambient set", errno);
+  }
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct sets[2] = {};
+  if (::syscall(SYS_capget, &header, sets) != 0) return base::os_error("read capabilities", errno);
+  for (unsigned word = 0; word < 2; ++word) {
+    sets[word].permitted &= static_cast<std::uint32_t>(mask >> (32 * word));
+    sets[word].effective = sets[word].permitted;
+    sets[word].inheritable = 0;
+  }
+  if (::syscall(SYS_capset, &header, sets) != 0) return base::os_error("drop capabilities", errno);
+  return {};
 }
 
 base::Result<> forbid_new_privileges() {

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <span>
+
 #include "base/result.h"
 
 namespace ebb::os {
@@ -12,6 +14,8 @@ namespace ebb::os {
 base::Result<> become(uid_t uid, gid_t gid);
 /// Drops every capability (bounding and ambient too) and keeps the uid.
 base::Result<> drop_all_capabilities();
+/// Keeps no capability but these (bounding, permitted, effective; none inheritable or ambient) and the uid.
+base::Result<> keep_capabilities(std::span<const int> kept);
 /// No exec will ever give more privilege. Needed for a seccomp filter without CAP_SYS_ADMIN.
 base::Result<> forbid_new_privileges();
 /// SIGKILL for the caller as soon as its parent ends. Errors: kCancelled when the parent is not `parent` any more.

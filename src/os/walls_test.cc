@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/if_alg.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -110,7 +111,12 @@ int check_filter(SyscallProfile profile) {
   EXPECT_IN_CHILD(refused(::personality(ADDR_NO_RANDOMIZE), ENOSYS));
   const Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
   EXPECT_IN_CHILD(socket.valid());
-  const int may_mount = ::mount("none", "/nowhere", "tmpfs", 0, nullptr);
+  EXPECT_IN_CHILD(refused(::socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP), ENOSYS));
+  EXPECT_IN_CHILD(refused(::socket(AF_NETLINK, SOCK_RAW, 12), ENOSYS));  // nf_tables
+  EXPECT_IN_CHILD(refused(::syscall(SYS_umount2, "/nowhere", 0), EPERM));
+  EXPECT_IN_CHILD(refused(::mount("none", "/nowhere", "tmpfs", MS_REMOUNT, nullptr),
+                          profile == SyscallProfile::kZygote ? ENOSYS : EPERM));
+  const int may_mount = ::mount("none", "/nowhere", "tmpfs", MS_NOSUID | MS_NODEV, nullptr);
   EXPECT_IN_CHILD(may_mount == -1 && errno == (profile == SyscallProfile::kZygote ? ENOENT : EPERM));
   // A plain fork works; so does the zygote's word for an instance, and only for a zygote.
   const pid_t child = ::fork();

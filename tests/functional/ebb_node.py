@@ -34,15 +34,16 @@ def adopt_orphans():
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def eventually(condition, what, seconds=10.0):
-    """Awaits a condition and returns its true value; fails with `what` after the limit."""
+def eventually(condition, what, seconds=10.0, evidence=None):
+    """Awaits a condition and returns its true value; fails with `what`, and what `evidence()` returns, after the limit."""
     limit = time.monotonic() + seconds * PATIENCE
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > limit:
-            raise AssertionError(f"{what} did not happen within {seconds * PATIENCE:g} s")
+            seen = f": {evidence()}" if evidence else ""
+            raise AssertionError(f"{what} did not happen within {seconds * PATIENCE:g} s{seen}")
         time.sleep(0.02)
 
 
@@ -116,7 +117,8 @@ class CliError(AssertionError):
 class Node:
     """One running Ebb. Errors of set-up raise; what a test wants to see fail is asked for with `expect`."""
 
-    def __init__(self, config=None, directory=None):
+    def __init__(self, config=None, directory=None, inherit=()):
+        self.inherit = inherit  # descriptors that `ebb serve` is started with
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="ebb-test-", dir="/tmp"))
         self.directory.chmod(0o755)  # the daemon's account has to reach its data
         self.data = self.directory / "data"
@@ -140,7 +142,7 @@ class Node:
         log = open(self.log_path, "ab")
         with log:
             self.process = subprocess.Popen([str(BINARY), "serve", "--config", str(file)], stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+                                            stdout=subprocess.PIPE, stderr=log, start_new_session=True, pass_fds=self.inherit)
         self._listening = threading.Event()
         threading.Thread(target=self._read_stdout, args=(self.process.stdout,), daemon=True).start()
         eventually(lambda: self._listening.is_set() or self.process.poll() is not None, "'listening on' in serve's output", ready_within)

@@ -1,0 +1,80 @@
+#include "launcher/launcher_walls.h"
+
+#include <linux/capability.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "os/credentials.h"
+#include "os/seccomp.h"
+
+namespace ebb::launcher {
+namespace {
+
+// What is kept, and for what. The rest goes: modules, raw disks and ports, clocks, reboot, audit, bpf, perf, kernel
+// log.
+constexpr std::array kKept = {
+    CAP_SYS_ADMIN,        // namespaces, mounts, cgroup options, a peer's pidfd
+    CAP_SETUID,           // id maps; becoming the daemon and a sandbox's first user
+    CAP_SETGID,           //
+    CAP_SETPCAP,          // taking capabilities from children for ever
+    CAP_KILL,             // ending sandboxes, whose ids are not ours
+    CAP_CHOWN,            // sealing what a build made
+    CAP_FOWNER,           //
+    CAP_FSETID,           //
+    CAP_DAC_OVERRIDE,     // reading and removing it
+    CAP_DAC_READ_SEARCH,  //
+    CAP_NET_ADMIN,        // networks of sandboxes
+    CAP_SYS_PTRACE,       // huge pages for a zygote's memory (process_madvise), /proc of sandboxes
+    CAP_SYS_NICE,         //
+    CAP_SYS_RESOURCE,     // limits above the hard ones
+    CAP_SYS_CHROOT,       // a user-space kernel that is started for isolation: gvisor
+};
+
+// Read by us, the daemon, libraries of both, or sanitizers.
+constexpr std::string_view kVariables[] = {"PATH",         "HOME",          "LANG",          "LC_ALL", "LC_CTYPE",
+                                           "TZ",           "USER",          "NOTIFY_SOCKET", "TMPDIR", "ASAN_OPTIONS",
+                                           "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
+
+bool is_kept(std::string_view name) {
+  return name.starts_with("EBB_") || name.starts_with("SSL_CERT_") ||
+         std::find(std::begin(kVariables), std::end(kVariables), name) != std::end(kVariables);
+}
+
+// The words themselves go too: a sandbox's init is a copy of our memory.
+void shed_environment() {
+  std::vector<char*> shed;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (!is_kept(text.substr(0, text.find('=')))) shed.push_back(*entry);
+  }
+  for (char* text : shed) {
+    const std::string_view whole(text);
+    ::unsetenv(std::string(whole.substr(0, whole.find('='))).c_str());
+    std::memset(text, 0, whole.size());
+  }
+}
+
+}  // namespace
+
+void shed_inherited_state() {
+  static_cast<void>(::close_range(3, ~0U, 0));
+  ::umask(022);
+  shed_environment();
+}
+
+base::Result<> lower_privilege() {
+  EBB_CHECKED(os::keep_capabilities(kKept));
+  EBB_CHECKED(os::forbid_new_privileges());
+  EBB_TRY(const os::SyscallFilter filter, os::SyscallFilter::compile(os::SyscallProfile::kLauncher));
+  return filter.install();
+}
+
+}  // namespace ebb::launcher

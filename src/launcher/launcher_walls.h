@@ -1,0 +1,19 @@
+// What the launcher gives up, though it is root: inherited state at its start, then every capability and system call
+// that making sandboxes does not take.
+//
+// All below it inherits the system-call filter: so it allows what a sandbox may call too (os/syscalls.def).
+// Capabilities return in a sandbox's own user namespace, where they reach nothing outside. Called by run_launcher.
+#pragma once
+
+#include "base/result.h"
+
+namespace ebb::launcher {
+
+/// Descriptors above 2, the file-creation mask, and variables of the environment that neither we nor the daemon read.
+/// First of all, before anything is opened.
+void shed_inherited_state();
+
+/// Once everything is open: no new privilege, the capabilities of kKept only, the launcher's system calls only.
+base::Result<> lower_privilege();
+
+}  // namespace ebb::launcher

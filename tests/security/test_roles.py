@@ -1,0 +1,64 @@
+"""What launcher and daemon have given up, as the kernel shows it of a running node; what they try is in the unit tests."""
+
+import os
+import pathlib
+import stat
+
+# linux/capability.h
+KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8,
+        "NET_ADMIN": 12, "SYS_CHROOT": 18, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "SYS_NICE": 23, "SYS_RESOURCE": 24}
+
+
+def status(pid, task=None):
+    path = f"/proc/{pid}/task/{task}/status" if task else f"/proc/{pid}/status"
+    return {name: value.strip() for name, value in (line.split(":", 1) for line in open(path))}
+
+
+def test_a04_the_launcher_keeps_what_it_uses(node):
+    seen = status(node.launcher_pid)
+    ours = int(status("self")["CapPrm"], 16)  # of root on this host
+    assert int(seen["CapEff"], 16) == int(seen["CapPrm"], 16) == int(seen["CapBnd"], 16) == ours & sum(1 << bit for bit in KEPT.values())
+    assert int(seen["CapInh"], 16) == int(seen["CapAmb"], 16) == 0
+    assert seen["NoNewPrivs"] == "1" and seen["Seccomp"] == "2" and seen["Seccomp_filters"] == "2"
+
+
+def test_a04_every_thread_of_the_daemon_is_filtered(node):
+    tasks = os.listdir(f"/proc/{node.daemon_pid}/task")
+    assert len(tasks) > 1
+    for task in tasks:
+        seen = status(node.daemon_pid, task)
+        assert all(int(seen[name], 16) == 0 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
+        assert seen["NoNewPrivs"] == "1" and seen["Seccomp_filters"] == "4"  # the launcher's two and its own two
+
+
+def test_a08_nothing_inherited_stays_open(tmp_path):
+    """Descriptors and variables of whoever starts a node reach neither the daemon nor a function."""
+    from ebb_node import Node
+    secret = tmp_path / "secret"
+    secret.write_text("of the one who started it")
+    fd = os.open(secret, os.O_RDONLY)
+    os.set_inheritable(fd, True)
+    os.environ["A_SECRET_OF_THE_SHELL"] = "x"
+    node = Node(inherit=(fd,))
+    try:
+        node.start()
+        node.deploy_function("import os\ndef handler(event, context):\n    return dict(os.environ)\n")
+        assert "A_SECRET_OF_THE_SHELL" not in node.call("app/f").json()
+        for pid in node.pids():
+            assert str(secret) not in [os.readlink(entry) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+        for pid in node.pids():
+            assert b"A_SECRET_OF_THE_SHELL" not in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        node.stop()
+    finally:
+        os.close(fd)
+        del os.environ["A_SECRET_OF_THE_SHELL"]
+        if node.process is not None:
+            node.stop(kill=True)
+        node.remove()
+
+
+def test_a12_nothing_of_the_node_is_writable_by_all(node):
+    node.deploy_function("def handler(event, context):\n    return 1\n", app="modes")
+    assert node.call("modes/f").status_code == 200
+    writable = [path for path in node.data.rglob("*") if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH]
+    assert not writable
