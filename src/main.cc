@@ -34,6 +34,7 @@
 #include "launcher/launcher.h"
 #include "launcher/sandbox_start.h"
 #include "model/config.h"
+#include "model/egress_rule.h"
 #include "os/fd.h"
 
 namespace {
@@ -145,6 +146,11 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
   options.runtime_dir = runtime;
   options.python = config.python;
   options.uid_base = config.uid_base;
+  options.egress = {.pool4 = config.egress_ipv4,
+                    .pool6 = config.egress_ipv6,
+                    .never = model::never_ranges(),
+                    .reserved = model::private_ranges(),
+                    .permitted = config.egress_allow_private};
   options.daemon_uid = account.uid;
   options.daemon_gid = account.gid;
   // The settings themselves, not the file's name: the daemon's account need not be able to read the file.

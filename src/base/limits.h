@@ -60,6 +60,8 @@ inline constexpr std::size_t kEnvBytes = 16 * 1024;       // all of a function's
 inline constexpr auto kInitTimeout = 120s;                // import of the user's module in a zygote or an instance
 inline constexpr std::uint64_t kTmpBytes = 512ull << 20;  // an instance's private /tmp; counted as its memory
 
+inline constexpr std::size_t kEgressRules = 64;  // entries of a function's allow-list
+
 // Invocations.
 inline constexpr std::size_t kQueuedPerVersion = 10'000;  // waiting invocations of one version: 429 beyond
 inline constexpr auto kSandboxBootTimeout = 30s;          // from the order to a runtime zygote that answers
@@ -105,5 +107,21 @@ inline constexpr std::uint32_t kBuildPids = 512;
 inline constexpr std::uint64_t kBuildTmpBytes = 4ull << 30;  // /tmp of a build; counted as its memory
 inline constexpr std::size_t kTreeEntries = 1'000'000;       // files and directories that a build may leave
 inline constexpr std::size_t kTreeDepth = 64;                // directories within directories in what a build leaves
+
+// Network of functions.
+inline constexpr std::size_t kEgressLinks = 1000;          // sandboxes with a way out at one time, on a node
+inline constexpr std::size_t kEgressLinksPremade = 2;      // pairs of interfaces ready before they are asked for
+inline constexpr std::uint32_t kEgressConnections = 1024;  // open connections of one sandbox; more are refused
+inline constexpr std::size_t kEgressAddresses = 1024;      // that a sandbox's names may stand for at one time
+inline constexpr std::size_t kNetlinkBytes = 32 * 1024;    // one message to the kernel's network configuration
+inline constexpr auto kEgressAddressMin = 60s;             // a name's address is reachable at least so long, whatever
+inline constexpr auto kEgressAddressMax = 1h;              // its time to live, and at most so long
+inline constexpr std::size_t kDnsMessageBytes = 4096;      // a query or an answer
+inline constexpr std::size_t kDnsQueries = 1024;           // under way on a node; more are dropped, clients repeat
+inline constexpr std::size_t kDnsQueriesPerSandbox = 64;   // of these
+inline constexpr std::size_t kDnsConnections = 64;         // of clients that ask over TCP
+inline constexpr std::size_t kDnsAddresses = 64;           // taken from one answer
+inline constexpr auto kDnsTimeout = 4s;                    // for one resolver's answer
+inline constexpr auto kDnsIdleTimeout = 10s;               // of a client's TCP connection
 
 }  // namespace ebb::limits

@@ -45,6 +45,17 @@ void DaemonLink::forked(std::uint64_t request, os::Fd cpu, os::Fd memory_peak) {
 
 void DaemonLink::exited(const wire::Exited& event) { send(wire::LauncherType::kExited, 0, wire::encode(event)); }
 
+void DaemonLink::linked(const wire::Linked& event) { send(wire::LauncherType::kLinked, 0, wire::encode(event)); }
+
+void DaemonLink::unlinked(const wire::Unlinked& event) { send(wire::LauncherType::kUnlinked, 0, wire::encode(event)); }
+
+void DaemonLink::egress_open(std::uint64_t request, os::Fd udp, os::Fd tcp) {
+  std::vector<os::Fd> fds;
+  fds.push_back(std::move(udp));
+  fds.push_back(std::move(tcp));
+  send(wire::LauncherType::kDone, request, "", std::move(fds));
+}
+
 base::Result<> DaemonLink::send_now(const Outgoing& out) {
   std::vector<int> fds;
   for (const os::Fd& fd : out.fds) fds.push_back(fd.get());

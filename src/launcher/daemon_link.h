@@ -32,6 +32,10 @@ class DaemonLink {
   /// The descriptors are closed here once they are sent.
   void forked(std::uint64_t request, os::Fd cpu, os::Fd memory_peak);
   void exited(const wire::Exited& event);
+  void linked(const wire::Linked& event);
+  void unlinked(const wire::Unlinked& event);
+  /// The sockets for names; closed here once they are sent.
+  void egress_open(std::uint64_t request, os::Fd udp, os::Fd tcp);
 
  private:
   struct Outgoing {

@@ -66,7 +66,10 @@ std::uint64_t times(std::uint64_t one, std::uint64_t count) {
 
 Fleet::~Fleet() {
   ground_.poller.forget_idle_work();
-  for (auto& [token, process] : processes_) forget(*process);
+  for (auto& [token, process] : processes_) {
+    forget(*process);
+    ground_.network.release(process->link);
+  }
   for (auto& [id, version] : versions_) ground_.poller.cancel(version->refill);
   for (auto& [id, sandbox] : sandboxes_) {
     ground_.poller.forget(sandbox->init_pidfd.get());
@@ -135,8 +138,10 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
   if (!wanted.layer_key.empty()) {
     EBB_TRY(layer, ground_.data.open_content(wire::TreeKind::kLayer, wanted.layer_key));
   }
-  EBB_TRY(RootPlan root,
-          plan_root({.runtime = ground_.runtime.get(), .layer = layer.get(), .tmp_bytes = limits::kTmpBytes}));
+  EBB_TRY(RootPlan root, plan_root({.runtime = ground_.runtime.get(),
+                                    .layer = layer.get(),
+                                    .resolver = ground_.network.resolver_address(),
+                                    .tmp_bytes = limits::kTmpBytes}));
   EBB_TRY(const std::string group, make_app_group(wanted.app));
   auto sandbox = std::make_unique<Sandbox>();
   sandbox->id = id;
@@ -198,6 +203,7 @@ base::Result<> Fleet::make_version(std::uint64_t request, wire::MakeVersion want
                              : base::invalid_argument(name + " exists");
   }
   EBB_CHECKED(claim_ids(wanted.app, wanted.uid_index));
+  if (wanted.reach != wire::Reach::kNothing) EBB_CHECKED(ground_.network.open());
   if (!ground_.data.has_content(wire::TreeKind::kPackage, wanted.package_key)) {
     return base::not_found("package " + wanted.package_key + " is not on this node; deploy again");
   }

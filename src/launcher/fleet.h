@@ -22,6 +22,7 @@
 #include "launcher/daemon_link.h"
 #include "launcher/data_directory.h"
 #include "launcher/members.h"
+#include "launcher/network.h"
 #include "launcher/poller.h"
 #include "launcher/worker.h"
 #include "os/cgroup.h"
@@ -37,6 +38,7 @@ struct Ground {
   const DataDirectory& data;
   const os::SyscallFilter& zygote_filter;
   const os::SyscallFilter& build_filter;
+  Network& network;
   const os::Fd& runtime;  // the runtime directory
   std::string python;     // inside a sandbox
   std::uint32_t uid_base = 0;
@@ -89,6 +91,7 @@ class Fleet {
   base::Result<> born(Process& process, os::Received& received);
   base::Result<> verify(const Process& process, os::Received& received);
   base::Result<> admit(Process& process);
+  base::Result<> link(Process& process);
   void limit_loading(Process& zygote);
   base::Result<> forked(Process& zygote, const wire::ForkedPid& answer);
   void place_inside(Process& child, std::uint32_t inner_pid);
@@ -110,6 +113,7 @@ class Fleet {
   void on_init_end(std::uint64_t sandbox_id);
   void claim_reaped(Sandbox& sandbox, const wire::Reaped& reaped);
   void forget(Process& process);
+  void unlink(Process& process);
   void erase(Token token);
 
   Ground ground_;

@@ -172,6 +172,18 @@ base::Result<> Fleet::admit(Process& process) {
   return {};  // a runtime zygote was born in its sandbox's
 }
 
+// The processes of a version share the network namespace of its zygote. An instance that was forked from the runtime
+// zygote, because its function's own cannot be forked, has one of its own.
+base::Result<> Fleet::link(Process& process) {
+  if (process.version == nullptr || process.version->spec.reach == wire::Reach::kNothing) return {};
+  const Process* source = find(process.source);
+  if (process.subject == Subject::kInstance && (source == nullptr || source->subject != Subject::kSandbox)) return {};
+  EBB_TRY(const wire::Linked linked, ground_.network.attach(process.pidfd, process.version->spec));
+  process.link = linked.link;
+  daemon_.linked(linked);
+  return {};
+}
+
 base::Result<> Fleet::born(Process& process, os::Received& received) {
   if (Process* source = find(process.source)) --source->unborn;
   process.order_sent = false;
@@ -181,12 +193,13 @@ base::Result<> Fleet::born(Process& process, os::Received& received) {
     by_pid_[process.pid] = process.token;
     process.pidfd = std::move(received.pidfd);
     verified = admit(process);
+    if (verified) verified = link(process);
   } else if (verified.error().code == base::Code::kInvalidArgument) {
     return verified;
   }
   const Token source_token = process.source;
   if (!verified) {
-    fail_birth(process.token, base::unavailable("the fork ended at once: " + verified.error().message));
+    fail_birth(process.token, base::unavailable("the fork could not be set up: " + verified.error().message));
   } else {
     if (process.subject == Subject::kSandbox) {
       process.inner_pid = innermost_pid(process.pid);

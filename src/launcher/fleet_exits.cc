@@ -239,11 +239,18 @@ void Fleet::forget(Process& process) {
   if (process.pidfd.valid()) ground_.poller.forget(process.pidfd.get());
 }
 
+void Fleet::unlink(Process& process) {
+  if (process.link == 0) return;
+  ground_.network.release(process.link);
+  daemon_.unlinked(wire::Unlinked{.link = std::exchange(process.link, 0)});
+}
+
 void Fleet::erase(Token token) {
   const auto found = processes_.find(token);
   if (found == processes_.end()) return;
   Process& process = *found->second;
   forget(process);
+  unlink(process);
   if (!process.cgroup.empty()) removals_.add(process.cgroup);
   named_.erase({process.subject, process.id});
   Sandbox& sandbox = *process.sandbox;

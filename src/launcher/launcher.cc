@@ -79,7 +79,8 @@ class Launcher {
         build_filter_(std::move(build_filter)),
         runtime_(std::move(runtime)),
         executable_(std::move(executable)),
-        signals_(std::move(signals)) {}
+        signals_(std::move(signals)),
+        network_(poller_, options_.egress, data_.owner_tag()) {}
 
   Ground ground() {
     return {.poller = poller_,
@@ -87,6 +88,7 @@ class Launcher {
             .data = data_,
             .zygote_filter = zygote_filter_,
             .build_filter = build_filter_,
+            .network = network_,
             .runtime = runtime_,
             .python = options_.python,
             .uid_base = options_.uid_base};
@@ -107,6 +109,7 @@ class Launcher {
   os::Fd runtime_;
   os::Fd executable_;
   os::Fd signals_;
+  Network network_;
   std::optional<DaemonProcess> daemon_;
   std::unique_ptr<Requests> requests_;
   Poller::Timer stop_deadline_ = Poller::Timer::kNone;

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "launcher/network_rules.h"
+
 namespace ebb::launcher {
 
 struct LauncherOptions {
@@ -22,6 +24,7 @@ struct LauncherOptions {
   std::uint32_t uid_base = 0;               // the first of (apps + 1) ranges of 65,536 uids that are nobody else's
   uid_t daemon_uid = 0;
   gid_t daemon_gid = 0;
+  EgressOptions egress;
   std::vector<std::string> daemon_argv;  // of the same binary; its descriptor 3 is the socket to us
 };
 

@@ -63,6 +63,7 @@ struct Process {
   Poller::Timer deadline = Poller::Timer::kNone;
   std::string cgroup;  // its own; empty: it lives in the sandbox's
   std::optional<InstanceSlot> slot;
+  std::uint32_t link = 0;  // of the network namespace that began with it; 0: it has no way out, or its zygote's
   std::optional<std::uint32_t> wait_status;
   std::optional<base::Error> failure;  // what to answer when it ends before its request is answered
   std::string failure_detail;

@@ -20,6 +20,7 @@ base::Result<> need(const std::vector<os::Fd>& fds, std::size_t count) {
 
 Requests::Requests(const Ground& ground, os::Fd socket)
     : poller_(ground.poller),
+      network_(ground.network),
       daemon_(ground.poller, std::move(socket)),
       fleet_(ground, daemon_),
       builds_(ground, daemon_) {
@@ -101,11 +102,26 @@ base::Result<> Requests::perform(const wire::Message& message, std::vector<os::F
       EBB_TRY(const wire::RemoveTree wanted, wire::decode<wire::RemoveTree>(message.payload));
       return builds_.remove_content(message.id, wanted);
     }
+    case LauncherType::kOpenEgress: {
+      EBB_CHECKED(network_.open());
+      EBB_TRY(os::Fd udp, network_.resolver_udp());
+      EBB_TRY(os::Fd tcp, network_.resolver_tcp());
+      daemon_.egress_open(message.id, std::move(udp), std::move(tcp));
+      return {};
+    }
+    case LauncherType::kAllowAddresses: {
+      EBB_TRY(const wire::AllowAddresses wanted, wire::decode<wire::AllowAddresses>(message.payload));
+      EBB_CHECKED(network_.allow(wanted));
+      daemon_.done(message.id);
+      return {};
+    }
     case LauncherType::kDone:
     case LauncherType::kFailed:
     case LauncherType::kForked:
     case LauncherType::kZygoteReady:
-    case LauncherType::kExited: break;
+    case LauncherType::kExited:
+    case LauncherType::kLinked:
+    case LauncherType::kUnlinked: break;
   }
   return base::invalid_argument("message type " + std::to_string(message.type) + " is no request");
 }

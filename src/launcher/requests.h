@@ -30,6 +30,7 @@ class Requests {
   base::Result<> perform(const wire::Message& message, std::vector<os::Fd>& fds);
 
   Poller& poller_;
+  Network& network_;
   DaemonLink daemon_;
   Fleet fleet_;
   Builds builds_;

@@ -90,7 +90,7 @@ base::Result<> plan_python_configuration(RootPlan& plan) {
   return {};
 }
 
-base::Result<> plan_etc(RootPlan& plan, bool host_network) {
+base::Result<> plan_etc(RootPlan& plan, bool host_network, const std::string& resolver) {
   for (const char* name : kEtc) EBB_CHECKED(place_host_if_present(plan, std::string("etc/") + name));
   EBB_CHECKED(plan_python_configuration(plan));
   plan.files.emplace_back("etc/passwd",
@@ -107,7 +107,8 @@ base::Result<> plan_etc(RootPlan& plan, bool host_network) {
   plan.files.emplace_back("etc/hosts", "127.0.0.1 localhost ebb\n::1 localhost ebb\n");
   plan.files.emplace_back("etc/nsswitch.conf",
                           "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
-  plan.files.emplace_back("etc/resolv.conf", "");
+  plan.files.emplace_back("etc/resolv.conf",
+                          resolver.empty() ? "" : "nameserver " + resolver + "\noptions timeout:3 attempts:2\n");
   return {};
 }
 
@@ -161,7 +162,7 @@ base::Result<RootPlan> plan_root(const RootSources& sources) {
   RootPlan plan;
   plan.tmp_bytes = sources.tmp_bytes;
   EBB_CHECKED(plan_system(plan));
-  EBB_CHECKED(plan_etc(plan, sources.host_network));
+  EBB_CHECKED(plan_etc(plan, sources.host_network, sources.resolver));
   EBB_CHECKED(plan_dev(plan));
   EBB_CHECKED(place_directory(plan, "ebb/runtime", sources.runtime, MountAccess::kReadOnly));
   EBB_CHECKED(place_directory(plan, "ebb/layer", sources.layer, MountAccess::kReadOnly));

@@ -23,6 +23,7 @@ struct RootSources {
   int source = -1;            // builds: /ebb/source
   int output = -1;            // builds: /ebb/out
   bool host_network = false;  // builds: with the host's resolver configuration
+  std::string resolver;       // else: the address to ask for names, which answers only where there is a way out
   std::uint64_t tmp_bytes = 0;
 };
 

@@ -15,10 +15,22 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 12> kKeys = {
-    "data_dir",  "listen",        "user",          "io_cores",
-    "log_level", "memory_budget", "max_instances", "usage_flush_interval",
-    "uid_base",  "python",        "build_network", "pip_only_binary"};
+constexpr std::array<std::string_view, 16> kKeys = {"data_dir",
+                                                    "listen",
+                                                    "user",
+                                                    "io_cores",
+                                                    "log_level",
+                                                    "memory_budget",
+                                                    "max_instances",
+                                                    "usage_flush_interval",
+                                                    "uid_base",
+                                                    "python",
+                                                    "build_network",
+                                                    "pip_only_binary",
+                                                    "egress_allow_private",
+                                                    "egress_resolvers",
+                                                    "egress_ipv4",
+                                                    "egress_ipv6"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -35,6 +47,33 @@ base::Result<void> read_word(const YamlMap& map, std::string_view key, const std
   const auto at = std::find(words.begin(), words.end(), text);
   if (at == words.end()) return map.error_at(key, "is '" + text + "', " + suggestion_for(text, words));
   out = static_cast<Enum>(at - words.begin());
+  return {};
+}
+
+// A list of addresses or ranges, each read by `parse`.
+template <typename T, typename Parse>
+base::Result<void> read_list(const YamlMap& map, std::string_view key, std::size_t most, Parse parse,
+                             std::vector<T>& out) {
+  const YamlNode* node = map.find(key);
+  if (node == nullptr || node->kind == YamlNode::Kind::kNull) return {};
+  if (node->kind != YamlNode::Kind::kList || node->items.size() > most) {
+    return map.error_at(key, "must be a list of at most " + std::to_string(most) + ", such as [10.20.0.0/16]");
+  }
+  for (const YamlNode& item : node->items) {
+    if (item.kind != YamlNode::Kind::kScalar) return map.error_at(key, "must be a list of plain values");
+    const auto value = parse(item.scalar);
+    if (!value) return map.error_at(key, value.error().message);
+    out.push_back(*value);
+  }
+  return {};
+}
+
+base::Result<void> read_range(const YamlMap& map, std::string_view key, base::IpRange& out) {
+  std::string text = base::to_string(out);
+  EBB_CHECKED(map.read(key, text));
+  const auto range = base::parse_ip_range(text);
+  if (!range) return map.error_at(key, range.error().message);
+  out = *range;
   return {};
 }
 
@@ -62,6 +101,12 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
       config.usage_flush_interval > std::chrono::minutes(1)) {
     return map.error_at("usage_flush_interval", "must be from 10ms to 1m");
   }
+  if (config.egress_ipv4.first.family != base::IpFamily::kV4 || config.egress_ipv4.prefix > 24) {
+    return map.error_at("egress_ipv4", "must be an IPv4 range of at most /24, such as 198.18.0.0/15");
+  }
+  if (config.egress_ipv6.first.family != base::IpFamily::kV6 || config.egress_ipv6.prefix > 96) {
+    return map.error_at("egress_ipv6", "must be an IPv6 range of at most /96, such as fd65:6262::/64");
+  }
   const std::uint64_t uid_end = config.uid_base + (limits::kApps + 1) * kUidsPerApp;
   if (config.uid_base < kUidsPerApp || config.uid_base % kUidsPerApp != 0 || uid_end > kUidMax) {
     return map.error_at("uid_base",
@@ -83,6 +128,13 @@ std::string quoted(std::string_view text) {
     }
   }
   return out + "\"";
+}
+
+template <typename T>
+std::string list_of(const std::vector<T>& values) {
+  std::string text = "[";
+  for (const T& value : values) text += (text.size() > 1 ? ", " : "") + quoted(base::to_string(value));
+  return text + "]";
 }
 
 }  // namespace
@@ -125,6 +177,10 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("python", config.python));
   EBB_CHECKED(read_word(map, "build_network", kBuildNetworks, config.build_network));
   EBB_CHECKED(map.read("pip_only_binary", config.pip_only_binary));
+  EBB_CHECKED(read_list(map, "egress_allow_private", 64, base::parse_ip_range, config.egress_allow_private));
+  EBB_CHECKED(read_list(map, "egress_resolvers", 3, base::parse_ip, config.egress_resolvers));
+  EBB_CHECKED(read_range(map, "egress_ipv4", config.egress_ipv4));
+  EBB_CHECKED(read_range(map, "egress_ipv6", config.egress_ipv6));
   EBB_CHECKED(check(map, config));
   return config;
 }
@@ -160,7 +216,11 @@ std::string effective_config_yaml(const Config& config) {
          line("usage_flush_interval", base::to_string(config.usage_flush_interval)) +
          line("uid_base", std::to_string(config.uid_base)) + line("python", quoted(config.python)) +
          line("build_network", kBuildNetworks[static_cast<std::size_t>(config.build_network)]) +
-         line("pip_only_binary", config.pip_only_binary ? "true" : "false");
+         line("pip_only_binary", config.pip_only_binary ? "true" : "false") +
+         line("egress_allow_private", list_of(config.egress_allow_private)) +
+         line("egress_resolvers", list_of(config.egress_resolvers)) +
+         line("egress_ipv4", quoted(base::to_string(config.egress_ipv4))) +
+         line("egress_ipv6", quoted(base::to_string(config.egress_ipv6)));
 }
 
 }  // namespace ebb::model

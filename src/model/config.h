@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/duration.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/result.h"
 
@@ -60,6 +62,22 @@ struct Config {
 
   /// true = pip takes wheels only, so that installing runs no code of a package. Default true. Static.
   bool pip_only_binary = true;
+
+  /// Private addresses (RFC 1918, carrier-grade NAT, unique local and the like) that functions with `network: egress`
+  /// may reach all the same, as a list of ranges: [10.20.0.0/16, "fd12:3456::/32"]. Loopback, link-local and metadata
+  /// addresses and this node itself stay out of reach whatever stands here. At most 64. Default none. Static.
+  std::vector<base::IpRange> egress_allow_private;
+
+  /// Where functions' host names are looked up: addresses of resolvers, at most 3. Default none: those of
+  /// /etc/resolv.conf. Static.
+  std::vector<base::IpAddress> egress_resolvers;
+
+  /// The IPv4 range that sandboxes with `network: egress` have addresses from; a node takes a part of it that no route
+  /// of the host leads to. Change it where this range is in use. A prefix of at most 24. Default 198.18.0.0/15. Static.
+  base::IpRange egress_ipv4{.first = base::ipv4(0xc612'0000), .prefix = 15};
+
+  /// The same for IPv6: a prefix of at most 96. Default fd65:6262::/64. Static.
+  base::IpRange egress_ipv6{.first = {.family = base::IpFamily::kV6, .bytes = {0xfd, 0x65, 0x62, 0x62}}, .prefix = 64};
 
   bool operator==(const Config&) const = default;
 };

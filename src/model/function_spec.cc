@@ -64,6 +64,14 @@ std::optional<Violation> size_violation(const FunctionSpec& spec) {
   return std::nullopt;
 }
 
+std::optional<Violation> network_violation(const FunctionSpec& spec) {
+  if (spec.egress.empty()) return std::nullopt;
+  if (spec.network != Network::kEgress) return Violation{"network", "is none and has an allow-list, leave one out"};
+  if (spec.egress.size() <= limits::kEgressRules) return std::nullopt;
+  return Violation{"network", "has " + std::to_string(spec.egress.size()) + " entries in egress, the limit is " +
+                                  std::to_string(limits::kEgressRules) + ": name ranges instead of addresses"};
+}
+
 std::optional<Violation> time_violation(const FunctionSpec& spec) {
   constexpr base::Duration kMin = std::chrono::milliseconds(1);
   constexpr base::Duration kMax = limits::kFunctionTimeoutMax;
@@ -131,6 +139,35 @@ base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
   return {};
 }
 
+json::value network_to_json(const FunctionSpec& spec) {
+  if (spec.egress.empty()) return json::value(std::string(name_of(spec.network)));
+  json::array rules;
+  for (const EgressRule& rule : spec.egress) rules.emplace_back(to_string(rule));
+  return json::object{{"egress", std::move(rules)}};
+}
+
+base::Result<void> read_network(const json::object& object, FunctionSpec& spec) {
+  const json::value* value = object.if_contains("network");
+  if (value != nullptr && value->is_object()) {
+    const json::value* rules = value->get_object().if_contains("egress");
+    if (rules == nullptr || !rules->is_array()) return wrong("network", "must be none, egress or {egress: [...]}");
+    spec.network = Network::kEgress;
+    for (const json::value& rule : rules->get_array()) {
+      if (!rule.is_string()) return wrong("network", "must hold strings in egress");
+      const auto parsed = parse_egress_rule(rule.get_string());
+      if (!parsed) return wrong("network", parsed.error().message);
+      spec.egress.push_back(*parsed);
+    }
+    return {};
+  }
+  std::string network(name_of(spec.network));
+  EBB_CHECKED(read(object, "network", network));
+  const auto known = network_named(network);
+  if (!known) return wrong("network", "must be none or egress");
+  spec.network = *known;
+  return {};
+}
+
 }  // namespace
 
 std::string_view name_of(Network network) { return network == Network::kEgress ? "egress" : "none"; }
@@ -152,6 +189,7 @@ std::optional<Violation> first_violation(const FunctionSpec& spec) {
   }
   if (auto violation = size_violation(spec)) return violation;
   if (auto violation = time_violation(spec)) return violation;
+  if (auto violation = network_violation(spec)) return violation;
   return env_violation(spec.env);
 }
 
@@ -169,7 +207,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"scale", json::object{{"min", spec.scale.min}, {"max", spec.scale.max}}},
       {"idle_timeout", base::to_string(spec.idle_timeout)},
       {"env", std::move(env)},
-      {"network", std::string(name_of(spec.network))},
+      {"network", network_to_json(spec)},
   };
 }
 
@@ -189,11 +227,7 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
       spec.env.emplace(entry.key(), json::value_to<std::string>(entry.value()));
     }
   }
-  std::string network(name_of(spec.network));
-  EBB_CHECKED(read(object, "network", network));
-  const auto known = network_named(network);
-  if (!known) return wrong("network", "must be none or egress");
-  spec.network = *known;
+  EBB_CHECKED(read_network(object, spec));
   if (const auto violation = first_violation(spec)) return wrong(violation->field, violation->message);
   return spec;
 }

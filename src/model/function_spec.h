@@ -10,14 +10,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/duration.h"
 #include "base/result.h"
+#include "model/egress_rule.h"
 
 namespace ebb::model {
 
-/// What an instance reaches of the network: nothing but its own loopback, or outgoing connections.
+/// What an instance reaches of the network: nothing but its own loopback, or outgoing connections (`egress` says to
+/// where).
 enum class Network : std::uint8_t { kNone, kEgress };
 
 std::string_view name_of(Network network);
@@ -42,6 +45,7 @@ struct FunctionSpec {
   base::Duration idle_timeout = std::chrono::seconds(60);  // an idle instance is retired after it; 0 = at once
   std::map<std::string, std::string> env;
   Network network = Network::kNone;
+  std::vector<EgressRule> egress;  // of kEgress: where to; empty: everywhere but private and forbidden addresses
 
   bool operator==(const FunctionSpec&) const = default;
 };

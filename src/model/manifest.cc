@@ -12,10 +12,11 @@ namespace {
 
 using Kind = YamlNode::Kind;
 
-constexpr std::array<std::string_view, 3> kManifestKeys = {"app", "build", "functions"};
+constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
 constexpr std::array<std::string_view, 10> kFunctionKeys = {
     "runtime", "handler", "memory", "cpu", "timeout", "concurrency", "scale", "env", "idle_timeout", "network"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
+constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
 // Cores as a decimal fraction, exactly: "1", "0.5" or "1.25" in thousandths.
 base::Result<void> read_cpu(const YamlMap& map, std::uint32_t& cpu_millis) {
@@ -59,12 +60,41 @@ base::Result<void> read_env(const YamlMap& map, std::map<std::string, std::strin
   return {};
 }
 
-base::Result<void> read_network(const YamlMap& map, Network& network) {
-  std::string name(name_of(network));
-  EBB_CHECKED(map.read("network", name));
-  const auto known = network_named(name);
-  if (!known) return map.error_at("network", "is '" + name + "', expected none or egress");
-  network = *known;
+/// What a function, or the app for all of its functions, says of the network.
+struct NetworkWish {
+  Network network = Network::kNone;
+  std::vector<EgressRule> egress;
+};
+
+// "none", "egress", or {egress: [where, ...]}.
+base::Result<void> read_network(const YamlMap& map, NetworkWish& wish) {
+  const YamlNode* node = map.find("network");
+  if (node == nullptr) return {};
+  wish = {};
+  if (node->kind != Kind::kMap) {
+    std::string name(name_of(wish.network));
+    EBB_CHECKED(map.read("network", name));
+    const auto known = network_named(name);
+    if (!known) return map.error_at("network", "is '" + name + "', expected none or egress, or {egress: [HOST, ...]}");
+    wish.network = *known;
+    return {};
+  }
+  EBB_TRY(const YamlMap inner, YamlMap::open(*node, map.path_of("network"), kNetworkKeys));
+  const YamlNode* list = inner.find("egress");
+  if (list == nullptr || list->kind != Kind::kList || list->items.empty()) {
+    return inner.error_at("egress",
+                          "must be a list of hosts, addresses or ranges; write network: egress for every public "
+                          "address, network: none for nothing");
+  }
+  wish.network = Network::kEgress;
+  for (const YamlNode& item : list->items) {
+    if (item.kind != Kind::kScalar) {
+      return yaml_error(item.line, inner.path_of("egress"), "holds something else than a host, an address or a range");
+    }
+    const auto rule = parse_egress_rule(item.scalar);
+    if (!rule) return yaml_error(item.line, inner.path_of("egress"), rule.error().message);
+    wish.egress.push_back(*rule);
+  }
   return {};
 }
 
@@ -81,7 +111,8 @@ int line_of_field(const YamlMap& map, const YamlNode& node, std::string_view fie
   return child != nullptr ? map.line_of(key) : node.line;
 }
 
-base::Result<FunctionSpec> read_function(const std::string& name, int line, const YamlNode& node) {
+base::Result<FunctionSpec> read_function(const std::string& name, int line, const YamlNode& node,
+                                         const NetworkWish& of_app) {
   const std::string path = "functions." + name;
   if (const auto named = check_name("function", name); !named) return yaml_error(line, path, named.error().message);
   EBB_TRY(const YamlMap map, YamlMap::open(node, path, kFunctionKeys));
@@ -96,7 +127,10 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(read_scale(map, spec.scale));
   EBB_CHECKED(map.read("idle_timeout", spec.idle_timeout));
   EBB_CHECKED(read_env(map, spec.env));
-  EBB_CHECKED(read_network(map, spec.network));
+  NetworkWish wish = of_app;
+  EBB_CHECKED(read_network(map, wish));
+  spec.network = wish.network;
+  spec.egress = std::move(wish.egress);
   if (const auto violation = first_violation(spec)) {
     return yaml_error(line_of_field(map, node, violation->field), map.path_of(violation->field), violation->message);
   }
@@ -114,6 +148,8 @@ base::Result<Manifest> parse_manifest(std::string_view yaml) {
   EBB_CHECKED(map.read("app", manifest.app));
   if (const auto named = check_name("app", manifest.app); !named) return map.error_at("app", named.error().message);
   EBB_CHECKED(map.read("build", manifest.build));
+  NetworkWish of_app;
+  EBB_CHECKED(read_network(map, of_app));
   const YamlNode* functions = map.find("functions");
   if (functions == nullptr) return map.error_at("functions", "is missing, an app has at least one function");
   if (functions->kind != Kind::kMap || functions->items.empty()) {
@@ -124,7 +160,7 @@ base::Result<Manifest> parse_manifest(std::string_view yaml) {
                                          std::to_string(limits::kFunctionsPerApp) + ": make another app");
   }
   for (std::size_t i = 0; i < functions->items.size(); ++i) {
-    EBB_TRY(FunctionSpec spec, read_function(functions->keys[i], functions->key_lines[i], functions->items[i]));
+    EBB_TRY(FunctionSpec spec, read_function(functions->keys[i], functions->key_lines[i], functions->items[i], of_app));
     manifest.functions.push_back(std::move(spec));
   }
   return manifest;

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "node/egress.h"
 #include "node/version_runner.h"
 #include "sandbox/output_pipe.h"
 #include "store/package.h"
@@ -207,10 +208,8 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
   EBB_CO_TRY(const std::string yaml, read_file(fs::path(packages) / *key / "ebb.yaml", limits::kManifestBytes));
   EBB_CO_TRY(plan.manifest, model::parse_manifest(yaml));
   for (const model::FunctionSpec& spec : plan.manifest.functions) {
-    if (spec.network == model::Network::kEgress) {
-      co_return base::invalid_argument("functions." + spec.name +
-                                       ".network: egress is not built yet, functions reach no network; leave it out");
-    }
+    const auto reachable = check_reachable(spec, services_.config);
+    if (!reachable) co_return reachable.error();
   }
   {
     base::MutexLock lock(mutex_);

@@ -43,8 +43,10 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
                 .usage = *stores_.usage,
                 .metrics = metrics_},
       sandboxes_(services_),
+      egress_(services_),
       deployments_(services_, *this) {
   services_.sandboxes = &sandboxes_;
+  services_.egress = &egress_;
 }
 
 Engine::~Engine() = default;
@@ -54,6 +56,8 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
   services_.launcher = sandbox::LauncherClient::start(
       home, std::move(launcher_socket), [this](const wire::Exited& event) { exited(event); },
       [this] { launcher_lost(); });
+  services_.launcher->tell_of_links([this](const wire::Linked& event) { egress_.linked(event); },
+                                    [this](const wire::Unlinked& event) { egress_.unlinked(event); });
   EBB_TRY(const std::vector<model::Version> versions, services_.metadata.all_current());
   for (const model::Version& version : versions) {
     EBB_TRY(const store::App app, services_.metadata.app(version.app));

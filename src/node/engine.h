@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "node/deployments.h"
+#include "node/egress.h"
 #include "node/node.h"
 #include "node/sandbox_pool.h"
 #include "node/services.h"
@@ -64,6 +65,7 @@ class Engine final : public Node, private Publisher {
   io::Pool pool_;
   Services services_;
   SandboxPool sandboxes_;
+  Egress egress_;
   Deployments deployments_;
   base::Mutex mutex_;
   std::map<Name, std::shared_ptr<VersionRunner>> current_ EBB_GUARDED_BY(mutex_);

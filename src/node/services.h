@@ -24,6 +24,7 @@ namespace ebb::node {
 
 class VersionRunner;
 class SandboxPool;
+class Egress;
 
 /// Which runner an instance or a zygote belongs to, for the launcher's exit events. Threads: any.
 class Directory {
@@ -54,6 +55,7 @@ struct Services {
   meter::Metrics& metrics;
   std::shared_ptr<sandbox::LauncherClient> launcher;
   SandboxPool* sandboxes = nullptr;
+  Egress* egress = nullptr;
   Directory directory;
   std::atomic<std::uint64_t> next_instance = 1;
   std::atomic<std::uint64_t> next_zygote = 1;

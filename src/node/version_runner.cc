@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/deadline.h"
+#include "node/egress.h"
 #include "node/sandbox_pool.h"
 
 namespace ebb::node {
@@ -277,6 +278,11 @@ io::Task<base::Result<>> VersionRunner::register_version() {
                           .pids = limits::kFunctionPids,
                           .instances_max = spec.scale.max,
                           .config = config_for_runtime()};
+  if (spec.network == model::Network::kEgress) {
+    const auto opened = co_await services_.egress->open();
+    if (!opened) co_return opened.error();
+    describe_reach(spec, order);
+  }
   // An earlier runner of this version may have closed this moment: the launcher needs a little to forget it.
   const base::SteadyTime give_up = base::steady_now() + kDropWait;
   for (;;) {
@@ -285,6 +291,7 @@ io::Task<base::Result<>> VersionRunner::register_version() {
     auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload),
                                                    std::move(none), kForkLimit, nullptr);
     registered_ = answer.has_value();
+    if (registered_) services_.egress->announce(version_.id, spec);
     if (registered_) co_return base::Result<>();
     if (answer.error().code != base::Code::kUnavailable || base::steady_now() > give_up) co_return answer.error();
     co_await io::sleep_for(kDropRetry);
@@ -512,8 +519,8 @@ void VersionRunner::drop_if_done() {
     last = std::move(until_dropped_);
     if (zygote_id_ != 0) services_.directory.remove(wire::Subject::kZygote, zygote_id_);
   }
-  if (registered_)
-    services_.launcher->tell(wire::LauncherType::kDropVersion, encode(wire::DropVersion{.version = version_.id}));
+  if (registered_) services_.egress->forget(version_.id);
+  services_.launcher->tell(wire::LauncherType::kDropVersion, encode(wire::DropVersion{.version = version_.id}));
 }
 
 FunctionView VersionRunner::view() {

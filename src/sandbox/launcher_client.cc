@@ -29,6 +29,11 @@ std::shared_ptr<LauncherClient> LauncherClient::start(asio::io_context& home, os
   return client;
 }
 
+void LauncherClient::tell_of_links(LinkedHandler linked, UnlinkedHandler unlinked) {
+  linked_ = std::move(linked);
+  unlinked_ = std::move(unlinked);
+}
+
 // The reactor watches a duplicate, so that sending from other cores needs none of its state.
 LauncherClient::LauncherClient(asio::io_context& home, os::Fd socket, ExitHandler exited, LostHandler lost)
     : socket_(std::move(socket)),
@@ -141,6 +146,16 @@ void LauncherClient::deliver(std::string_view bytes, std::vector<os::Fd> fds) {
   if (type == wire::LauncherType::kExited) {
     const auto event = wire::decode<wire::Exited>(message->payload);
     if (event) exited_(*event);
+    return;
+  }
+  if (type == wire::LauncherType::kLinked) {
+    const auto event = wire::decode<wire::Linked>(message->payload);
+    if (event && linked_) linked_(*event);
+    return;
+  }
+  if (type == wire::LauncherType::kUnlinked) {
+    const auto event = wire::decode<wire::Unlinked>(message->payload);
+    if (event && unlinked_) unlinked_(*event);
     return;
   }
   Waiter waiter;

@@ -34,9 +34,14 @@ class LauncherClient : public std::enable_shared_from_this<LauncherClient> {
  public:
   using ExitHandler = std::function<void(const wire::Exited&)>;
   using LostHandler = std::function<void()>;
+  using LinkedHandler = std::function<void(const wire::Linked&)>;
+  using UnlinkedHandler = std::function<void(const wire::Unlinked&)>;
 
   static std::shared_ptr<LauncherClient> start(io::asio::io_context& home, os::Fd socket, ExitHandler exited,
                                                LostHandler lost);
+
+  /// Who is told, on the home core, of sandboxes' ways out. Once, before the home core runs.
+  void tell_of_links(LinkedHandler linked, UnlinkedHandler unlinked);
 
   /// Sends the request with the descriptors (closed here once sent) and waits for its answer.
   /// Errors: what the launcher answered with kFailed (its detail goes to `detail`); kDeadlineExceeded; kUnavailable
@@ -67,6 +72,8 @@ class LauncherClient : public std::enable_shared_from_this<LauncherClient> {
   io::asio::posix::stream_descriptor watched_;
   ExitHandler exited_;
   LostHandler lost_;
+  LinkedHandler linked_;
+  UnlinkedHandler unlinked_;
   base::Mutex mutex_;
   std::uint64_t next_id_ EBB_GUARDED_BY(mutex_) = 1;
   bool dead_ EBB_GUARDED_BY(mutex_) = false;

@@ -18,6 +18,24 @@ bool is_app_name(const std::string& name) {
          name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
 }
 
+void put_ranges(Writer& writer, const std::vector<ReachRange>& ranges) {
+  writer.u32(static_cast<std::uint32_t>(ranges.size()));
+  for (const ReachRange& one : ranges) writer.text(base::to_string(one.range)).u32(one.port);
+}
+
+// False when one is no range, or there are too many.
+bool take_ranges(Reader& reader, std::size_t most, std::vector<ReachRange>& ranges) {
+  const std::uint32_t count = reader.u32();
+  if (count > most) return false;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto range = base::parse_ip_range(reader.text());
+    const std::uint32_t port = reader.u32();
+    if (!range || port > 65'535) return false;
+    ranges.push_back({.range = *range, .port = static_cast<std::uint16_t>(port)});
+  }
+  return true;
+}
+
 template <typename T>
 base::Result<T> finished(const Reader& reader, T value, bool valid, std::string_view what) {
   if (!reader.finish() || !valid) return malformed(what);
@@ -54,8 +72,8 @@ base::Result<MakeSandbox> decode(std::string_view payload) {
 }
 
 std::string encode(const MakeVersion& m) {
-  return Writer()
-      .u64(raw(m.version))
+  Writer writer;
+  writer.u64(raw(m.version))
       .text(m.app)
       .u32(m.uid_index)
       .text(m.package_key)
@@ -64,7 +82,9 @@ std::string encode(const MakeVersion& m) {
       .u32(m.pids)
       .u32(m.instances_max)
       .text(m.config)
-      .take();
+      .u8(static_cast<std::uint8_t>(m.reach));
+  put_ranges(writer, m.ranges);
+  return writer.take();
 }
 template <>
 base::Result<MakeVersion> decode(std::string_view payload) {
@@ -79,10 +99,12 @@ base::Result<MakeVersion> decode(std::string_view payload) {
   m.pids = r.u32();
   m.instances_max = r.u32();
   m.config = r.text();
-  const bool valid = is_app_name(m.app) && base::is_content_key(m.package_key) && m.uid_index >= 1 &&
-                     m.uid_index <= limits::kApps && m.config.size() <= limits::kConfigBlobBytes &&
-                     m.memory_bytes <= limits::kFunctionMemoryBytesMax && m.cpu_millis >= 1 && m.pids >= 1 &&
-                     m.instances_max <= limits::kInstancesPerFunction;
+  m.reach = static_cast<Reach>(r.u8());
+  const bool reachable = take_ranges(r, limits::kEgressRules, m.ranges);
+  const bool valid = reachable && m.reach <= Reach::kListed && is_app_name(m.app) &&
+                     base::is_content_key(m.package_key) && m.uid_index >= 1 && m.uid_index <= limits::kApps &&
+                     m.config.size() <= limits::kConfigBlobBytes && m.memory_bytes <= limits::kFunctionMemoryBytesMax &&
+                     m.cpu_millis >= 1 && m.pids >= 1 && m.instances_max <= limits::kInstancesPerFunction;
   return finished(r, std::move(m), valid, "MakeVersion");
 }
 
@@ -177,6 +199,45 @@ base::Result<RemoveTree> decode(std::string_view payload) {
   m.key = r.text();
   const bool valid = m.kind <= TreeKind::kPackage && base::is_content_key(m.key);
   return finished(r, std::move(m), valid, "RemoveTree");
+}
+
+std::string encode(const AllowAddresses& m) {
+  Writer writer;
+  writer.u32(m.link).u32(m.seconds);
+  put_ranges(writer, m.targets);
+  return writer.take();
+}
+template <>
+base::Result<AllowAddresses> decode(std::string_view payload) {
+  Reader r(payload);
+  AllowAddresses m;
+  m.link = r.u32();
+  m.seconds = r.u32();
+  const bool valid = take_ranges(r, limits::kEgressAddresses, m.targets);
+  return finished(r, std::move(m), valid, "AllowAddresses");
+}
+
+std::string encode(const Linked& m) {
+  return Writer().u64(raw(m.version)).u32(m.link).text(base::to_string(m.address)).take();
+}
+template <>
+base::Result<Linked> decode(std::string_view payload) {
+  Reader r(payload);
+  Linked m;
+  m.version = base::VersionId{r.u64()};
+  m.link = r.u32();
+  const auto address = base::parse_ip(r.text());
+  if (address) m.address = *address;
+  return finished(r, m, address.has_value(), "Linked");
+}
+
+std::string encode(const Unlinked& m) { return Writer().u32(m.link).take(); }
+template <>
+base::Result<Unlinked> decode(std::string_view payload) {
+  Reader r(payload);
+  Unlinked m;
+  m.link = r.u32();
+  return finished(r, m, true, "Unlinked");
 }
 
 std::string encode(const Failed& m) {

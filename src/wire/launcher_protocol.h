@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/id.h"
+#include "base/ip.h"
 #include "base/result.h"
 #include "wire/message.h"
 
@@ -30,7 +31,10 @@ enum class LauncherType : std::uint16_t {
   kKill = 6,   // SIGKILL to a thing and all in it. Answer: kDone at once; kExited follows. Unknown id: kDone too
   kBuild = 7,  // fds: stdout+stderr of the build. Answer when it ended: kDone, or kFailed (kFunctionFailed: exit status
                // in the message)
-  kRemoveTree = 8,  // deletes a layer or package. Answer: kDone
+  kRemoveTree = 8,       // deletes a layer or package. Answer: kDone
+  kOpenEgress = 20,      // makes what sandboxes with a way out need, once. Answer: kDone with fds: the UDP and the TCP
+                         // socket that their resolvers ask; kFailed (kUnavailable) says what the host lacks
+  kAllowAddresses = 21,  // what a name stands for, to be reached by one sandbox for a while. Answer: kDone
   // Answers.
   kDone = 64,
   kFailed = 65,
@@ -39,6 +43,8 @@ enum class LauncherType : std::uint16_t {
   kZygoteReady = 67,
   // Events.
   kExited = 80,
+  kLinked = 90,    // a sandbox has a way out, before its user code runs
+  kUnlinked = 91,  // and has it no more
 };
 
 enum class Subject : std::uint8_t { kInstance = 0, kZygote = 1, kSandbox = 2, kBuild = 3 };
@@ -54,6 +60,18 @@ struct MakeSandbox {
   std::uint32_t pids = 0;
 };
 
+/// What the processes of a version reach beside their own loopback.
+enum class Reach : std::uint8_t {
+  kNothing = 0,
+  kPublic = 1,  // every public address
+  kListed = 2,  // the ranges, and what kAllowAddresses says
+};
+
+struct ReachRange {
+  base::IpRange range;
+  std::uint16_t port = 0;  // 0: every port
+};
+
 struct MakeVersion {
   base::VersionId version{};
   std::string app;
@@ -64,6 +82,25 @@ struct MakeVersion {
   std::uint32_t pids = 0;          // of each instance
   std::uint32_t instances_max = 0;
   std::string config;  // for the runtime, opaque to the launcher (zygote_protocol.h)
+  Reach reach = Reach::kNothing;
+  std::vector<ReachRange> ranges;  // of kListed; at most limits::kEgressRules
+};
+
+struct AllowAddresses {
+  std::uint32_t link = 0;
+  std::uint32_t seconds = 0;
+  std::vector<ReachRange> targets;  // single addresses; at most limits::kEgressAddresses
+};
+
+/// A sandbox's way out: a function zygote with its instances, or an instance that was forked from a runtime zygote.
+struct Linked {
+  base::VersionId version{};
+  std::uint32_t link = 0;   // never used twice in a launcher's life
+  base::IpAddress address;  // its IPv4 address: what its questions for names come from
+};
+
+struct Unlinked {
+  std::uint32_t link = 0;
 };
 
 struct DropVersion {
@@ -138,6 +175,9 @@ std::string encode(const Fork&);
 std::string encode(const Kill&);
 std::string encode(const Build&);
 std::string encode(const RemoveTree&);
+std::string encode(const AllowAddresses&);
+std::string encode(const Linked&);
+std::string encode(const Unlinked&);
 std::string encode(const Failed&);
 std::string encode(const ZygoteReady&);
 std::string encode(const Exited&);

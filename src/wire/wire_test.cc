@@ -37,7 +37,9 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
                       .cpu_millis = 500,
                       .pids = 12,
                       .instances_max = 9,
-                      .config = "{}"};
+                      .config = "{}",
+                      .reach = Reach::kListed,
+                      .ranges = {{.range = *base::parse_ip_range("192.0.2.0/24"), .port = 443}}};
   const auto back = decode<MakeVersion>(encode(version));
   ASSERT_TRUE(back);
   EXPECT_EQ(back->app, "vision");
@@ -49,6 +51,10 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
   expect_only_whole<MakeZygote>(encode(MakeZygote{}));
   expect_only_whole<Fork>(encode(Fork{}));
   expect_only_whole<Kill>(encode(Kill{}));
+  expect_only_whole<AllowAddresses>(
+      encode(AllowAddresses{.link = 3, .seconds = 60, .targets = {{.range = *base::parse_ip_range("2001:db8::1")}}}));
+  expect_only_whole<Linked>(encode(Linked{.link = 3, .address = *base::parse_ip("198.18.0.4")}));
+  expect_only_whole<Unlinked>(encode(Unlinked{.link = 3}));
   expect_only_whole<Build>(encode(Build{.output_key = kKey, .argv = {"/bin/true"}, .env = {"A=b"}}));
   expect_only_whole<Failed>(encode(Failed{.message = "no", .detail = "trace"}));
   expect_only_whole<ZygoteReady>(encode(ZygoteReady{.init_ns = 5, .forkable = false, .unfit_reason = "2 threads"}));

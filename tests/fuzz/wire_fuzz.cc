@@ -20,6 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)wire::decode_forked(bytes);
   (void)wire::decode_reaped(bytes);
   (void)wire::decode<wire::MakeVersion>(bytes);
+  (void)wire::decode<wire::AllowAddresses>(bytes);
   (void)wire::decode<wire::MakeZygote>(bytes);
   (void)wire::decode<wire::Fork>(bytes);
   (void)wire::decode<wire::Kill>(bytes);

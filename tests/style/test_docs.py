@@ -65,7 +65,7 @@ def test_the_shipped_configuration_equals_the_defaults():
     """packaging/ebb.yaml and docs/reference/config.md name exactly the keys of struct Config."""
     header = (ROOT / "src/model/config.h").read_text()
     body = header[header.index("struct Config {"):]
-    keys = re.findall(r"^  [\w:]+ (\w+)(?: = [^;]*|\{[^;]*\})?;", body[:body.index("bool operator==")], re.M)
+    keys = re.findall(r"^  [\w:<>]+ (\w+)(?: = [^;]*|\{[^;]*\})?;", body[:body.index("bool operator==")], re.M)
     assert len(keys) >= 12
     shipped = re.findall(r"^(\w+):", (ROOT / "packaging/ebb.yaml").read_text(), re.M)
     documented = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference/config.md").read_text(), re.M)
@@ -77,7 +77,7 @@ def test_every_key_of_a_function_is_documented():
     header = (ROOT / "src/model/function_spec.h").read_text()
     body = header[header.index("struct FunctionSpec {"):]
     fields = set(re.findall(r"^  [\w:<>, ]+ (\w+)(?: = [^;]*|\{[^;]*\})?;", body[:body.index("bool operator==")], re.M))
-    fields = fields - {"name", "cpu_millis", "scale"} | {"cpu", "scale.min", "scale.max"}
+    fields = fields - {"name", "cpu_millis", "scale", "egress"} | {"cpu", "scale.min", "scale.max", "network.egress"}
     page = (ROOT / "docs/reference/ebb-yaml.md").read_text()
     assert set(re.findall(r"^\| `([\w.]+)` \|", page, re.M)) == fields | {"app", "build", "functions"}
 
