@@ -135,8 +135,10 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
   if (!wanted.layer_key.empty()) {
     EBB_TRY(layer, ground_.data.open_content(wire::TreeKind::kLayer, wanted.layer_key));
   }
-  EBB_TRY(RootPlan root,
-          plan_root({.runtime = ground_.runtime.get(), .layer = layer.get(), .tmp_bytes = limits::kTmpBytes}));
+  EBB_TRY(RootPlan root, plan_root({.runtime = ground_.runtime.get(),
+                                    .layer = layer.get(),
+                                    .tmp_bytes = limits::kTmpBytes,
+                                    .tmp_inodes = limits::kTmpInodes}));
   EBB_TRY(const std::string group, make_app_group(wanted.app));
   auto sandbox = std::make_unique<Sandbox>();
   sandbox->id = id;

@@ -140,7 +140,31 @@ void Fleet::kill(Process& process) {
     process.failure = base::Error{.code = base::Code::kCancelled, .message = "killed while it was loading"};
   }
   static_cast<void>(os::signal_process(process.pidfd, SIGKILL));
+  thaw_to_die(process);
   if (process.subject == Subject::kZygote) end_children_of(token);
+}
+
+// On cgroup v1 a frozen process takes no signal, not even SIGKILL, until it is thawed.
+void Fleet::thaw_to_die(Process& process) {
+  if (!process.frozen || !ground_.cgroups.killing_needs_thaw()) return;
+  process.frozen = false;
+  static_cast<void>(ground_.cgroups.freeze(process.cgroup, false));
+}
+
+void Fleet::freeze(const wire::FreezeOrder& order, bool freeze) {
+  Process* process = find(Subject::kInstance, raw(order.instance));
+  if (process == nullptr || process->life != Life::kRunning) return;
+  if (order.sequence <= process->freeze_sequence) return;  // overtaken by a newer one
+  process->freeze_sequence = order.sequence;
+  if (process->frozen == freeze) return;
+  const base::Result<> done = ground_.cgroups.freeze(process->cgroup, freeze);
+  if (done) {
+    process->frozen = freeze;
+    return;
+  }
+  base::log(base::LogLevel::kWarning, freeze ? "instance not frozen" : "instance not thawed",
+            {{"error", done.error().message}});
+  if (!freeze) kill(*process);
 }
 
 void Fleet::kill(Subject subject, std::uint64_t id) {
@@ -160,6 +184,10 @@ void Fleet::kill_sandbox(Sandbox& sandbox, base::Error why) {
   if (!sandbox.failure) sandbox.failure = std::move(why);
   sandbox.ending = true;
   static_cast<void>(os::signal_process(sandbox.init_pidfd, SIGKILL));
+  if (!ground_.cgroups.killing_needs_thaw()) return;
+  for (auto& [token, process] : processes_) {
+    if (process->sandbox == &sandbox) thaw_to_die(*process);
+  }
 }
 
 void Fleet::kill_all() {

@@ -63,6 +63,8 @@ struct Process {
   Poller::Timer deadline = Poller::Timer::kNone;
   std::string cgroup;  // its own; empty: it lives in the sandbox's
   std::optional<InstanceSlot> slot;
+  bool frozen = false;
+  std::uint64_t freeze_sequence = 0;  // of the newest order to freeze or thaw
   std::optional<std::uint32_t> wait_status;
   std::optional<base::Error> failure;  // what to answer when it ends before its request is answered
   std::string failure_detail;

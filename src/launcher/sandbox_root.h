@@ -24,6 +24,7 @@ struct RootSources {
   int output = -1;            // builds: /ebb/out
   bool host_network = false;  // builds: with the host's resolver configuration
   std::uint64_t tmp_bytes = 0;
+  std::uint32_t tmp_inodes = 0;  // 0: the kernel's default
 };
 
 struct RootPlan {
@@ -37,6 +38,7 @@ struct RootPlan {
   std::vector<std::pair<std::string, std::string>> files;  // path, content
   std::vector<std::string> directories;                    // empty ones
   std::uint64_t tmp_bytes = 0;
+  std::uint32_t tmp_inodes = 0;
 };
 
 base::Result<RootPlan> plan_root(const RootSources& sources);

@@ -133,6 +133,14 @@ base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
 
 }  // namespace
 
+std::string_view name_of(Reuse reuse) { return reuse == Reuse::kNever ? "never" : "always"; }
+
+std::optional<Reuse> reuse_named(std::string_view name) {
+  if (name == "always") return Reuse::kAlways;
+  if (name == "never") return Reuse::kNever;
+  return std::nullopt;
+}
+
 std::string_view name_of(Network network) { return network == Network::kEgress ? "egress" : "none"; }
 
 std::optional<Network> network_named(std::string_view name) {
@@ -167,6 +175,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"timeout", base::to_string(spec.timeout)},
       {"concurrency", spec.concurrency},
       {"scale", json::object{{"min", spec.scale.min}, {"max", spec.scale.max}}},
+      {"reuse", std::string(name_of(spec.reuse))},
       {"idle_timeout", base::to_string(spec.idle_timeout)},
       {"env", std::move(env)},
       {"network", std::string(name_of(spec.network))},
@@ -189,6 +198,11 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
       spec.env.emplace(entry.key(), json::value_to<std::string>(entry.value()));
     }
   }
+  std::string reuse(name_of(spec.reuse));
+  EBB_CHECKED(read(object, "reuse", reuse));
+  const auto known_reuse = reuse_named(reuse);
+  if (!known_reuse) return wrong("reuse", "must be always or never");
+  spec.reuse = *known_reuse;
   std::string network(name_of(spec.network));
   EBB_CHECKED(read(object, "network", network));
   const auto known = network_named(network);

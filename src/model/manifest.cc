@@ -13,8 +13,9 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 3> kManifestKeys = {"app", "build", "functions"};
-constexpr std::array<std::string_view, 10> kFunctionKeys = {
-    "runtime", "handler", "memory", "cpu", "timeout", "concurrency", "scale", "env", "idle_timeout", "network"};
+constexpr std::array<std::string_view, 11> kFunctionKeys = {"runtime", "handler",      "memory", "cpu",
+                                                            "timeout", "concurrency",  "scale",  "reuse",
+                                                            "env",     "idle_timeout", "network"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
 
 // Cores as a decimal fraction, exactly: "1", "0.5" or "1.25" in thousandths.
@@ -59,6 +60,15 @@ base::Result<void> read_env(const YamlMap& map, std::map<std::string, std::strin
   return {};
 }
 
+base::Result<void> read_reuse(const YamlMap& map, Reuse& reuse) {
+  std::string name(name_of(reuse));
+  EBB_CHECKED(map.read("reuse", name));
+  const auto known = reuse_named(name);
+  if (!known) return map.error_at("reuse", "is '" + name + "', expected always or never");
+  reuse = *known;
+  return {};
+}
+
 base::Result<void> read_network(const YamlMap& map, Network& network) {
   std::string name(name_of(network));
   EBB_CHECKED(map.read("network", name));
@@ -96,6 +106,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(read_scale(map, spec.scale));
   EBB_CHECKED(map.read("idle_timeout", spec.idle_timeout));
   EBB_CHECKED(read_env(map, spec.env));
+  EBB_CHECKED(read_reuse(map, spec.reuse));
   EBB_CHECKED(read_network(map, spec.network));
   if (const auto violation = first_violation(spec)) {
     return yaml_error(line_of_field(map, node, violation->field), map.path_of(violation->field), violation->message);

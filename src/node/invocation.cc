@@ -92,6 +92,11 @@ Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, b
     phases.init = std::min(phases.init, start);
     phases.start = start - phases.init;
   }
+  if (instance.thawed.exchange(false)) {
+    phases.rung = model::Rung::kFrozen;
+  } else if (phases.rung == model::Rung::kIdle && version_.spec.reuse == model::Reuse::kNever) {
+    phases.rung = model::Rung::kSpare;
+  }
   phases.queue = waited - phases.start - phases.init;
   return phases;
 }

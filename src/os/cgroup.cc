@@ -84,6 +84,7 @@ base::Result<CgroupTree> CgroupTree::find(std::string tag, std::string_view moun
   CgroupTree tree;
   tree.tag_ = std::move(tag);
   Hierarchy found_once;  // a controller that is mounted twice counts where it is seen first
+  std::vector<Hierarchy> seen;
   std::istringstream lines{std::string(mountinfo)};
   for (std::string line; std::getline(lines, line);) {
     const std::optional<MountLine> mount = parse_mount(line);
@@ -110,14 +111,22 @@ base::Result<CgroupTree> CgroupTree::find(std::string tag, std::string_view moun
     // v2 counts CPU time in every group with the cpu controller.
     claim(&Hierarchy::cpuacct, hierarchy.unified ? "cpu" : "cpuacct");
     claim(&Hierarchy::pids, "pids");
-    if (hierarchy.memory || hierarchy.cpu || hierarchy.cpuacct || hierarchy.pids) {
+    // Every v2 group can be frozen, whatever controllers it has; and unlike v1's, what is frozen there can be killed.
+    if (!hierarchy.unified) claim(&Hierarchy::freezer, "freezer");
+    seen.push_back(std::move(hierarchy));
+  }
+  for (Hierarchy& hierarchy : seen) {
+    if (!tree.unified_mount_.empty()) hierarchy.freezer = hierarchy.unified;
+    if (hierarchy.memory || hierarchy.cpu || hierarchy.cpuacct || hierarchy.pids || hierarchy.freezer) {
       tree.hierarchies_.push_back(std::move(hierarchy));
     }
   }
+  found_once.freezer |= !tree.unified_mount_.empty();
   const std::pair<bool, const char*> needed[] = {{found_once.memory, "memory"},
                                                  {found_once.cpu, "cpu"},
                                                  {found_once.cpuacct, "cpuacct"},
-                                                 {found_once.pids, "pids"}};
+                                                 {found_once.pids, "pids"},
+                                                 {found_once.freezer, "freezer"}};
   for (const auto& [found, name] : needed) {
     if (found) continue;
     return base::unavailable(
@@ -172,6 +181,7 @@ std::string CgroupTree::directory_of(const Hierarchy& hierarchy, const std::stri
 // v2: a group's children have the controllers that the group hands down.
 base::Result<> CgroupTree::hand_down(const Hierarchy& hierarchy, const std::string& directory) const {
   if (!hierarchy.unified) return {};
+  if (!hierarchy.memory && !hierarchy.cpu && !hierarchy.pids) return {};
   std::string wanted;
   if (hierarchy.memory) wanted += "+memory ";
   if (hierarchy.cpu) wanted += "+cpu ";
@@ -242,6 +252,17 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
     EBB_CHECKED(write_file(directory + "/pids.max", std::to_string(*limits.pids)));
   }
   return {};
+}
+
+base::Result<> CgroupTree::freeze(const std::string& path, bool freeze) const {
+  const Hierarchy& freezer = holder(&Hierarchy::freezer);
+  const std::string directory = directory_of(freezer, path);
+  base::Result<> written = freezer.unified ? write_file(directory + "/cgroup.freeze", freeze ? "1" : "0")
+                                           : write_file(directory + "/freezer.state", freeze ? "FROZEN" : "THAWED");
+  if (written) return written;
+  base::Error error = std::move(written).error();
+  if (error.os_errno == ENOENT || error.os_errno == ENODEV) error.code = base::Code::kNotFound;
+  return error;
 }
 
 base::Result<CgroupDoors> CgroupTree::open_doors(const std::string& path) const {
@@ -352,6 +373,7 @@ std::size_t CgroupTree::kill_all(const std::string& path) const {
     ++found;
     ::kill(pid, SIGKILL);
   }
+  if (found > 0 && killing_needs_thaw()) static_cast<void>(freeze(path, false));
   for (const std::string& child : children_of(path)) found += kill_all(child);
   return found;
 }

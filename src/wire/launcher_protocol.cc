@@ -179,6 +179,16 @@ base::Result<RemoveTree> decode(std::string_view payload) {
   return finished(r, std::move(m), valid, "RemoveTree");
 }
 
+std::string encode(const FreezeOrder& m) { return Writer().u64(raw(m.instance)).u64(m.sequence).take(); }
+template <>
+base::Result<FreezeOrder> decode(std::string_view payload) {
+  Reader r(payload);
+  FreezeOrder m;
+  m.instance = base::InstanceId{r.u64()};
+  m.sequence = r.u64();
+  return finished(r, m, true, "FreezeOrder");
+}
+
 std::string encode(const Failed& m) {
   return Writer().u8(static_cast<std::uint8_t>(m.code)).text(m.message).text(m.detail).take();
 }

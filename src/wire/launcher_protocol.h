@@ -31,6 +31,8 @@ enum class LauncherType : std::uint16_t {
   kBuild = 7,  // fds: stdout+stderr of the build. Answer when it ended: kDone, or kFailed (kFunctionFailed: exit status
                // in the message)
   kRemoveTree = 8,  // deletes a layer or package. Answer: kDone
+  kFreeze = 10,     // stops every process of an instance until kThaw. Answer: kDone; unknown instance: kDone too
+  kThaw = 11,       // Answer: kDone; unknown instance: kDone too
   // Answers.
   kDone = 64,
   kFailed = 65,
@@ -104,6 +106,13 @@ struct Build {
   std::vector<std::string> env;   // NAME=value
 };
 
+/// kFreeze and kThaw. They may overtake each other on their way from different cores: the one with the higher sequence
+/// stands, whichever comes last.
+struct FreezeOrder {
+  base::InstanceId instance{};
+  std::uint64_t sequence = 0;
+};
+
 struct RemoveTree {
   TreeKind kind = TreeKind::kLayer;
   std::string key;
@@ -138,6 +147,7 @@ std::string encode(const Fork&);
 std::string encode(const Kill&);
 std::string encode(const Build&);
 std::string encode(const RemoveTree&);
+std::string encode(const FreezeOrder&);
 std::string encode(const Failed&);
 std::string encode(const ZygoteReady&);
 std::string encode(const Exited&);
