@@ -59,7 +59,6 @@ inline constexpr std::uint32_t kInstancesPerFunction = 1000;
 inline constexpr std::size_t kEnvBytes = 16 * 1024;       // all of a function's env, names and values
 inline constexpr auto kInitTimeout = 120s;                // import of the user's module in a zygote or an instance
 inline constexpr std::uint64_t kTmpBytes = 512ull << 20;  // an instance's private /tmp; counted as its memory
-inline constexpr std::uint32_t kTmpInodes = 65'536;       // files, directories and links in it
 
 // Invocations.
 inline constexpr std::size_t kQueuedPerVersion = 10'000;  // waiting invocations of one version: 429 beyond

@@ -102,6 +102,8 @@ class Fleet {
 
   // fleet_exits.cc: ends.
   void watch_end(Process& process);
+  void watch_memory(Process& instance);
+  void on_out_of_memory(Token token, int tries);
   void on_end(Token token);
   void finish(Token token);
   void report_end(Process& process, const os::CgroupUsage& usage);

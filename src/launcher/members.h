@@ -33,6 +33,7 @@ struct InstanceSlot {
   std::string cgroup;
   os::CgroupDoors doors;
   os::UsageFiles usage;
+  os::Fd oom;  // os::CgroupTree::watch_oom()
 };
 
 enum class Life : std::uint8_t {
@@ -63,6 +64,9 @@ struct Process {
   Poller::Timer deadline = Poller::Timer::kNone;
   std::string cgroup;  // its own; empty: it lives in the sandbox's
   std::optional<InstanceSlot> slot;
+  os::Fd oom;  // of an instance, from its slot
+  bool out_of_memory = false;
+  bool orphaned = false;  // killed because its zygote ended
   bool frozen = false;
   std::uint64_t freeze_sequence = 0;  // of the newest order to freeze or thaw
   std::optional<std::uint32_t> wait_status;

@@ -17,6 +17,9 @@
 
 namespace ebb::launcher {
 
+/// Files, directories and links in the /tmp and /dev/shm of a sandbox; instances have the same (instance_walls.c).
+inline constexpr std::uint32_t kTmpInodes = 65'536;
+
 struct RootSources {
   int runtime = -1;  // directory descriptors; -1: an empty directory stands in its place
   int layer = -1;

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -233,7 +234,10 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
     } else {
       EBB_CHECKED(write_file(directory + "/memory.limit_in_bytes", bytes));
       EBB_CHECKED(write_if_present(directory + "/memory.memsw.limit_in_bytes", bytes));
+      // v1 counts what lies in TCP sockets apart, and not at all without a limit.
+      EBB_CHECKED(write_if_present(directory + "/memory.kmem.tcp.limit_in_bytes", bytes));
     }
+    if (memory.unified && limits.end_together) EBB_CHECKED(write_file(directory + "/memory.oom.group", "1"));
   }
   if (limits.cpu_millis) {
     const Hierarchy& cpu = holder(&Hierarchy::cpu);
@@ -245,6 +249,16 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
     } else {
       EBB_CHECKED(write_file(directory + "/cpu.cfs_period_us", std::to_string(kCpuPeriodUs)));
       EBB_CHECKED(write_file(directory + "/cpu.cfs_quota_us", quota));
+    }
+  }
+  if (limits.cpu_shares) {
+    const Hierarchy& cpu = holder(&Hierarchy::cpu);
+    const std::string directory = directory_of(cpu, path);
+    if (cpu.unified) {
+      const std::uint64_t weight = std::clamp<std::uint64_t>(std::uint64_t{*limits.cpu_shares} * 100 / 1024, 1, 10'000);
+      EBB_CHECKED(write_file(directory + "/cpu.weight", std::to_string(weight)));
+    } else {
+      EBB_CHECKED(write_file(directory + "/cpu.shares", std::to_string(*limits.cpu_shares)));
     }
   }
   if (limits.pids) {
@@ -295,6 +309,19 @@ base::Result<UsageFiles> CgroupTree::open_usage(const std::string& path) const {
   if (!files.memory_peak.valid()) files.memory_peak = Fd(::open(peak_file.c_str(), O_RDONLY | O_CLOEXEC));
   if (!files.memory_peak.valid()) return base::os_error("open " + peak_file, errno);
   return files;
+}
+
+base::Result<Fd> CgroupTree::watch_oom(const std::string& path) const {
+  const Hierarchy& memory = holder(&Hierarchy::memory);
+  if (memory.unified) return Fd();
+  const std::string directory = directory_of(memory, path);
+  Fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event.valid()) return base::os_error("eventfd", errno);
+  const Fd control(::open((directory + "/memory.oom_control").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!control.valid()) return base::os_error("open " + directory + "/memory.oom_control", errno);
+  EBB_CHECKED(write_file(directory + "/cgroup.event_control",
+                         std::to_string(event.get()) + " " + std::to_string(control.get())));
+  return event;
 }
 
 CgroupUsage CgroupTree::usage(const std::string& path) const {

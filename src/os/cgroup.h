@@ -26,6 +26,8 @@ struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes{};  // swap is not given beyond it
   std::optional<std::uint32_t> cpu_millis{};    // 1000 is one core
   std::optional<std::uint32_t> pids{};
+  std::optional<std::uint32_t> cpu_shares{};  // beside its siblings, where processors are scarce; 1024 is the usual
+  bool end_together = false;  // out of memory, all of it is killed and not one process; on v1 see watch_oom()
 };
 
 struct CgroupUsage {
@@ -73,6 +75,9 @@ class CgroupTree {
   base::Result<CgroupDoors> open_doors(const std::string& path) const;
   base::Result<> admit(const std::string& path, pid_t pid) const;
   base::Result<UsageFiles> open_usage(const std::string& path) const;
+  /// cgroup v1 kills one process when a group is out of memory: an eventfd that becomes readable then, so that the rest
+  /// can be ended too. An invalid descriptor on v2, where `end_together` does it.
+  base::Result<Fd> watch_oom(const std::string& path) const;
   /// What can be read of it; zeros for a group that is gone.
   CgroupUsage usage(const std::string& path) const;
   /// Pids in the group itself, in any hierarchy, at this moment.

@@ -221,6 +221,7 @@ std::string encode(const Exited& m) {
       .u64(m.id)
       .u32(m.wait_status)
       .u8(m.out_of_memory ? 1 : 0)
+      .u8(m.orphaned ? 1 : 0)
       .u64(m.cpu_ns)
       .u64(m.memory_peak_bytes)
       .take();
@@ -233,6 +234,7 @@ base::Result<Exited> decode(std::string_view payload) {
   m.id = r.u64();
   m.wait_status = r.u32();
   m.out_of_memory = r.u8() != 0;
+  m.orphaned = r.u8() != 0;
   m.cpu_ns = r.u64();
   m.memory_peak_bytes = r.u64();
   return finished(r, m, m.subject <= Subject::kBuild, "Exited");

@@ -135,6 +135,7 @@ struct Exited {
   std::uint64_t id = 0;
   std::uint32_t wait_status = 0;  // as waitpid gives it; of no use when the whole sandbox went
   bool out_of_memory = false;
+  bool orphaned = false;  // an instance that had to go because its zygote did
   std::uint64_t cpu_ns = 0;
   std::uint64_t memory_peak_bytes = 0;
 };

@@ -50,9 +50,10 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
   expect_only_whole<Fork>(encode(Fork{}));
   expect_only_whole<Kill>(encode(Kill{}));
   expect_only_whole<Build>(encode(Build{.output_key = kKey, .argv = {"/bin/true"}, .env = {"A=b"}}));
+  expect_only_whole<FreezeOrder>(encode(FreezeOrder{.instance = base::InstanceId{3}, .sequence = 9}));
   expect_only_whole<Failed>(encode(Failed{.message = "no", .detail = "trace"}));
   expect_only_whole<ZygoteReady>(encode(ZygoteReady{.init_ns = 5, .forkable = false, .unfit_reason = "2 threads"}));
-  expect_only_whole<Exited>(encode(Exited{.id = 4, .wait_status = 9, .out_of_memory = true}));
+  expect_only_whole<Exited>(encode(Exited{.id = 4, .wait_status = 9, .out_of_memory = true, .orphaned = true}));
 }
 
 TEST(LauncherProtocol, NamesAndKeysThatCouldBecomePathsAreRefused) {
