@@ -143,8 +143,8 @@ TEST_F(RealCgroups, AGroupWithAProcessIsNotRemovedAndKillAllEmptiesIt) {
 // Whatever hierarchy freezes: nothing runs meanwhile, and SIGKILL ends what is frozen, at the latest with kill_all().
 TEST_F(RealCgroups, AFrozenProcessStandsStillGoesOnAndCanBeKilled) {
   const pid_t child = in_leaf([] {
-    for (volatile unsigned spin = 0;; spin = spin + 1) {
-    }
+    volatile unsigned spin = 0;
+    for (;;) spin = spin + 1;
   });
   const auto cpu = [&] { return tree_->usage("app/leaf").cpu_ns; };
   const auto stands_still = [&] {

@@ -12,6 +12,7 @@
 #include <cerrno>
 
 #include "base/limits.h"
+#include "io/deadline.h"
 
 namespace ebb::sandbox {
 
