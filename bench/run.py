@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
 
-    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|memory ...]
+    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|memory|neighbour ...]
 
 Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
 prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
@@ -24,13 +24,14 @@ sys.dont_write_bytecode = True
 import cold  # noqa: E402
 import figures  # noqa: E402
 import memory  # noqa: E402
+import neighbour  # noqa: E402
 import warm  # noqa: E402
 from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 
 OUT = ROOT / "build/bench"
-PARTS = ("memory", "cold", "warm")
-FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8}
-QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1}
+PARTS = ("memory", "cold", "warm", "neighbour")
+FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "neighbour_rounds": 3, "neighbour_seconds": 8}
+QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "neighbour_rounds": 1, "neighbour_seconds": 3}
 
 
 def arguments():
@@ -38,7 +39,7 @@ def arguments():
     parser.add_argument("--check", action="store_true", help="judge the bars; exit 1 if one is missed")
     parser.add_argument("--quick", action="store_true", help="few samples")
     parser.add_argument("--json", type=pathlib.Path, default=OUT / "result.json", metavar="FILE", help="where the result goes")
-    parser.add_argument("parts", nargs="*", metavar="cold|warm|memory", help="default: all three")
+    parser.add_argument("parts", nargs="*", metavar="cold|warm|memory|neighbour", help="default: all")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
@@ -69,6 +70,9 @@ def measure(node, part, size):
     if part == "cold":
         return cold.measure(node, layer_of(node), runtime_directory(), OUT, size["cold_rounds"], size["cold_seconds"])
     generator = BINARY.parent / "open_loop"
+    if part == "neighbour":
+        node.deploy(HERE / "neighbour")
+        return neighbour.measure(node, generator, OUT, size["neighbour_rounds"], size["neighbour_seconds"])
     return warm.measure(node, generator, OUT, size["warm_rounds"], size["peak_seconds"], size["rate_seconds"])
 
 
@@ -93,7 +97,7 @@ def main():
     try:
         node.start()
         for part in parts:
-            module = {"cold": cold, "warm": warm, "memory": memory}[part]
+            module = {"cold": cold, "warm": warm, "memory": memory, "neighbour": neighbour}[part]
             result[part] = measure(node, part, size)
             module.judge(result[part], bars)
             result["bars"] = bars.all

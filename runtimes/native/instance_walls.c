@@ -84,7 +84,7 @@ static void place_code(int tree) {
 }
 
 static void mount_tmpfs(const char* path) {
-  if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=512m,mode=1777") != 0) fail(path);
+  if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=512m,nr_inodes=65536,mode=1777") != 0) fail(path);
 }
 
 // The parent's /tmp under ours: a cache or an unpacked model that init left there is seen by every instance, and what

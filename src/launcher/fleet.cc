@@ -141,7 +141,8 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
   EBB_TRY(RootPlan root, plan_root({.runtime = ground_.runtime.get(),
                                     .layer = layer.get(),
                                     .resolver = ground_.network.resolver_address(),
-                                    .tmp_bytes = limits::kTmpBytes}));
+                                    .tmp_bytes = limits::kTmpBytes,
+                                    .tmp_inodes = kTmpInodes}));
   EBB_TRY(const std::string group, make_app_group(wanted.app));
   auto sandbox = std::make_unique<Sandbox>();
   sandbox->id = id;
@@ -232,9 +233,11 @@ base::Result<InstanceSlot> Fleet::make_slot(Version& version) {
   slot.cgroup = version.cgroup + "/i" + std::to_string(++version.slots_made);
   EBB_CHECKED(ground_.cgroups.make(slot.cgroup, CgroupTree::Place::kLeaf));
   const auto prepare = [&]() -> base::Result<> {
-    EBB_CHECKED(ground_.cgroups.limit(
-        slot.cgroup,
-        {.memory_bytes = version.spec.memory_bytes, .cpu_millis = version.spec.cpu_millis, .pids = version.spec.pids}));
+    EBB_CHECKED(ground_.cgroups.limit(slot.cgroup, {.memory_bytes = version.spec.memory_bytes,
+                                                    .cpu_millis = version.spec.cpu_millis,
+                                                    .pids = version.spec.pids,
+                                                    .end_together = true}));
+    EBB_TRY(slot.oom, ground_.cgroups.watch_oom(slot.cgroup));
     EBB_TRY(slot.doors, ground_.cgroups.open_doors(slot.cgroup));
     EBB_TRY(slot.usage, ground_.cgroups.open_usage(slot.cgroup));
     return {};

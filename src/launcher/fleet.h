@@ -59,6 +59,8 @@ class Fleet {
   base::Result<> make_zygote(std::uint64_t request, const wire::MakeZygote& wanted, os::Fd out, os::Fd err);
   base::Result<> fork_instance(std::uint64_t request, const wire::Fork& wanted, os::Fd channel, os::Fd out, os::Fd err);
   void kill(wire::Subject subject, std::uint64_t id);
+  /// Freezes or thaws an instance. One that cannot be thawed is killed: its next call would hang.
+  void freeze(const wire::FreezeOrder& order, bool freeze);
 
   /// SIGKILL to every sandbox; they are gone once turns of the poller have made empty() true.
   void kill_all();
@@ -103,11 +105,14 @@ class Fleet {
 
   // fleet_exits.cc: ends.
   void watch_end(Process& process);
+  void watch_memory(Process& instance);
+  void on_out_of_memory(Token token, int tries);
   void on_end(Token token);
   void finish(Token token);
   void report_end(Process& process, const os::CgroupUsage& usage);
   void end_children_of(Token zygote);
   void kill(Process& process);
+  void thaw_to_die(Process& process);
   void kill_sandbox(Sandbox& sandbox, base::Error why);
   void on_init_control(std::uint64_t sandbox_id);
   void on_init_end(std::uint64_t sandbox_id);

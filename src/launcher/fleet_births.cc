@@ -211,7 +211,9 @@ base::Result<> Fleet::born(Process& process, os::Received& received) {
     if (process.subject == Subject::kInstance) {
       os::UsageFiles usage = std::move(process.slot->usage);
       daemon_.forked(std::exchange(process.request, 0), std::move(usage.cpu), std::move(usage.memory_peak));
+      process.oom = std::move(process.slot->oom);
       process.slot.reset();
+      watch_memory(process);
     }
     if (process.subject != Subject::kSandbox) ground_.poller.cancel(process.deadline);
     if (process.subject == Subject::kZygote) limit_loading(process);
@@ -267,6 +269,10 @@ base::Result<> Fleet::ready(Process& zygote, const wire::ZygoteReady& answer) {
   ground_.poller.cancel(zygote.deadline);
   zygote.life = Life::kRunning;
   zygote.ready = answer;
+  // It will never be forked; what its init left running (threads, children) is to use no processor.
+  if (zygote.subject == Subject::kZygote && !answer.forkable) {
+    zygote.frozen = ground_.cgroups.freeze(zygote.cgroup, true).has_value();
+  }
   if (zygote.subject == Subject::kZygote && answer.forkable) {
     give_huge_pages(zygote);
   } else {

@@ -15,6 +15,8 @@ namespace {
 using wire::Subject;
 
 constexpr std::size_t kUnclaimedMax = 64;
+constexpr int kOomTries = 50;
+constexpr std::chrono::milliseconds kOomInterval(2);
 
 std::string describe(std::optional<std::uint32_t> status) {
   if (!status) return "with an unknown status";
@@ -43,6 +45,32 @@ void Fleet::on_end(Token token) {
   }
   ground_.poller.cancel(process->deadline);
   process->deadline = ground_.poller.after(limits::kReapWait, [this, token] { finish(token); });
+}
+
+void Fleet::watch_memory(Process& instance) {
+  if (!instance.oom.valid()) return;
+  const base::Result<> watched = ground_.poller.watch(instance.oom.get(), [this, token = instance.token] {
+    Process* process = find(token);
+    if (process == nullptr) return;
+    ground_.poller.forget(process->oom.get());
+    process->oom.reset();
+    on_out_of_memory(token, kOomTries);
+  });
+  if (!watched) base::log(base::LogLevel::kWarning, "memory not watched", {{"error", watched.error().message}});
+}
+
+// The kernel tells before it kills, and tells the groups below one that is full as well: only the count is certain.
+void Fleet::on_out_of_memory(Token token, int tries) {
+  Process* process = find(token);
+  if (process == nullptr || process->life != Life::kRunning) return;
+  if (ground_.cgroups.usage(process->cgroup).oom_kills > 0) {
+    process->out_of_memory = true;
+    kill(*process);
+  } else if (tries > 0) {
+    ground_.poller.cancel(process->deadline);
+    process->deadline =
+        ground_.poller.after(kOomInterval, [this, token, tries] { on_out_of_memory(token, tries - 1); });
+  }
 }
 
 // From init: the status of a process that we know by its inner pid, now or as soon as its zygote has told us of it.
@@ -89,7 +117,8 @@ void Fleet::report_end(Process& process, const os::CgroupUsage& usage) {
     daemon_.exited(wire::Exited{.subject = process.subject,
                                 .id = process.id,
                                 .wait_status = process.wait_status.value_or(0),
-                                .out_of_memory = usage.oom_kills > 0,
+                                .out_of_memory = process.out_of_memory || usage.oom_kills > 0,
+                                .orphaned = process.orphaned,
                                 .cpu_ns = usage.cpu_ns,
                                 .memory_peak_bytes = usage.memory_peak_bytes});
     return;
@@ -121,6 +150,7 @@ void Fleet::end_children_of(Token zygote) {
       if (child->request != 0 && !child->failure) {
         child->failure = base::unavailable("the zygote it was forked from has ended");
       }
+      child->orphaned = true;
       kill(*child);
     }
   }
@@ -140,7 +170,31 @@ void Fleet::kill(Process& process) {
     process.failure = base::Error{.code = base::Code::kCancelled, .message = "killed while it was loading"};
   }
   static_cast<void>(os::signal_process(process.pidfd, SIGKILL));
+  thaw_to_die(process);
   if (process.subject == Subject::kZygote) end_children_of(token);
+}
+
+// On cgroup v1 a frozen process takes no signal, not even SIGKILL, until it is thawed.
+void Fleet::thaw_to_die(Process& process) {
+  if (!process.frozen || !ground_.cgroups.killing_needs_thaw()) return;
+  process.frozen = false;
+  static_cast<void>(ground_.cgroups.freeze(process.cgroup, false));
+}
+
+void Fleet::freeze(const wire::FreezeOrder& order, bool freeze) {
+  Process* process = find(Subject::kInstance, raw(order.instance));
+  if (process == nullptr || process->life != Life::kRunning) return;
+  if (order.sequence <= process->freeze_sequence) return;  // overtaken by a newer one
+  process->freeze_sequence = order.sequence;
+  if (process->frozen == freeze) return;
+  const base::Result<> done = ground_.cgroups.freeze(process->cgroup, freeze);
+  if (done) {
+    process->frozen = freeze;
+    return;
+  }
+  base::log(base::LogLevel::kWarning, freeze ? "instance not frozen" : "instance not thawed",
+            {{"error", done.error().message}});
+  if (!freeze) kill(*process);
 }
 
 void Fleet::kill(Subject subject, std::uint64_t id) {
@@ -160,6 +214,10 @@ void Fleet::kill_sandbox(Sandbox& sandbox, base::Error why) {
   if (!sandbox.failure) sandbox.failure = std::move(why);
   sandbox.ending = true;
   static_cast<void>(os::signal_process(sandbox.init_pidfd, SIGKILL));
+  if (!ground_.cgroups.killing_needs_thaw()) return;
+  for (auto& [token, process] : processes_) {
+    if (process->sandbox == &sandbox) thaw_to_die(*process);
+  }
 }
 
 void Fleet::kill_all() {
@@ -210,6 +268,7 @@ void Fleet::on_init_end(std::uint64_t sandbox_id) {
       continue;
     }
     if (!process->wait_status) process->wait_status = SIGKILL;
+    if (process->life == Life::kRunning) process->orphaned = true;
     finish(token);
   }
   ground_.poller.forget(sandbox.init_pidfd.get());
@@ -237,6 +296,7 @@ void Fleet::forget(Process& process) {
   ground_.poller.cancel(process.deadline);
   if (process.control.valid()) ground_.poller.forget(process.control.get());
   if (process.pidfd.valid()) ground_.poller.forget(process.pidfd.get());
+  if (process.oom.valid()) ground_.poller.forget(process.oom.get());
 }
 
 void Fleet::unlink(Process& process) {

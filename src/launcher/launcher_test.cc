@@ -3,6 +3,7 @@
 #include "launcher/launcher.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -182,6 +183,36 @@ TEST_F(LauncherTest, AFunctionThatFailsToLoadIsExplainedAndLeavesNothing) {
   ASSERT_NO_FATAL_FAILURE(harness_.make_version(4, harness_.make_package(kProbe)));
   EXPECT_TRUE(harness_.make_zygote(4, 1, 4).forkable);
   EXPECT_TRUE(harness_.received_nothing_more()) << "what was never announced has no exit to tell";
+}
+
+TEST_F(LauncherTest, OrdersToFreezeAndThawStandByTheirSequence) {
+  ASSERT_NO_FATAL_FAILURE(make_function());
+  const TestInstance instance = harness_.fork(1, Subject::kZygote, 1, 1);
+  ASSERT_TRUE(harness_.first_invoke(instance).fine);
+  const auto order = [&](LauncherType type, std::uint64_t sequence, std::uint64_t id = 1) {
+    const Answer answer =
+        harness_.ask(type, wire::encode(wire::FreezeOrder{.instance = base::InstanceId{id}, .sequence = sequence}));
+    EXPECT_EQ(answer.type, LauncherType::kDone);
+  };
+  const auto answers = [&] {
+    harness_.send_invoke(instance, "{}");
+    struct pollfd ready{.fd = instance.channel.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&ready, 1, 300) == 1;
+  };
+  order(LauncherType::kFreeze, 1);
+  EXPECT_FALSE(answers()) << "it is frozen";
+  order(LauncherType::kThaw, 3);
+  EXPECT_TRUE(eventually([&] {
+    struct pollfd ready{.fd = instance.channel.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&ready, 1, 10) == 1;
+  })) << "what it was sent meanwhile is done";
+  order(LauncherType::kFreeze, 2);  // came late
+  EXPECT_TRUE(answers());
+  order(LauncherType::kFreeze, 4, 77);  // unknown: it may just have ended
+  order(LauncherType::kFreeze, 5);
+  EXPECT_EQ(harness_.ask(LauncherType::kKill, wire::encode(wire::Kill{.subject = Subject::kInstance, .id = 1})).type,
+            LauncherType::kDone);
+  EXPECT_EQ(harness_.await_exit(Subject::kInstance, 1).wait_status, static_cast<std::uint32_t>(SIGKILL));
 }
 
 TEST_F(LauncherTest, AnInstanceCanBeForkedFromTheRuntimeItself) {

@@ -33,6 +33,7 @@ struct InstanceSlot {
   std::string cgroup;
   os::CgroupDoors doors;
   os::UsageFiles usage;
+  os::Fd oom;  // os::CgroupTree::watch_oom()
 };
 
 enum class Life : std::uint8_t {
@@ -64,6 +65,11 @@ struct Process {
   std::string cgroup;  // its own; empty: it lives in the sandbox's
   std::optional<InstanceSlot> slot;
   std::uint32_t link = 0;  // of the network namespace that began with it; 0: it has no way out, or its zygote's
+  os::Fd oom;              // of an instance, from its slot
+  bool out_of_memory = false;
+  bool orphaned = false;  // killed because its zygote ended
+  bool frozen = false;
+  std::uint64_t freeze_sequence = 0;  // of the newest order to freeze or thaw
   std::optional<std::uint32_t> wait_status;
   std::optional<base::Error> failure;  // what to answer when it ends before its request is answered
   std::string failure_detail;

@@ -115,6 +115,13 @@ base::Result<> Requests::perform(const wire::Message& message, std::vector<os::F
       daemon_.done(message.id);
       return {};
     }
+    case LauncherType::kFreeze:
+    case LauncherType::kThaw: {
+      EBB_TRY(const wire::FreezeOrder order, wire::decode<wire::FreezeOrder>(message.payload));
+      fleet_.freeze(order, message.type == static_cast<std::uint16_t>(LauncherType::kFreeze));
+      daemon_.done(message.id);
+      return {};
+    }
     case LauncherType::kDone:
     case LauncherType::kFailed:
     case LauncherType::kForked:

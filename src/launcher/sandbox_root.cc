@@ -161,6 +161,7 @@ base::Result<> attach_new_tmpfs(const os::Fd& root, const char* path, const os::
 base::Result<RootPlan> plan_root(const RootSources& sources) {
   RootPlan plan;
   plan.tmp_bytes = sources.tmp_bytes;
+  plan.tmp_inodes = sources.tmp_inodes;
   EBB_CHECKED(plan_system(plan));
   EBB_CHECKED(plan_etc(plan, sources.host_network, sources.resolver));
   EBB_CHECKED(plan_dev(plan));
@@ -189,8 +190,9 @@ base::Result<> enter_root(const RootPlan& plan) {
   EBB_TRY(const os::Fd root, os::open_directory(kStage));
   // 3. The mounts that others lie in.
   EBB_CHECKED(attach_new_tmpfs(root, "dev", {.size_bytes = kDevBytes, .inodes = 64}));
-  EBB_CHECKED(attach_new_tmpfs(root, "dev/shm", {.size_bytes = plan.tmp_bytes, .mode = "1777"}));
-  EBB_CHECKED(attach_new_tmpfs(root, "tmp", {.size_bytes = plan.tmp_bytes, .mode = "1777"}));
+  EBB_CHECKED(
+      attach_new_tmpfs(root, "dev/shm", {.size_bytes = plan.tmp_bytes, .inodes = plan.tmp_inodes, .mode = "1777"}));
+  EBB_CHECKED(attach_new_tmpfs(root, "tmp", {.size_bytes = plan.tmp_bytes, .inodes = plan.tmp_inodes, .mode = "1777"}));
   // 4. Directories, files and links, then the host's trees.
   for (const std::string& path : plan.directories) EBB_CHECKED(make_directories(root, path));
   for (const auto& [path, content] : plan.files) EBB_CHECKED(make_file(root, path, content));

@@ -17,6 +17,9 @@
 
 namespace ebb::launcher {
 
+/// Files, directories and links in the /tmp and /dev/shm of a sandbox; instances have the same (instance_walls.c).
+inline constexpr std::uint32_t kTmpInodes = 65'536;
+
 struct RootSources {
   int runtime = -1;  // directory descriptors; -1: an empty directory stands in its place
   int layer = -1;
@@ -25,6 +28,7 @@ struct RootSources {
   bool host_network = false;  // builds: with the host's resolver configuration
   std::string resolver;       // else: the address to ask for names, which answers only where there is a way out
   std::uint64_t tmp_bytes = 0;
+  std::uint32_t tmp_inodes = 0;  // 0: the kernel's default
 };
 
 struct RootPlan {
@@ -38,6 +42,7 @@ struct RootPlan {
   std::vector<std::pair<std::string, std::string>> files;  // path, content
   std::vector<std::string> directories;                    // empty ones
   std::uint64_t tmp_bytes = 0;
+  std::uint32_t tmp_inodes = 0;
 };
 
 base::Result<RootPlan> plan_root(const RootSources& sources);

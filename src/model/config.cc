@@ -15,13 +15,14 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 16> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 17> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
                                                     "log_level",
                                                     "memory_budget",
                                                     "max_instances",
+                                                    "freeze_after",
                                                     "usage_flush_interval",
                                                     "uid_base",
                                                     "python",
@@ -96,6 +97,10 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
   }
   if (config.max_instances < 1 || config.max_instances > 100'000) {
     return map.error_at("max_instances", "must be from 1 to 100000");
+  }
+  if (config.freeze_after != base::Duration::zero() &&
+      (config.freeze_after < std::chrono::milliseconds(100) || config.freeze_after > std::chrono::hours(1))) {
+    return map.error_at("freeze_after", "must be 0 (never) or from 100ms to 1h");
   }
   if (config.usage_flush_interval < std::chrono::milliseconds(10) ||
       config.usage_flush_interval > std::chrono::minutes(1)) {
@@ -172,6 +177,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(read_word(map, "log_level", kLogLevels, config.log_level));
   EBB_CHECKED(map.read("memory_budget", config.memory_budget));
   EBB_CHECKED(map.read("max_instances", config.max_instances));
+  EBB_CHECKED(map.read("freeze_after", config.freeze_after));
   EBB_CHECKED(map.read("usage_flush_interval", config.usage_flush_interval));
   EBB_CHECKED(map.read("uid_base", config.uid_base));
   EBB_CHECKED(map.read("python", config.python));
@@ -213,6 +219,7 @@ std::string effective_config_yaml(const Config& config) {
          line("log_level", kLogLevels[static_cast<std::size_t>(config.log_level)]) +
          line("memory_budget", base::to_string(config.memory_budget)) +
          line("max_instances", std::to_string(config.max_instances)) +
+         line("freeze_after", base::to_string(config.freeze_after)) +
          line("usage_flush_interval", base::to_string(config.usage_flush_interval)) +
          line("uid_base", std::to_string(config.uid_base)) + line("python", quoted(config.python)) +
          line("build_network", kBuildNetworks[static_cast<std::size_t>(config.build_network)]) +

@@ -170,6 +170,14 @@ base::Result<void> read_network(const json::object& object, FunctionSpec& spec) 
 
 }  // namespace
 
+std::string_view name_of(Reuse reuse) { return reuse == Reuse::kNever ? "never" : "always"; }
+
+std::optional<Reuse> reuse_named(std::string_view name) {
+  if (name == "always") return Reuse::kAlways;
+  if (name == "never") return Reuse::kNever;
+  return std::nullopt;
+}
+
 std::string_view name_of(Network network) { return network == Network::kEgress ? "egress" : "none"; }
 
 std::optional<Network> network_named(std::string_view name) {
@@ -205,6 +213,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"timeout", base::to_string(spec.timeout)},
       {"concurrency", spec.concurrency},
       {"scale", json::object{{"min", spec.scale.min}, {"max", spec.scale.max}}},
+      {"reuse", std::string(name_of(spec.reuse))},
       {"idle_timeout", base::to_string(spec.idle_timeout)},
       {"env", std::move(env)},
       {"network", network_to_json(spec)},
@@ -228,6 +237,11 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
     }
   }
   EBB_CHECKED(read_network(object, spec));
+  std::string reuse(name_of(spec.reuse));
+  EBB_CHECKED(read(object, "reuse", reuse));
+  const auto known_reuse = reuse_named(reuse);
+  if (!known_reuse) return wrong("reuse", "must be always or never");
+  spec.reuse = *known_reuse;
   if (const auto violation = first_violation(spec)) return wrong(violation->field, violation->message);
   return spec;
 }

@@ -23,6 +23,12 @@ namespace ebb::model {
 /// where).
 enum class Network : std::uint8_t { kNone, kEgress };
 
+/// Whether an instance serves one invocation after the other, or one in its life: no state can pass to the next then.
+enum class Reuse : std::uint8_t { kAlways, kNever };
+
+std::string_view name_of(Reuse reuse);
+std::optional<Reuse> reuse_named(std::string_view name);
+
 std::string_view name_of(Network network);
 std::optional<Network> network_named(std::string_view name);
 
@@ -42,6 +48,7 @@ struct FunctionSpec {
   base::Duration timeout = std::chrono::seconds(30);  // of one invocation, from lease to last byte
   std::uint32_t concurrency = 1;                      // invocations at a time in one instance
   Scale scale;
+  Reuse reuse = Reuse::kAlways;
   base::Duration idle_timeout = std::chrono::seconds(60);  // an idle instance is retired after it; 0 = at once
   std::map<std::string, std::string> env;
   Network network = Network::kNone;

@@ -13,8 +13,9 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 10> kFunctionKeys = {
-    "runtime", "handler", "memory", "cpu", "timeout", "concurrency", "scale", "env", "idle_timeout", "network"};
+constexpr std::array<std::string_view, 11> kFunctionKeys = {"runtime", "handler",      "memory", "cpu",
+                                                            "timeout", "concurrency",  "scale",  "reuse",
+                                                            "env",     "idle_timeout", "network"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
@@ -57,6 +58,15 @@ base::Result<void> read_env(const YamlMap& map, std::map<std::string, std::strin
   const std::vector<std::string_view> any(node->keys.begin(), node->keys.end());
   EBB_TRY(const YamlMap inner, YamlMap::open(*node, path, any));
   for (const std::string& name : node->keys) EBB_CHECKED(inner.read(name, env[name]));
+  return {};
+}
+
+base::Result<void> read_reuse(const YamlMap& map, Reuse& reuse) {
+  std::string name(name_of(reuse));
+  EBB_CHECKED(map.read("reuse", name));
+  const auto known = reuse_named(name);
+  if (!known) return map.error_at("reuse", "is '" + name + "', expected always or never");
+  reuse = *known;
   return {};
 }
 
@@ -131,6 +141,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(read_network(map, wish));
   spec.network = wish.network;
   spec.egress = std::move(wish.egress);
+  EBB_CHECKED(read_reuse(map, spec.reuse));
   if (const auto violation = first_violation(spec)) {
     return yaml_error(line_of_field(map, node, violation->field), map.path_of(violation->field), violation->message);
   }

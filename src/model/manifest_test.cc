@@ -24,6 +24,7 @@ functions:
     timeout: 1m30s
     concurrency: 1
     scale: {min: 1, max: 50}
+    reuse: never
     idle_timeout: 0
     env: {LOG_LEVEL: info, PORT: 8080, EMPTY: ""}
     network: egress
@@ -41,6 +42,7 @@ functions:
   EXPECT_EQ(digits.cpu_millis, 250u);
   EXPECT_EQ(digits.timeout, 90s);
   EXPECT_EQ(digits.scale, (Scale{1, 50}));
+  EXPECT_EQ(digits.reuse, Reuse::kNever);
   EXPECT_EQ(digits.idle_timeout, 0s);
   EXPECT_EQ(digits.env.at("PORT"), "8080");
   EXPECT_EQ(digits.env.at("EMPTY"), "");
@@ -109,6 +111,7 @@ TEST(Manifest, RefusesWithTheKeyInTheMessage) {
   has(function_error("concurrency: 1.5"), "expected a whole number");
   has(function_error("timeout: 30"), "write it like 30s");
   has(function_error("timeout: 25h"), "functions.f.timeout");
+  has(function_error("reuse: sometimes"), "expected always or never");
   has(function_error("network: internet"), "expected none or egress");
   has(function_error("runtime: node"), "functions.f.runtime");
   has(error_of("app: a\nfunctions: {f: {handler: a.b}"), "is not YAML");
@@ -166,6 +169,7 @@ TEST(Config, EffectiveFormReadsBack) {
   config.log_level = base::LogLevel::kError;
   config.memory_budget = base::Bytes{3ull << 30};
   config.max_instances = 1;
+  config.freeze_after = 0s;
   config.usage_flush_interval = 1500ms;
   config.uid_base = 65'536;
   config.python = "/opt/python/bin/python3.11";
@@ -197,6 +201,8 @@ TEST(Config, RefusesWithLineAndSuggestion) {
                           "io_cores: 257",
                           "memory_budget: 1Mi",
                           "max_instances: 0",
+                          "freeze_after: 99ms",
+                          "freeze_after: 2h",
                           "usage_flush_interval: 1ms",
                           "usage_flush_interval: 2m",
                           "uid_base: 1000",

@@ -51,6 +51,7 @@ FunctionSpec spec_of_digits() {
   spec.cpu_millis = 333;
   spec.timeout = 1500ms;
   spec.scale = {2, 7};
+  spec.reuse = Reuse::kNever;
   spec.idle_timeout = 0s;
   spec.env = {{"A", ""}, {"B", "line\n\"quoted\" \xe2\x82\xac"}};
   spec.network = Network::kEgress;
@@ -80,7 +81,7 @@ TEST(FunctionSpec, RefusesJsonOfTheWrongShape) {
         R"({"name":"f","handler":"a.b","env":{"A":1}})", R"({"name":"f","handler":"a.b","cpu":"x"})",
         R"({"name":"f","handler":"a.b","cpu":-1})", R"({"name":"f","handler":"a.b","scale":3})",
         R"({"name":"f","handler":"a.b","memory":"1 Mi"})", R"({"name":"f","handler":"a.b","timeout":"x"})",
-        R"({"name":"f","handler":"a.b","network":"all"})"}) {
+        R"({"name":"f","handler":"a.b","network":"all"})", R"({"name":"f","handler":"a.b","reuse":"once"})"}) {
     const auto spec = function_spec_from_json(boost::json::parse(text).as_object());
     ASSERT_FALSE(spec) << text;
     EXPECT_EQ(spec.error().code, base::Code::kInvalidArgument);

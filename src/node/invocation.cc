@@ -56,8 +56,10 @@ std::string how_it_ended(const wire::Exited& exit, const model::Version& version
   const std::string name = version.app + "/" + version.function;
   if (exit.out_of_memory) {
     return name + " ran out of memory: it may add " + base::to_string(version.spec.memory) +
-           " to what its zygote holds, raise memory in ebb.yaml";
+           " to what its zygote holds and came to " + std::to_string(exit.memory_peak_bytes) +
+           " bytes, raise memory in ebb.yaml";
   }
+  if (exit.orphaned) return "the zygote of " + name + " ended and took the instance along; the call is not billed";
   const int status = static_cast<int>(exit.wait_status);
   if (WIFSIGNALED(status)) {
     const char* description = ::strsignal(WTERMSIG(status));
@@ -91,6 +93,11 @@ Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, b
     const base::Duration start = std::min<base::Duration>(waited, leased - began);
     phases.init = std::min(phases.init, start);
     phases.start = start - phases.init;
+  }
+  if (instance.thawed.exchange(false)) {
+    phases.rung = model::Rung::kFrozen;
+  } else if (phases.rung == model::Rung::kIdle && version_.spec.reuse == model::Reuse::kNever) {
+    phases.rung = model::Rung::kSpare;
   }
   phases.queue = waited - phases.start - phases.init;
   return phases;
@@ -143,6 +150,7 @@ io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instanc
   reply.phases.handler = answered - leased;
 
   model::Outcome outcome = model::Outcome::kOk;
+  std::optional<wire::Exited> exit;
   bool healthy = false;
   if (frame && !instance->timed_out) {
     healthy = frame->header.invocation == call.id && absorb_result(std::move(*frame), version_, reply, outcome);
@@ -161,7 +169,9 @@ io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instanc
     reply.error = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
   } else if (frame.error().code == base::Code::kUnavailable) {
     outcome = model::Outcome::kCrashed;
-    const auto exit = co_await instance->exited.wait(base::steady_now() + kExitReport);
+    const base::SteadyTime told_by = base::steady_now() + kExitReport;
+    exit = co_await instance->exited.wait(told_by);
+    if (exit && exit->orphaned) outcome = model::Outcome::kPlatformFault;
     if (exit && exit->out_of_memory) outcome = model::Outcome::kOutOfMemory;
     reply.error =
         function_failed(exit ? how_it_ended(*exit, version_)
@@ -202,6 +212,10 @@ io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instanc
                                                   .handler = reply.phases.handler,
                                                   .cpu_millis = version_.spec.cpu_millis,
                                                   .memory_limit = version_.spec.memory});
+  if (exit) {  // its cgroup may have gone, and with it what the files say
+    end.memory_peak = base::Bytes{std::max(end.memory_peak.count, exit->memory_peak_bytes)};
+    end.cpu = std::max<base::Duration>(end.cpu, std::chrono::nanoseconds(exit->cpu_ns) - cpu_before);
+  }
   end.billed_ms = charge.billed_ms;
   end.cu_micro = charge.cu_micro;
   services_.usage.close_record(std::move(*slot), end);

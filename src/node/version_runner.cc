@@ -29,10 +29,12 @@ constexpr auto kDropRetry = 20ms;
 constexpr auto kZygoteBackoffMin = 1s;  // after a failed init, doubling
 constexpr auto kZygoteBackoffMax = 30s;
 
-sched::DispatcherOptions options_of(const model::FunctionSpec& spec) {
+sched::DispatcherOptions options_of(const model::FunctionSpec& spec, const model::Config& config) {
   return {.instances_min = spec.scale.min,
           .instances_max = spec.scale.max,
           .idle_timeout = spec.idle_timeout,
+          .freeze_after = config.freeze_after == base::Duration::zero() ? base::Duration::max() : config.freeze_after,
+          .reuse = spec.reuse == model::Reuse::kAlways,
           .queue_max = limits::kQueuedPerVersion,
           .starting_max = limits::kStartsAtOnce};
 }
@@ -52,7 +54,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       version_(std::move(version)),
       uid_index_(uid_index),
       metrics_(services.metrics.function(version_.app, version_.function)),
-      dispatcher_(options_of(version_.spec), &services.next_instance) {}
+      dispatcher_(options_of(version_.spec, services.config), &services.next_instance) {}
 
 template <typename Event>
 void VersionRunner::handle(Event&& event) {
@@ -77,7 +79,13 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
   };
   for (const sched::Action& action : actions) {
     if (const auto* lease = std::get_if<sched::LeaseTo>(&action)) {
-      effects.grants.emplace_back(waiter_of(lease->call), instances_.at(lease->instance));
+      const std::shared_ptr<sandbox::Instance>& instance = instances_.at(lease->instance);
+      if (lease->thaw) {
+        instance->thawed = true;
+        effects.freezes.emplace_back(wire::LauncherType::kThaw,
+                                     wire::FreezeOrder{.instance = lease->instance, .sequence = next_freeze_++});
+      }
+      effects.grants.emplace_back(waiter_of(lease->call), instance);
     } else if (const auto* refuse = std::get_if<sched::Refuse>(&action)) {
       effects.grants.emplace_back(waiter_of(refuse->call), Refusal{refuse->why});
     } else if (const auto* start = std::get_if<sched::StartInstance>(&action)) {
@@ -85,6 +93,9 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
     } else if (const auto* retire = std::get_if<sched::Retire>(&action)) {
       const auto at = instances_.find(retire->instance);
       if (at != instances_.end()) effects.retired.push_back(at->second);
+    } else if (const auto* freeze = std::get_if<sched::Freeze>(&action)) {
+      effects.freezes.emplace_back(wire::LauncherType::kFreeze,
+                                   wire::FreezeOrder{.instance = freeze->instance, .sequence = next_freeze_++});
     } else if (std::get_if<sched::StartZygote>(&action)) {
       effects.start_zygote = true;
       zygote_ordered_at_ = base::steady_now();
@@ -94,6 +105,8 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
 }
 
 void VersionRunner::perform(Effects effects) {
+  // Nobody waits for a thaw: the request lies in the channel when the instance wakes up.
+  for (const auto& [type, order] : effects.freezes) services_.launcher->tell(type, encode(order));
   for (auto& [waiter, grant] : effects.grants) waiter->set(std::move(grant));
   if (effects.start_zygote) io::spawn(services_.here(), "make zygote", make_zygote(shared_from_this()));
   for (const base::InstanceId id : effects.starts) {

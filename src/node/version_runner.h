@@ -69,6 +69,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     std::vector<std::pair<Waiter, Grant>> grants;
     std::vector<base::InstanceId> starts;
     std::vector<std::shared_ptr<sandbox::Instance>> retired;
+    std::vector<std::pair<wire::LauncherType, wire::FreezeOrder>> freezes;  // kFreeze or kThaw
     bool start_zygote = false;
   };
 
@@ -107,6 +108,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::unordered_map<base::InstanceId, std::shared_ptr<sandbox::Instance>> instances_ EBB_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> zygote_waiters_ EBB_GUARDED_BY(mutex_);
   std::uint64_t next_call_ EBB_GUARDED_BY(mutex_) = 1;
+  std::uint64_t next_freeze_ EBB_GUARDED_BY(mutex_) = 1;  // the sequence of orders to freeze and thaw
   std::uint64_t zygote_id_ EBB_GUARDED_BY(mutex_) = 0;
   std::uint64_t sandbox_id_ EBB_GUARDED_BY(mutex_) = 0;
   bool registered_ = false;  // the launcher knows the version; touched by the one zygote start only

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,6 +85,7 @@ base::Result<CgroupTree> CgroupTree::find(std::string tag, std::string_view moun
   CgroupTree tree;
   tree.tag_ = std::move(tag);
   Hierarchy found_once;  // a controller that is mounted twice counts where it is seen first
+  std::vector<Hierarchy> seen;
   std::istringstream lines{std::string(mountinfo)};
   for (std::string line; std::getline(lines, line);) {
     const std::optional<MountLine> mount = parse_mount(line);
@@ -110,14 +112,22 @@ base::Result<CgroupTree> CgroupTree::find(std::string tag, std::string_view moun
     // v2 counts CPU time in every group with the cpu controller.
     claim(&Hierarchy::cpuacct, hierarchy.unified ? "cpu" : "cpuacct");
     claim(&Hierarchy::pids, "pids");
-    if (hierarchy.memory || hierarchy.cpu || hierarchy.cpuacct || hierarchy.pids) {
+    // Every v2 group can be frozen, whatever controllers it has; and unlike v1's, what is frozen there can be killed.
+    if (!hierarchy.unified) claim(&Hierarchy::freezer, "freezer");
+    seen.push_back(std::move(hierarchy));
+  }
+  for (Hierarchy& hierarchy : seen) {
+    if (!tree.unified_mount_.empty()) hierarchy.freezer = hierarchy.unified;
+    if (hierarchy.memory || hierarchy.cpu || hierarchy.cpuacct || hierarchy.pids || hierarchy.freezer) {
       tree.hierarchies_.push_back(std::move(hierarchy));
     }
   }
+  found_once.freezer |= !tree.unified_mount_.empty();
   const std::pair<bool, const char*> needed[] = {{found_once.memory, "memory"},
                                                  {found_once.cpu, "cpu"},
                                                  {found_once.cpuacct, "cpuacct"},
-                                                 {found_once.pids, "pids"}};
+                                                 {found_once.pids, "pids"},
+                                                 {found_once.freezer, "freezer"}};
   for (const auto& [found, name] : needed) {
     if (found) continue;
     return base::unavailable(
@@ -172,6 +182,7 @@ std::string CgroupTree::directory_of(const Hierarchy& hierarchy, const std::stri
 // v2: a group's children have the controllers that the group hands down.
 base::Result<> CgroupTree::hand_down(const Hierarchy& hierarchy, const std::string& directory) const {
   if (!hierarchy.unified) return {};
+  if (!hierarchy.memory && !hierarchy.cpu && !hierarchy.pids) return {};
   std::string wanted;
   if (hierarchy.memory) wanted += "+memory ";
   if (hierarchy.cpu) wanted += "+cpu ";
@@ -223,7 +234,10 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
     } else {
       EBB_CHECKED(write_file(directory + "/memory.limit_in_bytes", bytes));
       EBB_CHECKED(write_if_present(directory + "/memory.memsw.limit_in_bytes", bytes));
+      // v1 counts what lies in TCP sockets apart, and not at all without a limit.
+      EBB_CHECKED(write_if_present(directory + "/memory.kmem.tcp.limit_in_bytes", bytes));
     }
+    if (memory.unified && limits.end_together) EBB_CHECKED(write_file(directory + "/memory.oom.group", "1"));
   }
   if (limits.cpu_millis) {
     const Hierarchy& cpu = holder(&Hierarchy::cpu);
@@ -237,11 +251,32 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
       EBB_CHECKED(write_file(directory + "/cpu.cfs_quota_us", quota));
     }
   }
+  if (limits.cpu_shares) {
+    const Hierarchy& cpu = holder(&Hierarchy::cpu);
+    const std::string directory = directory_of(cpu, path);
+    if (cpu.unified) {
+      const std::uint64_t weight = std::clamp<std::uint64_t>(std::uint64_t{*limits.cpu_shares} * 100 / 1024, 1, 10'000);
+      EBB_CHECKED(write_file(directory + "/cpu.weight", std::to_string(weight)));
+    } else {
+      EBB_CHECKED(write_file(directory + "/cpu.shares", std::to_string(*limits.cpu_shares)));
+    }
+  }
   if (limits.pids) {
     const std::string directory = directory_of(holder(&Hierarchy::pids), path);
     EBB_CHECKED(write_file(directory + "/pids.max", std::to_string(*limits.pids)));
   }
   return {};
+}
+
+base::Result<> CgroupTree::freeze(const std::string& path, bool freeze) const {
+  const Hierarchy& freezer = holder(&Hierarchy::freezer);
+  const std::string directory = directory_of(freezer, path);
+  base::Result<> written = freezer.unified ? write_file(directory + "/cgroup.freeze", freeze ? "1" : "0")
+                                           : write_file(directory + "/freezer.state", freeze ? "FROZEN" : "THAWED");
+  if (written) return written;
+  base::Error error = std::move(written).error();
+  if (error.os_errno == ENOENT || error.os_errno == ENODEV) error.code = base::Code::kNotFound;
+  return error;
 }
 
 base::Result<CgroupDoors> CgroupTree::open_doors(const std::string& path) const {
@@ -274,6 +309,19 @@ base::Result<UsageFiles> CgroupTree::open_usage(const std::string& path) const {
   if (!files.memory_peak.valid()) files.memory_peak = Fd(::open(peak_file.c_str(), O_RDONLY | O_CLOEXEC));
   if (!files.memory_peak.valid()) return base::os_error("open " + peak_file, errno);
   return files;
+}
+
+base::Result<Fd> CgroupTree::watch_oom(const std::string& path) const {
+  const Hierarchy& memory = holder(&Hierarchy::memory);
+  if (memory.unified) return Fd();
+  const std::string directory = directory_of(memory, path);
+  Fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event.valid()) return base::os_error("eventfd", errno);
+  const Fd control(::open((directory + "/memory.oom_control").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!control.valid()) return base::os_error("open " + directory + "/memory.oom_control", errno);
+  EBB_CHECKED(write_file(directory + "/cgroup.event_control",
+                         std::to_string(event.get()) + " " + std::to_string(control.get())));
+  return event;
 }
 
 CgroupUsage CgroupTree::usage(const std::string& path) const {
@@ -352,6 +400,7 @@ std::size_t CgroupTree::kill_all(const std::string& path) const {
     ++found;
     ::kill(pid, SIGKILL);
   }
+  if (found > 0 && killing_needs_thaw()) static_cast<void>(freeze(path, false));
   for (const std::string& child : children_of(path)) found += kill_all(child);
   return found;
 }

@@ -3,7 +3,8 @@
 // 1. Everything lies below one directory per hierarchy named after the owner's tag, so that a later run finds and
 // removes
 //    what an earlier one left. 2. A group is named by its path below that ("app-x/v3/i7") and exists in every hierarchy
-//    that holds one of memory, cpu, cpuacct, pids. 3. Processes live in leaves only (a rule of v2, kept on v1 too).
+//    that holds one of memory, cpu, cpuacct, pids, and in the one that can freeze. 3. Processes live in leaves only (a
+//    rule of v2, kept on v1 too).
 // Used by the launcher alone. Threads: none. Cost: a move is one write per hierarchy, 0.03 ms each on v1.
 #pragma once
 
@@ -25,6 +26,8 @@ struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes{};  // swap is not given beyond it
   std::optional<std::uint32_t> cpu_millis{};    // 1000 is one core
   std::optional<std::uint32_t> pids{};
+  std::optional<std::uint32_t> cpu_shares{};  // beside its siblings, where processors are scarce; 1024 is the usual
+  bool end_together = false;  // out of memory, all of it is killed and not one process; on v1 see watch_oom()
 };
 
 struct CgroupUsage {
@@ -52,8 +55,9 @@ class CgroupTree {
   /// Errors: kUnavailable naming the controller that is mounted nowhere.
   static base::Result<CgroupTree> find(std::string tag, std::string_view mountinfo);
 
-  /// For `ebb doctor --fix` alone. Asks the kernel for cheap moves (remounts cgroup2 with favordynmods and its present options): without it a move
-  /// costs 16 ms on kernels from 6.0. Errors: kUnavailable where there is no cgroup2 mount or the kernel is too old.
+  /// For `ebb doctor --fix` alone. Asks the kernel for cheap moves (remounts cgroup2 with favordynmods and its present
+  /// options): without it a move costs 16 ms on kernels from 6.0. Errors: kUnavailable where there is no cgroup2 mount
+  /// or the kernel is too old.
   base::Result<> favour_moves() const;
 
   bool favours_moves() const;
@@ -63,9 +67,18 @@ class CgroupTree {
   /// Makes one group; its parent exists. An existing one is fine.
   base::Result<> make(const std::string& path, Place place) const;
   base::Result<> limit(const std::string& path, const CgroupLimits& limits) const;
+  /// Stops all processes of a leaf, and those that it gets later, until `freeze` is false. Takes effect a moment after
+  /// the return: a process inside the kernel stops when it comes back. Errors: kNotFound when the group is gone.
+  base::Result<> freeze(const std::string& path, bool freeze) const;
+  /// Whether a frozen process must be thawed for SIGKILL to end it (cgroup v1).
+  bool killing_needs_thaw() const { return !holder(&Hierarchy::freezer).unified; }
+
   base::Result<CgroupDoors> open_doors(const std::string& path) const;
   base::Result<> admit(const std::string& path, pid_t pid) const;
   base::Result<UsageFiles> open_usage(const std::string& path) const;
+  /// cgroup v1 kills one process when a group is out of memory: an eventfd that becomes readable then, so that the rest
+  /// can be ended too. An invalid descriptor on v2, where `end_together` does it.
+  base::Result<Fd> watch_oom(const std::string& path) const;
   /// What can be read of it; zeros for a group that is gone.
   CgroupUsage usage(const std::string& path) const;
   /// Pids in the group itself, in any hierarchy, at this moment.
@@ -75,8 +88,8 @@ class CgroupTree {
   /// Removes a group that has neither members nor children. A missing one is fine.
   /// Errors: kUnavailable with EBUSY while something is still in it: try again a little later.
   base::Result<> remove(const std::string& path) const;
-  /// SIGKILL to every process in the group and below it. Repeat until empty: processes may be forking.
-  /// Returns how many processes were found.
+  /// SIGKILL to every process in the group and below it, which are thawed where that needs it. Repeat until empty:
+  /// processes may be forking. Returns how many processes were found.
   std::size_t kill_all(const std::string& path) const;
   /// remove() from the leaves up. Errors: kUnavailable while anything is in there.
   base::Result<> remove_all(const std::string& path) const;
@@ -94,6 +107,7 @@ class CgroupTree {
     bool cpu = false;
     bool cpuacct = false;
     bool pids = false;
+    bool freezer = false;
   };
   std::string directory_of(const Hierarchy& hierarchy, const std::string& path) const;
   base::Result<> hand_down(const Hierarchy& hierarchy, const std::string& directory) const;

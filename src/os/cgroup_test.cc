@@ -143,6 +143,79 @@ TEST_F(RealCgroups, AGroupWithAProcessIsNotRemovedAndKillAllEmptiesIt) {
   EXPECT_EQ(gone.error().code, base::Code::kNotFound);
 }
 
+// Whatever hierarchy freezes: nothing runs meanwhile, and SIGKILL ends what is frozen, at the latest with kill_all().
+TEST_F(RealCgroups, AFrozenProcessStandsStillGoesOnAndCanBeKilled) {
+  const pid_t child = in_leaf([] {
+    volatile unsigned spin = 0;
+    for (;;) spin = spin + 1;
+  });
+  const auto cpu = [&] { return tree_->usage("app/leaf").cpu_ns; };
+  const auto stands_still = [&] {
+    const std::uint64_t before = cpu();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return cpu() == before;
+  };
+  const auto eventually = [](const auto& condition) {
+    for (int i = 0; i < 400; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  };
+  EXPECT_TRUE(eventually([&] { return cpu() > 0; }));
+  ASSERT_TRUE(tree_->freeze("app/leaf", true));
+  EXPECT_TRUE(eventually(stands_still));
+  ASSERT_TRUE(tree_->freeze("app/leaf", false));
+  const std::uint64_t before = cpu();
+  EXPECT_TRUE(eventually([&] { return cpu() > before; }));
+  ASSERT_TRUE(tree_->freeze("app/leaf", true));
+  EXPECT_EQ(tree_->kill_all(""), 1u);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  const auto missing = tree_->freeze("app/no-such-leaf", true);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, base::Code::kNotFound);
+}
+
+// The same without a cgroup2 mount, where the host still has the freezer of cgroup v1.
+TEST(Cgroups, TheFreezerOfCgroup1IsUsedWhereThereIsNoOther) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  std::ifstream all("/proc/self/mountinfo");
+  std::string without_v2;
+  bool freezer = false;
+  for (std::string line; std::getline(all, line);) {
+    if (line.find(" - cgroup2 ") != std::string::npos) continue;
+    freezer = freezer || (line.find(" - cgroup ") != std::string::npos && line.ends_with("freezer"));
+    without_v2 += line + "\n";
+  }
+  if (!freezer) GTEST_SKIP() << "this host has no cgroup v1 freezer";
+  const auto tree = CgroupTree::find("ebb-test-v1-" + std::to_string(::getpid()), without_v2);
+  ASSERT_TRUE(tree) << tree.error().message;
+  EXPECT_TRUE(tree->killing_needs_thaw());
+  ASSERT_TRUE(tree->make_root());
+  ASSERT_TRUE(tree->make("leaf", CgroupTree::Place::kLeaf));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  ASSERT_TRUE(tree->admit("leaf", child));
+  ASSERT_TRUE(tree->freeze("leaf", true));
+  ::kill(child, SIGKILL);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(::waitpid(child, nullptr, WNOHANG), 0) << "so it needs the thaw indeed";
+  EXPECT_EQ(tree->kill_all(""), 1u);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  base::Result<> removed = tree->remove_all("");
+  for (int i = 0; i < 1000 && !removed; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    removed = tree->remove_all("");
+  }
+  EXPECT_TRUE(removed);
+}
+
 TEST_F(RealCgroups, CheapMovesCanBeAskedForTwice) {
   const auto first = tree_->favour_moves();
   if (!first) GTEST_SKIP() << first.error().message;

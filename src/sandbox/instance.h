@@ -27,10 +27,11 @@ struct Instance {
   std::shared_ptr<OutputPipe> err;
   os::UsageFiles usage;
   model::Rung rung = model::Rung::kFork;
-  base::SteadyTime ordered_at{};  // when the fork was ordered
-  base::SteadyTime ready_at{};    // when it said kReady
-  base::Duration init{};          // user init inside the instance; zero when the zygote had run it
-  bool leased_before = false;     // touched by the lease holder only
+  base::SteadyTime ordered_at{};     // when the fork was ordered
+  base::SteadyTime ready_at{};       // when it said kReady
+  base::Duration init{};             // user init inside the instance; zero when the zygote had run it
+  std::atomic<bool> thawed = false;  // the lease that begins found it frozen
+  bool leased_before = false;        // touched by the lease holder only
   std::atomic<bool> timed_out = false;
   std::atomic<std::uint64_t> lease = 0;  // changes when one begins and when it ends: a late timer knows that it is late
   io::OneShot<wire::Exited> exited;      // set by the launcher's event

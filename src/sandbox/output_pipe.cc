@@ -12,10 +12,15 @@
 #include <cerrno>
 
 #include "base/limits.h"
+#include "io/deadline.h"
 
 namespace ebb::sandbox {
 
 namespace asio = io::asio;
+
+namespace {
+constexpr std::chrono::milliseconds kFloodRest(2);
+}
 
 base::Result<std::shared_ptr<OutputPipe>> OutputPipe::open(asio::io_context& context, Sink sink, os::Fd* write_end) {
   std::array<int, 2> ends{};
@@ -64,17 +69,23 @@ io::Task<> OutputPipe::follow(std::shared_ptr<OutputPipe> self) {
   for (;;) {
     const auto [error] = co_await self->pipe_.async_wait(asio::posix::stream_descriptor::wait_read, token);
     if (error) co_return;
-    base::MutexLock lock(self->mutex_);
-    if (self->closed_) co_return;
-    const Drained drained = self->drain();
-    self->emit();
-    if (drained == Drained::kClosed) co_return;
+    bool flooded = false;
+    {
+      base::MutexLock lock(self->mutex_);
+      if (self->closed_) co_return;
+      const Drained drained = self->drain();
+      self->emit();
+      if (drained == Drained::kClosed) co_return;
+      flooded = self->dropped_ > 0;
+    }
+    // Who writes more than is kept waits for us, not our core for him: at least 30 MB/s are read and dropped.
+    if (flooded) co_await io::sleep_for(kFloodRest);
   }
 }
 
 // Bounded, so that a process that never stops writing cannot hold a core: the reader comes back for the rest.
 OutputPipe::Drained OutputPipe::drain() {
-  constexpr int kReadsMax = 32;
+  constexpr int kReadsMax = 4;
   std::array<char, 64 * 1024> buffer;
   for (int i = 0; i < kReadsMax; ++i) {
     const ssize_t got = ::read(fd_, buffer.data(), buffer.size());

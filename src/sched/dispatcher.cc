@@ -1,6 +1,7 @@
 #include "sched/dispatcher.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.h"
 
@@ -21,11 +22,9 @@ void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
     out.push_back(Refuse{call, Refuse::Why::kZygoteFailed});
     return;
   }
-  if (queue_.empty() && !idle_.empty()) {
-    const base::InstanceId id = idle_.front();
-    idle_.pop_front();
-    instances_.at(id).state = State::kBusy;
-    out.push_back(LeaseTo{call, id});
+  if (queue_.empty() && idle() > 0) {
+    lease_idle(call, out);
+    if (!options_.reuse) start_what_is_wanted(now, out);
     return;
   }
   if (queue_.size() >= options_.queue_max) {
@@ -93,7 +92,13 @@ void Dispatcher::call_finished(base::InstanceId instance, base::SteadyTime now, 
   const auto at = instances_.find(instance);
   if (at == instances_.end()) return;
   EBB_CHECK(at->second.state == State::kBusy);
-  make_idle(instance, now, out);
+  if (options_.reuse) {
+    make_idle(instance, now, out);
+  } else {
+    remove(instance);
+    out.push_back(Retire{instance});
+    start_what_is_wanted(now, out);
+  }
   check();
 }
 
@@ -105,18 +110,36 @@ void Dispatcher::instance_gone(base::InstanceId instance, base::SteadyTime now, 
 }
 
 void Dispatcher::tick(base::SteadyTime now, Actions& out) {
-  while (!idle_.empty() && (closed_ || instances_.size() > options_.instances_min)) {
-    const base::InstanceId coldest = idle_.back();
+  while (idle() > 0 && (closed_ || above_minimum())) {
+    const base::InstanceId coldest = frozen_.empty() ? idle_.back() : frozen_.back();
     if (!closed_ && now - instances_.at(coldest).idle_since < options_.idle_timeout) break;
     remove(coldest);
     out.push_back(Retire{coldest});
+  }
+  while (!idle_.empty() && now - instances_.at(idle_.back()).idle_since >= options_.freeze_after) {
+    const base::InstanceId coldest = idle_.back();
+    instances_.at(coldest).state = State::kFrozen;
+    frozen_.splice(frozen_.begin(), idle_, std::prev(idle_.end()));
+    out.push_back(Freeze{coldest});
   }
   check();
 }
 
 base::SteadyTime Dispatcher::next_tick() const {
-  if (idle_.empty() || instances_.size() <= options_.instances_min) return base::SteadyTime::max();
-  return instances_.at(idle_.back()).idle_since + options_.idle_timeout;
+  base::SteadyTime next = base::SteadyTime::max();
+  if (idle() > 0 && above_minimum()) {
+    const base::InstanceId coldest = frozen_.empty() ? idle_.back() : frozen_.back();
+    next = instances_.at(coldest).idle_since + options_.idle_timeout;
+  }
+  if (!idle_.empty() && options_.freeze_after != base::Duration::max()) {
+    next = std::min(next, instances_.at(idle_.back()).idle_since + options_.freeze_after);
+  }
+  return next;
+}
+
+// Without reuse the minimum is of instances that wait for their one call, else of all that there are.
+bool Dispatcher::above_minimum() const {
+  return (options_.reuse ? instances_.size() : idle() + starting_) > options_.instances_min;
 }
 
 void Dispatcher::prewarm(base::SteadyTime now, Actions& out) {
@@ -142,7 +165,7 @@ void Dispatcher::make_idle(base::InstanceId id, base::SteadyTime now, Actions& o
     queue_.pop_front();
     queued_at_.erase(call);
     instance.state = State::kBusy;
-    out.push_back(LeaseTo{call, id});
+    out.push_back(LeaseTo{.call = call, .instance = id});
     return;
   }
   instance.state = State::kIdle;
@@ -151,21 +174,30 @@ void Dispatcher::make_idle(base::InstanceId id, base::SteadyTime now, Actions& o
   if (closed_ || options_.idle_timeout == base::Duration::zero()) tick(now, out);
 }
 
+void Dispatcher::lease_idle(CallId call, Actions& out) {
+  const bool thaw = idle_.empty();
+  std::list<base::InstanceId>& from = thaw ? frozen_ : idle_;
+  const base::InstanceId id = from.front();
+  from.pop_front();
+  instances_.at(id).state = State::kBusy;
+  out.push_back(LeaseTo{.call = call, .instance = id, .thaw = thaw});
+}
+
 void Dispatcher::remove(base::InstanceId id) {
   const auto at = instances_.find(id);
   EBB_CHECK(at != instances_.end());
   if (at->second.state == State::kStarting) --starting_;
-  if (at->second.state == State::kIdle) {
-    // A popped (leased) instance is busy, so an idle one is always in the list.
-    idle_.erase(at->second.idle_at);
-  }
+  // A popped (leased) instance is busy, so an idle one is always in its list.
+  if (at->second.state == State::kIdle) idle_.erase(at->second.idle_at);
+  if (at->second.state == State::kFrozen) frozen_.erase(at->second.idle_at);
   instances_.erase(at);
 }
 
 void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
   if (closed_) return;
   const auto total = static_cast<std::uint32_t>(instances_.size());
-  const std::uint32_t for_minimum = total < options_.instances_min ? options_.instances_min - total : 0;
+  const std::uint32_t counted = options_.reuse ? total : idle() + starting_;
+  const std::uint32_t for_minimum = counted < options_.instances_min ? options_.instances_min - counted : 0;
   const auto waiting = static_cast<std::uint32_t>(std::min<std::size_t>(queue_.size(), options_.instances_max));
   const std::uint32_t for_queue = waiting > starting_ ? waiting - starting_ : 0;
   std::uint32_t wanted = std::max(for_minimum, for_queue);
@@ -194,8 +226,8 @@ void Dispatcher::refuse_all(Refuse::Why why, Actions& out) {
 void Dispatcher::check() const {
   EBB_CHECK(instances_.size() <= options_.instances_max);
   EBB_CHECK(queue_.size() == queued_at_.size() && queue_.size() <= options_.queue_max);
-  EBB_CHECK(starting_ + idle_.size() <= instances_.size());
-  EBB_CHECK(queue_.empty() || idle_.empty());
+  EBB_CHECK(starting_ + idle() <= instances_.size());
+  EBB_CHECK(queue_.empty() || idle() == 0);
 }
 
 }  // namespace ebb::sched

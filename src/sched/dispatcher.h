@@ -5,7 +5,9 @@
 // version). Invariants, asserted at every event:
 //   1. a call is leased to exactly one instance that is ready and idle; a busy or starting instance is never promised,
 //   2. calls leave the queue in order of arrival, and each leaves it once: leased, refused, or withdrawn,
-//   3. starting + idle + busy <= instances_max, at most one zygote start is under way.
+//   3. starting + idle + busy <= instances_max, at most one zygote start is under way,
+//   4. an instance is frozen only while it is idle, and the lease that takes it says that it must be thawed,
+//   5. without reuse an instance is leased at most once; then it is retired, and another takes its place.
 #pragma once
 
 #include <atomic>
@@ -28,6 +30,8 @@ struct DispatcherOptions {
   std::uint32_t instances_min = 0;
   std::uint32_t instances_max = 20;
   base::Duration idle_timeout = std::chrono::seconds(60);
+  base::Duration freeze_after = base::Duration::max();  // idle that long, an instance is frozen; max(): never
+  bool reuse = true;                                    // false: every call gets an instance that served nobody before
   std::size_t queue_max = 0;
   std::uint32_t starting_max = 0;  // forks under way at once: more only wait for each other inside the zygote
 };
@@ -44,6 +48,7 @@ enum class ZygoteState : std::uint8_t {
 struct LeaseTo {
   CallId call;
   base::InstanceId instance;
+  bool thaw = false;  // it is frozen: to be thawed before the call goes in
 };
 struct StartZygote {};
 struct StartInstance {
@@ -52,11 +57,14 @@ struct StartInstance {
 struct Retire {
   base::InstanceId instance;
 };
+struct Freeze {
+  base::InstanceId instance;
+};
 struct Refuse {
   CallId call;
   enum class Why : std::uint8_t { kQueueFull, kZygoteFailed, kStartFailed, kClosed } why;
 };
-using Action = std::variant<LeaseTo, StartZygote, StartInstance, Retire, Refuse>;
+using Action = std::variant<LeaseTo, StartZygote, StartInstance, Retire, Freeze, Refuse>;
 using Actions = std::vector<Action>;
 
 class Dispatcher {
@@ -77,11 +85,11 @@ class Dispatcher {
   /// The start failed, so no call was lost with it. The oldest waiting call is refused after `kStartFailuresMax` in a
   /// row.
   void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out);
-  /// A leased instance is free again.
+  /// A leased instance is free again; without reuse it is retired.
   void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// An instance is no more, whatever it was doing.
   void instance_gone(base::InstanceId instance, base::SteadyTime now, Actions& out);
-  /// Idle instances beyond the minimum whose time is up are retired.
+  /// Idle instances beyond the minimum whose time is up are retired, others that idle for long are frozen.
   void tick(base::SteadyTime now, Actions& out);
   /// Asks for the minimum of instances, and for a zygote even when no call waits (after deploy, after a restart).
   void prewarm(base::SteadyTime now, Actions& out);
@@ -92,7 +100,9 @@ class Dispatcher {
 
   std::size_t queued() const { return queue_.size(); }
   std::uint32_t starting() const { return starting_; }
-  std::uint32_t idle() const { return static_cast<std::uint32_t>(idle_.size()); }
+  /// Idle instances, frozen ones included.
+  std::uint32_t idle() const { return static_cast<std::uint32_t>(idle_.size() + frozen_.size()); }
+  std::uint32_t frozen() const { return static_cast<std::uint32_t>(frozen_.size()); }
   std::uint32_t instances() const { return static_cast<std::uint32_t>(instances_.size()); }
   ZygoteState zygote() const { return zygote_; }
   bool closed() const { return closed_; }
@@ -102,7 +112,7 @@ class Dispatcher {
   static constexpr std::uint32_t kStartFailuresMax = 3;
 
  private:
-  enum class State : std::uint8_t { kStarting, kIdle, kBusy };
+  enum class State : std::uint8_t { kStarting, kIdle, kFrozen, kBusy };
   struct Instance {
     State state = State::kStarting;
     base::SteadyTime idle_since{};
@@ -110,6 +120,8 @@ class Dispatcher {
   };
 
   void make_idle(base::InstanceId id, base::SteadyTime now, Actions& out);
+  void lease_idle(CallId call, Actions& out);
+  bool above_minimum() const;
   void remove(base::InstanceId id);
   void start_what_is_wanted(base::SteadyTime now, Actions& out);
   void refuse_all(Refuse::Why why, Actions& out);
@@ -125,7 +137,8 @@ class Dispatcher {
   std::list<CallId> queue_;
   std::unordered_map<CallId, std::list<CallId>::iterator> queued_at_;
   std::unordered_map<base::InstanceId, Instance> instances_;
-  std::list<base::InstanceId> idle_;  // front: used last, leased first, so that the back can go cold
+  std::list<base::InstanceId> idle_;    // front: used last, leased first, so that the back can go cold
+  std::list<base::InstanceId> frozen_;  // the same order; each has idled longer than all in idle_
 };
 
 }  // namespace ebb::sched

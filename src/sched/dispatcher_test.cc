@@ -166,14 +166,127 @@ TEST(Dispatcher, CloseRefusesTheQueueAndLetsBusyInstancesFinish) {
   EXPECT_EQ(room.dispatcher.instances(), 0u);
 }
 
+TEST(Dispatcher, AnInstanceThatIdlesIsFrozenOnceAndThawedByTheLeaseThatTakesIt) {
+  Room room({.instances_max = 2, .idle_timeout = 60s, .freeze_after = 1s, .queue_max = 10, .starting_max = 8});
+  for (std::uint64_t i = 1; i <= 2; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 2u);
+  for (const StartInstance& start : starts) room.dispatcher.instance_ready(start.instance, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  room.dispatcher.call_finished(starts[1].instance, room.now + 500ms, room.actions);
+  EXPECT_EQ(room.dispatcher.next_tick(), room.now + 1s);
+  room.dispatcher.tick(room.now + 999ms, room.actions);
+  EXPECT_TRUE(room.actions.empty());
+  room.dispatcher.tick(room.now + 1s, room.actions);
+  const auto frozen = room.drain<Freeze>();
+  ASSERT_EQ(frozen.size(), 1u);
+  EXPECT_EQ(frozen[0].instance, starts[0].instance);
+  EXPECT_EQ(room.dispatcher.idle(), 2u);
+  EXPECT_EQ(room.dispatcher.frozen(), 1u);
+  // The one that runs is taken first, the frozen one only when no other is there.
+  room.dispatcher.call_arrived(CallId{3}, room.now + 1100ms, room.actions);
+  room.dispatcher.call_arrived(CallId{4}, room.now + 1100ms, room.actions);
+  const auto leases = room.drain<LeaseTo>();
+  ASSERT_EQ(leases.size(), 2u);
+  EXPECT_TRUE(leases[0].instance == starts[1].instance && !leases[0].thaw);
+  EXPECT_TRUE(leases[1].instance == starts[0].instance && leases[1].thaw);
+  // An instance that is used again and again is never frozen.
+  room.dispatcher.call_finished(starts[0].instance, room.now + 1100ms, room.actions);
+  for (std::uint64_t i = 5; i < 50; ++i) {
+    const auto at = room.now + 1100ms + i * 100ms;
+    room.dispatcher.tick(at, room.actions);
+    room.dispatcher.call_arrived(CallId{i}, at, room.actions);
+    EXPECT_FALSE(room.drain<LeaseTo>().at(0).thaw);
+    room.dispatcher.call_finished(starts[0].instance, at, room.actions);
+  }
+}
+
+TEST(Dispatcher, FrozenInstancesRetireTooAndMayDie) {
+  Room room({.instances_max = 2, .idle_timeout = 10s, .freeze_after = 1s, .queue_max = 10, .starting_max = 8});
+  for (std::uint64_t i = 1; i <= 2; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  for (const StartInstance& start : room.drain<StartInstance>())
+    room.dispatcher.instance_ready(start.instance, room.now, room.actions);
+  for (const LeaseTo& lease : room.drain<LeaseTo>())
+    room.dispatcher.call_finished(lease.instance, room.now, room.actions);
+  room.dispatcher.tick(room.now + 5s, room.actions);
+  const auto frozen = room.drain<Freeze>();
+  ASSERT_EQ(frozen.size(), 2u);
+  room.dispatcher.instance_gone(frozen[0].instance, room.now + 6s, room.actions);
+  EXPECT_EQ(room.dispatcher.next_tick(), room.now + 10s);
+  room.dispatcher.tick(room.now + 10s, room.actions);
+  const auto retired = room.drain<Retire>();
+  ASSERT_EQ(retired.size(), 1u);
+  EXPECT_EQ(retired[0].instance, frozen[1].instance);
+  EXPECT_EQ(room.dispatcher.instances(), 0u);
+}
+
+TEST(Dispatcher, WithoutReuseNoInstanceServesTwoCallsAndTheMinimumWaitsUnused) {
+  Room room({.instances_min = 1,
+             .instances_max = 3,
+             .idle_timeout = 60s,
+             .reuse = false,
+             .queue_max = 10,
+             .starting_max = 8});
+  room.dispatcher.prewarm(room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  std::set<base::InstanceId> used;
+  std::uint64_t next = 0;
+  for (int round = 0; round < 20; ++round) {
+    for (const StartInstance& start : room.drain<StartInstance>())
+      room.dispatcher.instance_ready(start.instance, room.now, room.actions);
+    EXPECT_EQ(room.dispatcher.idle(), 1u) << "one waits for its call";
+    room.actions.clear();
+    room.dispatcher.call_arrived(CallId{++next}, room.now, room.actions);
+    const auto actions = room.actions;
+    const auto leases = room.drain<LeaseTo>();
+    ASSERT_EQ(leases.size(), 1u);
+    EXPECT_TRUE(used.insert(leases[0].instance).second) << "leased twice";
+    room.actions = actions;
+    std::erase_if(room.actions, [](const Action& action) { return !std::holds_alternative<StartInstance>(action); });
+    EXPECT_EQ(room.actions.size(), 1u) << "its successor is started while it runs";
+    Actions after;
+    room.dispatcher.call_finished(leases[0].instance, room.now, after);
+    ASSERT_EQ(after.size(), 1u);
+    EXPECT_EQ(std::get<Retire>(after[0]).instance, leases[0].instance);
+  }
+}
+
+TEST(Dispatcher, WithoutReuseTheQueueIsServedByNewInstancesUpToTheMaximum) {
+  Room room({.instances_max = 2, .idle_timeout = 60s, .reuse = false, .queue_max = 10, .starting_max = 8});
+  for (std::uint64_t i = 1; i <= 6; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  std::set<base::InstanceId> used;
+  for (int round = 0; round < 10 && used.size() < 6; ++round) {
+    const Actions actions = std::exchange(room.actions, {});
+    for (const Action& action : actions) {
+      if (const auto* start = std::get_if<StartInstance>(&action)) {
+        room.dispatcher.instance_ready(start->instance, room.now, room.actions);
+      } else if (const auto* lease = std::get_if<LeaseTo>(&action)) {
+        EXPECT_TRUE(used.insert(lease->instance).second);
+        EXPECT_LE(room.dispatcher.instances(), 2u);
+        room.dispatcher.call_finished(lease->instance, room.now, room.actions);
+      }
+    }
+  }
+  EXPECT_EQ(used.size(), 6u);
+  EXPECT_EQ(room.dispatcher.queued(), 0u);
+}
+
 // A random history in which every instance, zygote and call may die at any moment.
 class History {
  public:
   explicit History(unsigned seed)
       : random_(seed),
+        reuse_(seed % 5 != 0),
         room_({.instances_min = seed % 3,
                .instances_max = 1 + seed % 3 + seed % 7,
                .idle_timeout = (seed % 4) * 10ms,
+               .freeze_after = seed % 3 == 0 ? base::Duration::max() : base::Duration((seed % 5) * 3ms),
+               .reuse = seed % 5 != 0,
                .queue_max = 1 + seed % 50,
                .starting_max = 1 + seed % 5}) {}
 
@@ -252,6 +365,14 @@ class History {
       if (const auto* lease = std::get_if<LeaseTo>(&action)) {
         EXPECT_EQ(queued_.erase(static_cast<std::uint64_t>(lease->call)), 1u);
         EXPECT_TRUE(calls_running_.emplace(lease->instance, lease->call).second) << "a busy instance was leased";
+        EXPECT_EQ(frozen_.erase(lease->instance) == 1, lease->thaw) << "thawed exactly when it is frozen";
+        EXPECT_TRUE(served_.insert(lease->instance).second || reuse_) << "leased again without reuse";
+      } else if (const auto* freeze = std::get_if<Freeze>(&action)) {
+        EXPECT_FALSE(calls_running_.contains(freeze->instance)) << "a busy instance was frozen";
+        EXPECT_TRUE(frozen_.insert(freeze->instance).second) << "frozen twice";
+      } else if (const auto* retire = std::get_if<Retire>(&action)) {
+        EXPECT_FALSE(calls_running_.contains(retire->instance)) << "a busy instance was retired";
+        frozen_.erase(retire->instance);
       } else if (const auto* refuse = std::get_if<Refuse>(&action)) {
         EXPECT_EQ(queued_.erase(static_cast<std::uint64_t>(refuse->call)), 1u);
         ++refused_;
@@ -267,11 +388,12 @@ class History {
   }
 
   std::mt19937 random_;
+  const bool reuse_;
   Room room_;
   std::uint64_t arrived_ = 0, done_ = 0, refused_ = 0, withdrawn_ = 0;
   bool zygote_starting_ = false, zygote_up_ = false;
   std::set<std::uint64_t> queued_;
-  std::set<base::InstanceId> starting_;
+  std::set<base::InstanceId> starting_, frozen_, served_;
   std::map<base::InstanceId, CallId> calls_running_;
 };
 

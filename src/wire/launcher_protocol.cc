@@ -240,6 +240,16 @@ base::Result<Unlinked> decode(std::string_view payload) {
   return finished(r, m, true, "Unlinked");
 }
 
+std::string encode(const FreezeOrder& m) { return Writer().u64(raw(m.instance)).u64(m.sequence).take(); }
+template <>
+base::Result<FreezeOrder> decode(std::string_view payload) {
+  Reader r(payload);
+  FreezeOrder m;
+  m.instance = base::InstanceId{r.u64()};
+  m.sequence = r.u64();
+  return finished(r, m, true, "FreezeOrder");
+}
+
 std::string encode(const Failed& m) {
   return Writer().u8(static_cast<std::uint8_t>(m.code)).text(m.message).text(m.detail).take();
 }
@@ -272,6 +282,7 @@ std::string encode(const Exited& m) {
       .u64(m.id)
       .u32(m.wait_status)
       .u8(m.out_of_memory ? 1 : 0)
+      .u8(m.orphaned ? 1 : 0)
       .u64(m.cpu_ns)
       .u64(m.memory_peak_bytes)
       .take();
@@ -284,6 +295,7 @@ base::Result<Exited> decode(std::string_view payload) {
   m.id = r.u64();
   m.wait_status = r.u32();
   m.out_of_memory = r.u8() != 0;
+  m.orphaned = r.u8() != 0;
   m.cpu_ns = r.u64();
   m.memory_peak_bytes = r.u64();
   return finished(r, m, m.subject <= Subject::kBuild, "Exited");

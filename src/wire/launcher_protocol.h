@@ -35,6 +35,8 @@ enum class LauncherType : std::uint16_t {
   kOpenEgress = 20,      // makes what sandboxes with a way out need, once. Answer: kDone with fds: the UDP and the TCP
                          // socket that their resolvers ask; kFailed (kUnavailable) says what the host lacks
   kAllowAddresses = 21,  // what a name stands for, to be reached by one sandbox for a while. Answer: kDone
+  kFreeze = 10,          // stops every process of an instance until kThaw. Answer: kDone; unknown instance: kDone too
+  kThaw = 11,            // Answer: kDone; unknown instance: kDone too
   // Answers.
   kDone = 64,
   kFailed = 65,
@@ -141,6 +143,13 @@ struct Build {
   std::vector<std::string> env;   // NAME=value
 };
 
+/// kFreeze and kThaw. They may overtake each other on their way from different cores: the one with the higher sequence
+/// stands, whichever comes last.
+struct FreezeOrder {
+  base::InstanceId instance{};
+  std::uint64_t sequence = 0;
+};
+
 struct RemoveTree {
   TreeKind kind = TreeKind::kLayer;
   std::string key;
@@ -163,6 +172,7 @@ struct Exited {
   std::uint64_t id = 0;
   std::uint32_t wait_status = 0;  // as waitpid gives it; of no use when the whole sandbox went
   bool out_of_memory = false;
+  bool orphaned = false;  // an instance that had to go because its zygote did
   std::uint64_t cpu_ns = 0;
   std::uint64_t memory_peak_bytes = 0;
 };
@@ -178,6 +188,7 @@ std::string encode(const RemoveTree&);
 std::string encode(const AllowAddresses&);
 std::string encode(const Linked&);
 std::string encode(const Unlinked&);
+std::string encode(const FreezeOrder&);
 std::string encode(const Failed&);
 std::string encode(const ZygoteReady&);
 std::string encode(const Exited&);

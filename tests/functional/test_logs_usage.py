@@ -44,7 +44,7 @@ def works(event, context):
     held = bytearray(os.urandom(1 << 20) * 30)
     return {"statusCode": 203, "body": "x" * 1000}
 '''
-FUNCTIONS = {"says": {"scale": {"max": 8}}, "quiet": {}, "odd": {}, "much": {}, "works": {"cpu": 0.5, "memory": "200Mi"}}
+FUNCTIONS = {"says": {"scale": {"max": 8}}, "quiet": {}, "odd": {}, "much": {"timeout": "5m"}, "works": {"cpu": 0.5, "memory": "200Mi"}}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,4 @@
-"""The walls of an instance, tried from inside by user code, and what a thousand instances leave behind: nothing."""
+"""The walls of an instance, tried from inside by user code."""
 
 import os
 
@@ -50,33 +50,11 @@ def walk(top, depth=2):
             folders.clear()
     return found
 
-def bomb():
-    """As many children as it can, all kept; how many."""
-    count = 0
-    while True:
-        try:
-            pid = os.fork()
-        except OSError:
-            return count
-        if pid == 0:
-            time.sleep(600)
-            os._exit(0)
-        count += 1
-
-def burn(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
-
 def probe(event, context):
     return eval(event["body"] if isinstance(event, dict) and "body" in event else event)
 
-def stay(event, context):
-    time.sleep(600)
-
-slow = tiny = probe
 '''
-FUNCTIONS = {"probe": {}, "stay": {"timeout": "10m"}, "slow": {"cpu": 0.1}, "tiny": {"memory": "48Mi"}}
+FUNCTIONS = {"probe": {}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -260,76 +238,3 @@ def test_a02_sockets_that_reach_the_kernel_are_refused(node, kind):
     assert response.status_code == 502, kind
     words = ("PermissionError", "not supported", "not permitted", "not implemented")
     assert any(word in response.text for word in words), response.text
-
-
-# --- limits ---
-
-
-def test_b23_fork_bomb_is_bounded(node, probe):
-    count = probe("bomb()")
-    assert 100 < count < 512
-    assert node.call("other/f").status_code == 200
-    node.cli("rm", "app", "--yes")
-    eventually(lambda: not node.pids_in("instances"), "the end of every child of the bomb")
-    node.deploy_app(PROBE, FUNCTIONS)
-
-
-def test_b24_memory_limit(node, probe):
-    message = probe("len(bytearray(os.urandom(1 << 20) * 200))", function="tiny", status=502)["error"]["message"]
-    assert "out of memory" in message
-    assert probe("len(bytearray(os.urandom(1 << 20) * 20))", function="tiny") == 20 << 20
-    child = "subprocess.run([sys.executable, '-c', 'x = bytearray(b\"1\") * (200 << 20)']).returncode"
-    response = node.call("app/tiny", data=child.encode(), headers={"Content-Type": "text/plain"})
-    assert response.status_code == 502 or response.json() in (-9, 1)  # a child counts too
-    assert node.call("app/probe", data=b"1", headers={"Content-Type": "text/plain"}).json() == 1
-
-
-def test_b25_cpu_limit(node, probe):
-    response = node.call("app/slow", data=b"burn(1.0)", headers={"Content-Type": "text/plain"})
-    record, = node.usage(request=response.headers["X-Ebb-Request-Id"])
-    assert record["cpu_ms"] <= record["handler_ms"] * 0.3 + 20  # a tenth, and what was saved up in one period
-    twice = "[subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(2)] and burn(1.0)"
-    response = node.call("app/slow", data=twice.encode(), headers={"Content-Type": "text/plain"})
-    record, = node.usage(request=response.headers["X-Ebb-Request-Id"])
-    assert record["cpu_ms"] <= record["handler_ms"] * 0.3 + 20
-
-
-# --- what is left ---
-
-
-def footprint(node):
-    return {"namespaces": len(node.namespaces()), "processes": len(node.pids()), "open files": node.open_files(), "mounts": sorted(node.mounts()),
-            "zygote mounts": sorted(line.split()[4] for pid in node.pids_in("zygotes", "many") for line in open(f"/proc/{pid}/mountinfo"))}
-
-
-def nothing_is_left_of(node, count):
-    source = "import os, subprocess\ndef handler(e, c):\n    open('/tmp/x', 'w').write('x' * 10000)\n" \
-             "    subprocess.Popen(['/bin/sleep', '600'])\n    return os.getpid()\n"
-    node.deploy_function(source, app="many", idle_timeout="0s")
-    call = lambda number: node.call("many/f").status_code  # noqa: E731
-    quiet = lambda: not node.pids_in("instances", "many")  # noqa: E731
-    assert set(in_parallel(10, call)) == {200}
-    eventually(quiet, "the end of the first instances")
-    directories = lambda: sorted(folder for folder in node.cgroup_directories() if "/app-many/" in folder)  # noqa: E731
-    instance_groups = lambda: len([folder for folder in directories() if "/i" in folder.rpartition("/app-many/")[2]])  # noqa: E731
-    spare = lambda: instance_groups() <= 4 * len({folder.split("/app-many/")[0] for folder in directories()})  # noqa: E731
-    eventually(spare, "that only the cgroups made ahead are left")
-    before = footprint(node)
-    while len({record["instance"] for record in node.usage("many", limit=10_000)}) < count:
-        for _ in range(5):
-            assert set(in_parallel(10, call)) == {200}
-    eventually(quiet, "the end of all instances", 30)
-    eventually(spare, "the end of their cgroups", 30)
-    changed = lambda: {key: (value, footprint(node)[key]) for key, value in before.items() if footprint(node)[key] != value}  # noqa: E731
-    eventually(lambda: not changed(), "the footprint of before", 30, changed)
-    node.cli("rm", "many", "--yes")
-    eventually(lambda: not directories(), "the end of the app's cgroups")
-
-
-def test_c38_300_instances_leave_nothing(node):
-    nothing_is_left_of(node, 300)
-
-
-@pytest.mark.slow
-def test_c38_1000_instances_leave_nothing(node):
-    nothing_is_left_of(node, 1000)

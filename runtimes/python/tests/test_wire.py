@@ -59,5 +59,7 @@ def test_frames():
 
 
 def test_tmp_size():
-    assert "kTmpBytes = 512ull << 20" in text("src/base/limits.h")
+    assert "kTmpInodes = 65'536" in text("src/base/limits.h")
+    assert "kTmpBytes = 512ull << 20" in text("src/launcher/sandbox_root.h")
+    assert "nr_inodes=65536" in text("runtimes/native/instance_walls.c")
     assert "size=512m" in text("runtimes/native/instance_walls.c")
