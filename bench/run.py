@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
 
-    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|memory|neighbour ...]
+    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|memory|neighbour|walls ...]
 
 Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
 prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
@@ -25,13 +25,16 @@ import cold  # noqa: E402
 import figures  # noqa: E402
 import memory  # noqa: E402
 import neighbour  # noqa: E402
+import walls  # noqa: E402
 import warm  # noqa: E402
 from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 
 OUT = ROOT / "build/bench"
-PARTS = ("memory", "cold", "warm", "neighbour")
-FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "neighbour_rounds": 3, "neighbour_seconds": 8}
-QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "neighbour_rounds": 1, "neighbour_seconds": 3}
+PARTS = ("memory", "cold", "warm", "neighbour", "walls")
+FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "neighbour_rounds": 3, "neighbour_seconds": 8,
+        "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300}
+QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "neighbour_rounds": 1, "neighbour_seconds": 3,
+         "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10}
 
 
 def arguments():
@@ -39,7 +42,7 @@ def arguments():
     parser.add_argument("--check", action="store_true", help="judge the bars; exit 1 if one is missed")
     parser.add_argument("--quick", action="store_true", help="few samples")
     parser.add_argument("--json", type=pathlib.Path, default=OUT / "result.json", metavar="FILE", help="where the result goes")
-    parser.add_argument("parts", nargs="*", metavar="cold|warm|memory|neighbour", help="default: all")
+    parser.add_argument("parts", nargs="*", metavar="cold|warm|memory|neighbour|walls", help="default: all")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
@@ -63,6 +66,8 @@ def runtime_directory():
 
 
 def measure(node, part, size):
+    if part == "walls":
+        return walls.measure(runtime_directory(), size["walls_rounds"], size["walls_seconds"], size["peer_rounds"], size["peer_seconds"])
     if part == "memory":
         node.deploy(HERE / "idle")
         return memory.measure(node)
@@ -97,7 +102,7 @@ def main():
     try:
         node.start()
         for part in parts:
-            module = {"cold": cold, "warm": warm, "memory": memory, "neighbour": neighbour}[part]
+            module = {"cold": cold, "warm": warm, "memory": memory, "neighbour": neighbour, "walls": walls}[part]
             result[part] = measure(node, part, size)
             module.judge(result[part], bars)
             result["bars"] = bars.all
