@@ -87,10 +87,10 @@ runtime_stage() {
 }
 
 run_fuzz() {
-  local seconds=${1:-60} target name
-  compgen -G 'tests/fuzz/*_fuzz.cc' >/dev/null || die "tests/fuzz has no *_fuzz.cc yet"
+  local seconds=${1:-60} target name names=()
+  for target in tests/fuzz/*_fuzz.cc; do names+=("$(basename "$target" .cc)"); done
   deps --tools
-  build fuzz manifest_fuzz http_head_fuzz wire_fuzz
+  build fuzz "${names[@]}"
   for target in tests/fuzz/*_fuzz.cc; do
     name=$(basename "$target" .cc)
     mkdir -p ".cache/fuzz/$name"

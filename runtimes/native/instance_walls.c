@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -20,6 +21,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "landlock.h"
@@ -55,19 +58,22 @@ static void redirect_output(const struct ebb_birth* birth) {
   if (dup2(birth->out, 1) != 1 || dup2(birth->err, 2) != 2) fail("redirect stdout and stderr");
 }
 
-static void write_file(const char* path, const char* text) {
-  const int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) fail(path);
-  if (write(fd, text, strlen(text)) != (ssize_t)strlen(text)) fail(path);
+// Only to the kernel: whatever was laid over a file of /proc must not take the write. EIO: it is not procfs.
+static void write_procfs(const char* path, const char* text) {
+  const int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  struct statfs system;
+  if (fd < 0 || fstatfs(fd, &system) != 0) fail(path);
+  if (system.f_type != PROC_SUPER_MAGIC) errno = EIO;
+  if (system.f_type != PROC_SUPER_MAGIC || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) fail(path);
   close(fd);
 }
 
 // Step 3: in the new user namespace we are nobody until the maps are written. One id is mapped, onto itself: there is
 // no root in here to become. A process without privilege may write gid_map only after giving up setgroups.
 static void map_ids(void) {
-  write_file("/proc/self/setgroups", "deny");
-  write_file("/proc/self/uid_map", "1000 1000 1");
-  write_file("/proc/self/gid_map", "1000 1000 1");
+  write_procfs("/proc/self/setgroups", "deny");
+  write_procfs("/proc/self/uid_map", "1000 1000 1");
+  write_procfs("/proc/self/gid_map", "1000 1000 1");
 }
 
 // Step 4: no mount of ours shows outside, none made outside shows here.
@@ -144,11 +150,21 @@ void ebb_walls_survey(void) {
   surveyed = 1;
 }
 
+// A mask is a bind of /dev/null: of the device itself, not of a link or file in its place (CVE-2025-31133). /dev is
+// read-only and was made by the launcher; this holds even if that should ever change.
+static void verify_mask_source(void) {
+  struct stat null;
+  if (lstat("/dev/null", &null) != 0) fail("/dev/null");
+  errno = EIO;
+  if (!S_ISCHR(null.st_mode) || null.st_rdev != makedev(1, 3)) fail("/dev/null is not the device");
+}
+
 // Step 7: a /proc that shows our processes only, with masks over what belongs to the machine. Masks may go only here:
 // one over the zygote's /proc would make the kernel refuse fresh ones below it.
 static void make_proc(void) {
   if (!surveyed) ebb_walls_survey();
   if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0) fail("mount /proc");
+  verify_mask_source();
   for (int i = 0; i < kMaskedFileCount; ++i) {
     if (mask_file[i] && mount("/dev/null", kMaskedFiles[i], NULL, MS_BIND, NULL) != 0) fail(kMaskedFiles[i]);
   }

@@ -1,6 +1,8 @@
 #include "os/file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,15 +12,32 @@
 namespace ebb::os {
 namespace {
 constexpr std::size_t kReadBytesMax = 1 << 20;
-}
 
-base::Result<> write_file(const std::string& path, std::string_view content) {
-  const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file.valid()) return base::os_error("open " + path, errno);
+base::Result<> write_whole(const Fd& file, const std::string& path, std::string_view content) {
   const ssize_t written = ::write(file.get(), content.data(), content.size());
   if (written < 0) return base::os_error("write " + path, errno);
   if (static_cast<std::size_t>(written) != content.size()) return base::internal("short write to " + path);
   return {};
+}
+
+}  // namespace
+
+base::Result<> write_file(const std::string& path, std::string_view content) {
+  const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file.valid()) return base::os_error("open " + path, errno);
+  return write_whole(file, path, content);
+}
+
+base::Result<> write_procfs(const std::string& path, std::string_view content) {
+  const Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file.valid()) return base::os_error("open " + path, errno);
+  struct statfs system{};
+  if (::fstatfs(file.get(), &system) != 0) return base::os_error("stat " + path, errno);
+  if (system.f_type != PROC_SUPER_MAGIC) {
+    return base::Error{.code = base::Code::kPermissionDenied,
+                       .message = path + " is not of procfs; something is mounted over it, unmount that"};
+  }
+  return write_whole(file, path, content);
 }
 
 base::Result<std::string> read_file(const std::string& path) {

@@ -12,6 +12,9 @@ namespace ebb::os {
 
 /// Writes all of `content` with one write(2) to an existing file; nothing is created. Path: absolute, trusted.
 base::Result<> write_file(const std::string& path, std::string_view content);
+/// The same to a file of procfs, verified to be one: a mask or a link laid over it must not take a write meant for the
+/// kernel. Links are not followed but /proc/self. Errors: kPermissionDenied when it is something else.
+base::Result<> write_procfs(const std::string& path, std::string_view content);
 /// At most 1 MiB. Path: absolute, trusted.
 base::Result<std::string> read_file(const std::string& path);
 /// At most 16 KiB from the start of an open file, whatever its offset.

@@ -15,8 +15,8 @@ namespace ebb::os {
 base::Result<> write_id_maps(pid_t pid, std::uint32_t host_first, std::uint32_t count) {
   const std::string line = "0 " + std::to_string(host_first) + " " + std::to_string(count) + "\n";
   const std::string process = "/proc/" + std::to_string(pid);
-  EBB_CHECKED(write_file(process + "/uid_map", line));
-  return write_file(process + "/gid_map", line);
+  EBB_CHECKED(write_procfs(process + "/uid_map", line));
+  return write_procfs(process + "/gid_map", line);
 }
 
 base::Result<> bring_loopback_up() {
@@ -31,7 +31,7 @@ base::Result<> bring_loopback_up() {
 }
 
 base::Result<> raise_pids_above(std::uint32_t floor) {
-  base::Result<> written = write_file("/proc/sys/kernel/ns_last_pid", std::to_string(floor));
+  base::Result<> written = write_procfs("/proc/sys/kernel/ns_last_pid", std::to_string(floor));
   if (!written && written.error().os_errno == ENOENT) {
     return base::unavailable(
         "the kernel lacks CONFIG_CHECKPOINT_RESTORE, which zygotes need; use a distribution's kernel");

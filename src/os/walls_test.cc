@@ -209,6 +209,22 @@ TEST(Path, NothingLeavesTheDirectory) {
   std::filesystem::remove_all(directory);
 }
 
+// What masks a file of /proc (CVE-2019-19921 and its kin) must not swallow a write that was meant for the kernel.
+TEST_F(Walls, AWriteToProcfsHitsProcfsOrNothing) {
+  EXPECT_EQ(verdict_of([] {
+              EXPECT_IN_CHILD(::unshare(CLONE_NEWNS) == 0 && make_all_private());
+              EXPECT_IN_CHILD(write_procfs("/proc/self/comm", "tried"));
+              EXPECT_IN_CHILD(::mount("/dev/null", "/proc/self/comm", nullptr, MS_BIND, nullptr) == 0);
+              EXPECT_IN_CHILD(write_file("/proc/self/comm", "swallowed"));
+              const auto masked = write_procfs("/proc/self/comm", "tried");
+              EXPECT_IN_CHILD(!masked && masked.error().code == base::Code::kPermissionDenied);
+              EXPECT_IN_CHILD(!write_procfs("/dev/null", "x"));
+              EXPECT_IN_CHILD(!write_procfs("/proc/self/cwd", "x"));
+              return 0;
+            }),
+            "fine");
+}
+
 TEST(File, NumbersAreFoundByWholeKey) {
   const std::string text = "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n";
   EXPECT_EQ(*number_in(text, "oom_kill"), 4u);

@@ -19,8 +19,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)wire::decode_init_failed(bytes);
   (void)wire::decode_forked(bytes);
   (void)wire::decode_reaped(bytes);
+  (void)wire::decode<wire::MakeSandbox>(bytes);
+  (void)wire::decode<wire::ZygoteReady>(bytes);
+  (void)wire::decode<wire::Failed>(bytes);
+  (void)wire::decode<wire::Exited>(bytes);
   (void)wire::decode<wire::MakeVersion>(bytes);
   (void)wire::decode<wire::AllowAddresses>(bytes);
+  (void)wire::decode<wire::DropVersion>(bytes);
   (void)wire::decode<wire::MakeZygote>(bytes);
   (void)wire::decode<wire::Fork>(bytes);
   (void)wire::decode<wire::Kill>(bytes);

@@ -5,8 +5,8 @@ import re
 from tree import ROOT, sources, text
 
 PAGE = ROOT / "docs/internals/hardening.md"
-SHORT = {"W": "tests/security/test_walls.py", "S": "tests/security/test_syscalls.py", "R": "tests/security/test_roles.py",
-         "D": "src/gateway/daemon_walls_test.cc"}
+SHORT = {"W": "tests/security/test_walls.py", "S": "tests/security/test_syscalls.py", "A": "tests/security/test_attacks.py",
+         "R": "tests/security/test_roles.py", "D": "src/gateway/daemon_walls_test.cc"}
 ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", re.M)
 
 
