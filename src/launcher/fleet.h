@@ -67,6 +67,8 @@ class Fleet {
   bool empty() const { return sandboxes_.empty(); }
 
  private:
+  friend struct FleetFuzz;  // tests/fuzz/fleet_fuzz.cc: sandboxes without namespaces, to be lied to
+
   // Look-ups; nullptr when there is none (any more).
   Process* find(Token token);
   Process* find(wire::Subject subject, std::uint64_t id);
