@@ -34,8 +34,11 @@ class Connection:
         self._sock = socket.create_connection((host, int(port)), timeout=120)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def request_of(self, path):
-        return b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path.encode(), self._host)
+    def request_of(self, path, body=None):
+        if body is None:
+            return b"GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (path.encode(), self._host)
+        return (b"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                % (path.encode(), self._host, len(body), body.encode()))
 
     def exchange(self, request):
         """(seconds, head, body) of one request."""

@@ -1,10 +1,11 @@
 // Requests at a fixed rate, whether answers come or not: latency counts from the moment a request was due, so that a
 // server that stalls is charged for all requests that fell into the stall (no coordinated omission).
 //
-//   open_loop PORT PATH RATE SECONDS CONNECTIONS [RAW_FILE]
+//   open_loop PORT PATH RATE SECONDS CONNECTIONS [RAW_FILE|- [BODY]]
 //
-// GETs over CONNECTIONS loopback connections, one request at a time on each; a request that finds none free waits here,
-// and its time runs. One thread, epoll. Prints one line of JSON; RAW_FILE gets one latency in microseconds a line.
+// GETs, or POSTs of BODY, over CONNECTIONS loopback connections, one request at a time on each; a request that finds
+// none free waits here, and its time runs. One thread, epoll. Prints one line of JSON; RAW_FILE gets one latency in
+// microseconds a line.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -60,11 +61,19 @@ std::size_t complete(std::string_view text) {
   return text.size() >= end + 4 + body ? end + 4 + body : 0;
 }
 
+std::string request_of(const std::string& path, const char* body) {
+  const std::string rest = path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n";
+  if (body == nullptr) return "GET " + rest + "\r\n";
+  const std::string text = body;
+  return "POST " + rest + "Content-Type: application/json\r\nContent-Length: " + std::to_string(text.size()) +
+         "\r\n\r\n" + text;
+}
+
 class OpenLoop {
  public:
-  OpenLoop(std::uint16_t port, const std::string& path, double rate, double seconds, std::size_t connections)
+  OpenLoop(std::uint16_t port, std::string request, double rate, double seconds, std::size_t connections)
       : port_(port),
-        request_("GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
+        request_(std::move(request)),
         interval_(1e9 / rate),
         total_(static_cast<std::uint64_t>(rate * seconds)),
         connections_(connections) {
@@ -213,13 +222,14 @@ class OpenLoop {
 
 int main(int count, char** words) {
   if (count < 6) {
-    std::fprintf(stderr, "usage: open_loop PORT PATH RATE SECONDS CONNECTIONS [RAW_FILE]\n");
+    std::fprintf(stderr, "usage: open_loop PORT PATH RATE SECONDS CONNECTIONS [RAW_FILE|- [BODY]]\n");
     return 2;
   }
   ::prctl(PR_SET_TIMERSLACK, 1);
-  OpenLoop loop(static_cast<std::uint16_t>(std::atoi(words[1])), words[2], std::atof(words[3]), std::atof(words[4]),
-                static_cast<std::size_t>(std::atoi(words[5])));
+  const char* raw_file = count > 6 && std::string_view(words[6]) != "-" ? words[6] : nullptr;
+  OpenLoop loop(static_cast<std::uint16_t>(std::atoi(words[1])), request_of(words[2], count > 7 ? words[7] : nullptr),
+                std::atof(words[3]), std::atof(words[4]), static_cast<std::size_t>(std::atoi(words[5])));
   loop.run();
-  loop.print(count > 6 ? words[6] : nullptr);
+  loop.print(raw_file);
   return 0;
 }

@@ -1,12 +1,16 @@
 #!/usr/bin/python3
 """./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
 
-    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|memory|neighbour|walls ...]
+    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|memory|neighbour|walls|peers ...]
 
 Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
 prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
 missed. --quick: few samples, under a minute, to see that it works; its numbers are worth little.
 Needs root, for the node and for other processes' smaps.
+
+All but peers run unless parts are named. peers runs last: it installs other platforms' programs (workerd, gunicorn, nginx,
+Knative's queue-proxy; of-watchdog and aws-lambda-rie from $PATH) into build/bench/peers, and runs each with the same two
+functions, alone, in rounds, in a network namespace with only a loopback. What cannot be had here is named as missing.
 """
 
 import argparse
@@ -18,23 +22,25 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HERE = ROOT / "bench"
-sys.path[:0] = [str(HERE), str(ROOT / "tests/functional")]
+sys.path[:0] = [str(HERE), str(HERE / "peers"), str(HERE / "peers/functions"), str(ROOT / "tests/functional")]
 sys.dont_write_bytecode = True
 
 import cold  # noqa: E402
 import figures  # noqa: E402
 import memory  # noqa: E402
 import neighbour  # noqa: E402
+import peers  # noqa: E402
 import walls  # noqa: E402
 import warm  # noqa: E402
 from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 
 OUT = ROOT / "build/bench"
 PARTS = ("memory", "cold", "warm", "neighbour", "walls")
+ALL_PARTS = (*PARTS, "peers")
 FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "neighbour_rounds": 3, "neighbour_seconds": 8,
-        "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300}
+        "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300, "peers_rounds": 5}
 QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "neighbour_rounds": 1, "neighbour_seconds": 3,
-         "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10}
+         "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10, "peers_rounds": 1}
 
 
 def arguments():
@@ -42,11 +48,11 @@ def arguments():
     parser.add_argument("--check", action="store_true", help="judge the bars; exit 1 if one is missed")
     parser.add_argument("--quick", action="store_true", help="few samples")
     parser.add_argument("--json", type=pathlib.Path, default=OUT / "result.json", metavar="FILE", help="where the result goes")
-    parser.add_argument("parts", nargs="*", metavar="cold|warm|memory|neighbour|walls", help="default: all")
+    parser.add_argument("parts", nargs="*", metavar="cold|warm|memory|neighbour|walls|peers", help="default: all but peers")
     options = parser.parse_args()
-    unknown = [part for part in options.parts if part not in PARTS]
+    unknown = [part for part in options.parts if part not in ALL_PARTS]
     if unknown:
-        parser.error(f"there is no part '{unknown[0]}': the parts are {', '.join(PARTS)}")
+        parser.error(f"there is no part '{unknown[0]}': the parts are {', '.join(ALL_PARTS)}")
     return options
 
 
@@ -90,6 +96,7 @@ def main():
             sys.exit(f"bench: no {needed}: ./dev build release")
     size = QUICK if options.quick else FULL
     parts = [part for part in PARTS if not options.parts or part in options.parts]
+    modules = {"cold": cold, "warm": warm, "memory": memory, "neighbour": neighbour, "walls": walls, "peers": peers}
     OUT.mkdir(parents=True, exist_ok=True)
     machine = figures.machine()
     print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['memory_mb']} MB; load {figures.load():g}", flush=True)
@@ -98,21 +105,27 @@ def main():
     result = {"at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine, "quick": options.quick}
     bars = figures.Bars()
     adopt_orphans()
-    node = Node()
-    try:
-        node.start()
-        for part in parts:
-            module = {"cold": cold, "warm": warm, "memory": memory, "neighbour": neighbour, "walls": walls}[part]
-            result[part] = measure(node, part, size)
-            module.judge(result[part], bars)
-            result["bars"] = bars.all
-            options.json.write_text(json.dumps(result, indent=1) + "\n")  # what is measured stays if a later part fails
-            print(f"\n{module.report(result[part])}", flush=True)
-    finally:
+
+    def keep(part, measured):
+        result[part] = measured
+        modules[part].judge(measured, bars)
+        result["bars"] = bars.all
+        options.json.write_text(json.dumps(result, indent=1) + "\n")  # what is measured stays if a later part fails
+        print(f"\n{modules[part].report(measured)}", flush=True)
+
+    if parts:
+        node = Node()
         try:
-            node.stop()
+            node.start()
+            for part in parts:
+                keep(part, measure(node, part, size))
         finally:
-            node.remove()
+            try:
+                node.stop()
+            finally:
+                node.remove()
+    if "peers" in options.parts:
+        keep("peers", peers.measure(BINARY, BINARY.parent / "open_loop", OUT, size["peers_rounds"], size["peak_seconds"], size["rate_seconds"]))
     print(f"\n{bars.text()}\n\nresult: {options.json}; raw samples: {OUT}", flush=True)
     if options.check and bars.missed:
         print("missed: " + "; ".join(bar["bar"] for bar in bars.missed), file=sys.stderr)

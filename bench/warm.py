@@ -16,22 +16,11 @@ import time
 
 import cold
 import figures
+import install
 
 PROCESSES = 2
 CONNECTIONS = 16
-GUNICORN = "gunicorn==23.0.0"
 _HERE = pathlib.Path(__file__).resolve().parent
-
-
-def gunicorn_binary(out):
-    """gunicorn in a virtual environment of its own, made at the first run."""
-    binary = out / "peers/bin/gunicorn"
-    if not binary.exists():
-        print(f"installing {GUNICORN} into {out / 'peers'}", flush=True)
-        shutil.rmtree(out / "peers", ignore_errors=True)
-        subprocess.run(["/usr/bin/python3", "-m", "venv", out / "peers"], check=True)
-        subprocess.run([out / "peers/bin/pip", "install", "-q", "--disable-pip-version-check", GUNICORN], check=True)
-    return binary
 
 
 class Gunicorn:
@@ -62,25 +51,34 @@ class Gunicorn:
         self._log.close()
 
 
-def peak(port, path, seconds):
-    """Requests per second by wrk."""
-    done = subprocess.run(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"http://127.0.0.1:{port}{path}"],
-                          capture_output=True, text=True, check=True).stdout
+def wrk(port, path, seconds, connections=CONNECTIONS, body=None):
+    """(requests answered, requests per second)."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        if body is not None:
+            script.write(f'wrk.method = "POST"\nwrk.body = [[{body}]]\nwrk.headers["Content-Type"] = "application/json"\n')
+            script.flush()
+        done = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *(["-s", script.name] if body is not None else []),
+                               f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
     if re.search(r"Non-2xx", done):
         raise RuntimeError(f"wrk saw errors on {path}:\n{done}")
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1))
+    return int(re.search(r"(\d+) requests in", done).group(1)), float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1))
 
 
-def at_rate(generator, port, path, rate, seconds, raw=None):
+def peak(port, path, seconds):
+    """Requests per second by wrk."""
+    return wrk(port, path, seconds)[1]
+
+
+def at_rate(generator, port, path, rate, seconds, raw=None, connections=CONNECTIONS, body=None):
     """Latencies in milliseconds at a fixed rate."""
-    command = [str(generator), str(port), path, str(rate), str(seconds), str(CONNECTIONS), *([str(raw)] if raw else [])]
+    command = [str(generator), str(port), path, str(rate), str(seconds), str(connections), str(raw or "-"), *([body] if body is not None else [])]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def measure(node, generator, out, rounds, peak_seconds, rate_seconds):
     if not shutil.which("wrk"):
         raise RuntimeError("wrk is not installed: ./dev bench installs it, or apt-get install wrk")
-    binary = gunicorn_binary(out)
+    binary = install.gunicorn(out)["command"]
     load_before = figures.load()
     servers = {"ebb": (int(node.url.rsplit(":", 1)[1]), "/fn/bench/noop")}
     peers = {}
