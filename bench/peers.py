@@ -25,6 +25,8 @@ HELLO_RATES = (50, 500, 2000, 5000)
 BURN_RATES = (5, 20)
 FROM_ZERO_CALLS = 40
 REST_SECONDS = 0.02
+FEW_CONNECTIONS = 2 * servers.PROCESSES  # for slow calls: those that wait when wrk ends are worked off unanswered
+DRAIN_SECONDS = 20
 _CLONE_NEWNET = 0x40000000
 
 
@@ -76,11 +78,16 @@ def from_zero(server, function_path, body):
     return taken
 
 
+def is_slow(server, function):
+    return function == "burn" or server.each_from_zero
+
+
 def load(server, function, rounds, seconds):
     """(answers, answers per second) under as much load as it takes."""
     path, body = server.path(function, rounds), server.body_of(function, rounds)
     if server.connections > 1:
-        return warm.wrk(server.port, path, seconds, server.connections, body)
+        connections = FEW_CONNECTIONS if is_slow(server, function) else server.connections
+        return warm.wrk(server.port, path, seconds, connections, body)
     # wrk ends by dropping a call under way, and what serves one call at a time may not survive that.
     connection = cold.Connection(f"http://127.0.0.1:{server.port}")
     request, answers, started = connection.request_of(path, body), 0, time.perf_counter()
@@ -89,6 +96,19 @@ def load(server, function, rounds, seconds):
         answers += 1
     connection.close()
     return answers, answers / taken
+
+
+def drain(server):
+    """Until it is idle: calls that wrk dropped at its end are still worked off."""
+    limit = time.monotonic() + DRAIN_SECONDS
+    before = processes.cpu(server.pids())
+    while time.monotonic() < limit:
+        time.sleep(0.2)
+        now = processes.cpu(server.pids())
+        if sum(sum(by_mode.values()) for by_mode in processes.cpu_between(before, now, str).values()) < 0.02:
+            return
+        before = now
+    raise RuntimeError(f"{server.name} is still busy {DRAIN_SECONDS} s after the last call")
 
 
 def peak(server, function, rounds, seconds):
@@ -106,21 +126,22 @@ def one_round(server, generator, rounds, peak_seconds, rate_seconds, samples):
         if started is not None:
             samples["start_ms"].append(started * 1000)
         check_answers(server, rounds)
-        for function in server.functions:
-            load(server, function, rounds, 1)  # warm up
+        load(server, "hello", rounds, 1)  # warm up
+        drain(server)
         samples["idle_pss_mb"].append(settled_pss(server))
         if server.each_from_zero or hasattr(server, "zero"):
             path = getattr(server, "zero", None) or server.path("hello", rounds)
             samples["from_zero_ms"] += from_zero(server, path, server.body_of("hello", rounds))
         for function in server.functions:
-            rate, cpu = peak(server, function, rounds, peak_seconds)
+            rate, cpu = peak(server, function, rounds, max(peak_seconds, 3) if is_slow(server, function) else peak_seconds)
+            drain(server)
             one = samples["functions"].setdefault(function, {"peak": [], "cpu_us": [], "at_rate": {}})
             one["peak"].append(rate)
             one["cpu_us"].append(cpu)
             for wanted in HELLO_RATES if function == "hello" else BURN_RATES:
                 if wanted > 0.8 * rate:
                     break
-                seconds = max(rate_seconds, 2) if function == "burn" else rate_seconds
+                seconds = max(rate_seconds, 2) if is_slow(server, function) else rate_seconds
                 one["at_rate"].setdefault(str(wanted), []).append(warm.at_rate(
                     generator, server.port, server.path(function, rounds), wanted, seconds, None, server.connections,
                     server.body_of(function, rounds)))
