@@ -537,3 +537,23 @@ def test_a_node_that_ends_leaves_nothing_on_the_host(world, kill):
         if node.process is not None:
             node.stop(kill=True)
         node.remove()
+
+
+def test_a_host_that_cannot_have_it_refuses_the_deployment_with_the_remedy(world):
+    adopt_orphans()
+    run("ip", "-n", NODE, "route", "add", "10.77.0.0/16", "via", "203.0.113.1")
+    node = Node({**CONFIG, "egress_ipv4": "10.77.1.0/24"})
+    try:
+        node.start()
+        before = host_state()
+        done = node.deploy_app(PROBE, {"probe": {"network": "egress"}}, app="open", expect=None)
+        assert done.returncode == 8, done.stderr + done.stdout
+        assert "not to be had on this host" in done.stderr + done.stdout and "egress_ipv4" in done.stderr + done.stdout
+        assert host_state() == before and node.functions() == {}
+        node.deploy_app(PROBE, {"probe": {"network": "none"}}, app="open")
+        node.stop()
+    finally:
+        if node.process is not None:
+            node.stop(kill=True)
+        node.remove()
+        run("ip", "-n", NODE, "route", "delete", "10.77.0.0/16")
