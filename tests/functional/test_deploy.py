@@ -213,7 +213,7 @@ def test_misspelt_keys_are_named_with_the_right_one(node):
 
 @pytest.mark.parametrize("keys, word", [({"memory": "1Mi"}, "memory"), ({"timeout": "0s"}, "timeout"), ({"handler": "nodot"}, "handler"),
                                         ({"scale": {"max": 0}}, "scale.max"), ({"runtime": "cobol"}, "runtime"), ({"cpu": "lots"}, "cpu"),
-                                        ({"network": "egress"}, "network"), ({"env": {"LD_PRELOAD": "x"}}, "LD_")])
+                                        ({"network": {"egress": ["not a host!"]}}, "egress"), ({"env": {"LD_PRELOAD": "x"}}, "LD_")])
 def test_values_out_of_range_are_named(node, keys, word):
     manifest = {"app": "app", "functions": {"f": {"handler": "app.handler", **keys}}}
     refused(node, {"ebb.yaml": json.dumps(manifest), "app.py": GOOD}, word)
