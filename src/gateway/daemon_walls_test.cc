@@ -104,7 +104,7 @@ TEST(DaemonWalls, NoProgramsNoProcessesNoTracing) {
               std::thread already([&] {
                 for (int i = 0; i < 2000 && !in_thread; ++i) {
                   ::usleep(1000);
-                  in_thread = refused_with(::syscall(SYS_ptrace, 0, 0, 0, 0), EPERM);
+                  in_thread = refused_with(::syscall(SYS_ptrace, PTRACE_ATTACH, 0, 0, 0), EPERM);  // unfiltered: ESRCH
                 }
               });
               if (!seal_walls()) return 1;

@@ -2,6 +2,7 @@
 // Method: each case runs in a forked child whose exit status is the number of the first line that went wrong.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <linux/if_alg.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
@@ -137,6 +139,36 @@ TEST_F(Walls, TheZygotesSystemCalls) {
 }
 TEST_F(Walls, ABuildsSystemCalls) {
   EXPECT_EQ(verdict_of([] { return check_filter(SyscallProfile::kBuild); }), "fine");
+}
+
+// Root that makes sandboxes, and no more: what would change the machine is refused even so.
+TEST_F(Walls, TheLaunchersSystemCallsAndCapabilities) {
+  EXPECT_EQ(verdict_of([] {
+              const auto filter = SyscallFilter::compile(SyscallProfile::kLauncher);
+              EXPECT_IN_CHILD(filter);
+              const std::array kept = {CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_KILL};
+              EXPECT_IN_CHILD(keep_capabilities(kept));
+              EXPECT_IN_CHILD(forbid_new_privileges() && filter->install());
+              const auto status = read_file("/proc/thread-self/status");
+              EXPECT_IN_CHILD(status && status->find("CapBnd:\t00000000002000e0\n") != std::string::npos);
+              EXPECT_IN_CHILD(status->find("CapEff:\t00000000002000e0\n") != std::string::npos);
+              for (const long number : {SYS_bpf, SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load,
+                                        SYS_perf_event_open, SYS_keyctl, SYS_add_key, SYS_reboot, SYS_swapon, SYS_acct,
+                                        SYS_open_by_handle_at, SYS_io_uring_setup, SYS_userfaultfd, SYS_settimeofday,
+                                        SYS_clock_settime, SYS_syslog, SYS_quotactl, SYS_pidfd_getfd}) {
+                EXPECT_IN_CHILD(refused(::syscall(number, 0, 0, 0, 0, 0, 0), EPERM));
+              }
+              EXPECT_IN_CHILD(refused(::syscall(SYS_clone3, nullptr, 0), ENOSYS));
+              EXPECT_IN_CHILD(::unshare(CLONE_NEWNS) == 0 && make_all_private());
+              EXPECT_IN_CHILD(make_tmpfs({.size_bytes = 1 << 20}));
+              auto child = clone_process(CLONE_NEWUSER | CLONE_NEWNET);
+              EXPECT_IN_CHILD(child);
+              if (child->pid == 0) ::_exit(0);
+              int ended = 0;
+              EXPECT_IN_CHILD(::waitpid(child->pid, &ended, 0) == child->pid && ended == 0);
+              return 0;
+            }),
+            "fine");
 }
 
 TEST_F(Walls, AnotherArchitecturesCallsKill) {
