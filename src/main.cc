@@ -2,8 +2,8 @@
 //
 //   ebb serve     the launcher: reads the configuration as root, makes sandboxes, starts the daemon and keeps it
 //   running ebb daemon    the daemon: started by the launcher, without privilege, its socket to the launcher as
-//   descriptor 3 ebb doctor    looks at this machine (doctor/doctor.h) ebb ...       everything else: the command line,
-//   a client of the daemon (cli/program.h)
+//   descriptor 3 ebb doctor    looks at this machine (doctor/doctor.h) ebb sim       replays a recorded day
+//   (sim/command.h) ebb ...       everything else: the command line, a client of the daemon (cli/program.h)
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -36,6 +36,7 @@
 #include "model/config.h"
 #include "model/egress_rule.h"
 #include "os/fd.h"
+#include "sim/command.h"
 
 namespace {
 
@@ -234,7 +235,8 @@ int main(int argc, char** argv) {
     }
     return cli::run(argc, argv,
                     {{"serve", "Start the platform on this machine (as root)", serve_main},
-                     {"doctor", "Look whether this machine suits it, and how to mend what does not", doctor_main}});
+                     {"doctor", "Look whether this machine suits it, and how to mend what does not", doctor_main},
+                     {"sim", "Replay a recorded day against the scheduler in virtual time", sim::run_command}});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ebb: bug: an exception reached main: %s\n", error.what());
     return base::exit_code_of(base::Code::kInternal);

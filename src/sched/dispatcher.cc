@@ -142,6 +142,19 @@ bool Dispatcher::above_minimum() const {
   return (options_.reuse ? instances_.size() : idle() + starting_) > options_.instances_min;
 }
 
+void Dispatcher::set_minimum(std::uint32_t instances) {
+  options_.instances_min = std::min(instances, options_.instances_max);
+}
+
+bool Dispatcher::retire_coldest(Actions& out) {
+  if (idle() == 0) return false;
+  const base::InstanceId coldest = frozen_.empty() ? idle_.back() : frozen_.back();
+  remove(coldest);
+  out.push_back(Retire{coldest});
+  check();
+  return true;
+}
+
 void Dispatcher::prewarm(base::SteadyTime now, Actions& out) {
   if (closed_) return;
   if (zygote_ == ZygoteState::kAbsent && now >= zygote_retry_at_) {
@@ -170,7 +183,7 @@ void Dispatcher::make_idle(base::InstanceId id, base::SteadyTime now, Actions& o
   }
   instance.state = State::kIdle;
   instance.idle_since = now;
-  instance.idle_at = idle_.insert(idle_.begin(), id);
+  idle_.splice(idle_.begin(), leased_, instance.at);
   if (closed_ || options_.idle_timeout == base::Duration::zero()) tick(now, out);
 }
 
@@ -178,7 +191,7 @@ void Dispatcher::lease_idle(CallId call, Actions& out) {
   const bool thaw = idle_.empty();
   std::list<base::InstanceId>& from = thaw ? frozen_ : idle_;
   const base::InstanceId id = from.front();
-  from.pop_front();
+  leased_.splice(leased_.begin(), from, from.begin());
   instances_.at(id).state = State::kBusy;
   out.push_back(LeaseTo{.call = call, .instance = id, .thaw = thaw});
 }
@@ -187,9 +200,10 @@ void Dispatcher::remove(base::InstanceId id) {
   const auto at = instances_.find(id);
   EBB_CHECK(at != instances_.end());
   if (at->second.state == State::kStarting) --starting_;
-  // A popped (leased) instance is busy, so an idle one is always in its list.
-  if (at->second.state == State::kIdle) idle_.erase(at->second.idle_at);
-  if (at->second.state == State::kFrozen) frozen_.erase(at->second.idle_at);
+  std::list<base::InstanceId>& place = at->second.state == State::kIdle     ? idle_
+                                       : at->second.state == State::kFrozen ? frozen_
+                                                                            : leased_;
+  place.erase(at->second.at);
   instances_.erase(at);
 }
 
@@ -211,7 +225,7 @@ void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
                      options_.starting_max > starting_ ? options_.starting_max - starting_ : 0});
   for (std::uint32_t i = 0; i < wanted; ++i) {
     const base::InstanceId id{(*next_instance_)++};
-    instances_.emplace(id, Instance{});
+    instances_.emplace(id, Instance{.at = leased_.insert(leased_.begin(), id)});
     ++starting_;
     out.push_back(StartInstance{id});
   }
@@ -226,7 +240,7 @@ void Dispatcher::refuse_all(Refuse::Why why, Actions& out) {
 void Dispatcher::check() const {
   EBB_CHECK(instances_.size() <= options_.instances_max);
   EBB_CHECK(queue_.size() == queued_at_.size() && queue_.size() <= options_.queue_max);
-  EBB_CHECK(starting_ + idle() <= instances_.size());
+  EBB_CHECK(idle() + leased_.size() == instances_.size() && starting_ <= leased_.size());
   EBB_CHECK(queue_.empty() || idle() == 0);
 }
 

@@ -95,6 +95,12 @@ class Dispatcher {
   void prewarm(base::SteadyTime now, Actions& out);
   /// From here on no minimum is kept: another version has taken the name.
   void release_minimum() { options_.instances_min = 0; }
+  /// As many instances are kept from now on, bounded by the maximum; prewarm() starts what is missing.
+  void set_minimum(std::uint32_t instances);
+  /// For instances that go idle, and those that are.
+  void set_idle_timeout(base::Duration timeout) { options_.idle_timeout = timeout; }
+  /// Retires the instance that has been idle longest, whatever the minimum; false when none is idle.
+  bool retire_coldest(Actions& out);
   /// No new calls; the queue is refused, idle instances retire, busy ones when they finish.
   void close(Actions& out);
 
@@ -116,7 +122,7 @@ class Dispatcher {
   struct Instance {
     State state = State::kStarting;
     base::SteadyTime idle_since{};
-    std::list<base::InstanceId>::iterator idle_at{};
+    std::list<base::InstanceId>::iterator at{};  // in idle_, frozen_ or leased_
   };
 
   void make_idle(base::InstanceId id, base::SteadyTime now, Actions& out);
@@ -137,8 +143,10 @@ class Dispatcher {
   std::list<CallId> queue_;
   std::unordered_map<CallId, std::list<CallId>::iterator> queued_at_;
   std::unordered_map<base::InstanceId, Instance> instances_;
+  // The node of a list moves with its instance, so that a warm call allocates nothing.
   std::list<base::InstanceId> idle_;    // front: used last, leased first, so that the back can go cold
   std::list<base::InstanceId> frozen_;  // the same order; each has idled longer than all in idle_
+  std::list<base::InstanceId> leased_;  // starting or busy
 };
 
 }  // namespace ebb::sched

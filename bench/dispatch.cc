@@ -1,0 +1,120 @@
+// What the scheduler itself costs per warm invocation: ./dev bench dispatch, or build/release/dispatch_bench.
+//
+// Every function has one idle instance; calls come to functions at random, are leased it and give it back: the events a
+// warm invocation causes in Dispatcher and Residency, with the policy the simulator runs with. Counted is the processor
+// time of the thread; the allocations are counted too, and any makes the exit status 1: the warm path must not
+// allocate.
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "sched/dispatcher.h"
+#include "sched/keep_alive_worth.h"
+#include "sched/residency.h"
+
+namespace {
+
+std::atomic<std::uint64_t> allocations = 0;
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  std::abort();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace {
+
+using namespace ebb;
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t kCalls = 1'000'000;
+constexpr int kRounds = 3;
+constexpr int kHistory = 300;  // gaps a function has behind it: plans are made often only while it is new
+
+struct Function {
+  explicit Function(std::atomic<std::uint64_t>* next)
+      : dispatcher({.instances_min = 0, .instances_max = 20, .idle_timeout = 24h, .queue_max = 100, .starting_max = 32},
+                   next),
+        residency(std::make_unique<sched::WorthKeepAlive>(sched::WorthOptions{.price = 200})) {}
+  sched::Dispatcher dispatcher;
+  sched::Residency residency;
+};
+
+double thread_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+struct Result {
+  double ns = 0;
+  std::uint64_t allocated = 0;
+};
+
+Result measure(std::size_t count) {
+  std::atomic<std::uint64_t> next_instance = 1;
+  std::vector<std::unique_ptr<Function>> functions;
+  sched::Actions actions;
+  actions.reserve(64);
+  base::SteadyTime now{1h};
+  for (std::size_t i = 0; i < count; ++i) {
+    functions.push_back(std::make_unique<Function>(&next_instance));
+    sched::Dispatcher& dispatcher = functions.back()->dispatcher;
+    dispatcher.zygote_ready(sched::ZygoteState::kReady, now, actions);
+    dispatcher.call_arrived(sched::CallId{0}, now, actions);
+    const base::InstanceId id = std::get<sched::StartInstance>(actions.back()).instance;
+    dispatcher.instance_ready(id, now, actions);
+    dispatcher.call_finished(id, now, actions);
+    for (int gap = 0; gap < kHistory; ++gap) functions.back()->residency.policy().gap_ended(100us * count);
+    functions.back()->residency.call_arrived(now);
+    functions.back()->residency.became_idle(now);
+    actions.clear();
+  }
+  const std::uint64_t before = allocations;
+  const double start = thread_seconds();
+  std::uint64_t random = 88172645463325252;
+  for (std::uint64_t call = 1; call <= kCalls; ++call) {
+    random ^= random << 13;
+    random ^= random >> 7;
+    random ^= random << 17;
+    Function& function = *functions[random % count];
+    now += 100us;
+    function.residency.call_arrived(now);
+    function.dispatcher.call_arrived(sched::CallId{call}, now, actions);
+    const auto lease = std::get<sched::LeaseTo>(actions.front());
+    actions.clear();
+    function.dispatcher.call_finished(lease.instance, now, actions);
+    function.residency.became_idle(now);
+  }
+  return {.ns = (thread_seconds() - start) * 1e9 / kCalls, .allocated = allocations - before};
+}
+
+}  // namespace
+
+int main() {
+  std::uint64_t allocated = 0;
+  std::printf("%10s %14s %14s %12s\n", "FUNCTIONS", "MEDIAN ns/call", "BEST ns/call", "ALLOCATIONS");
+  for (const std::size_t count : {1, 10, 100, 1'000, 10'000}) {
+    std::vector<double> rounds;
+    std::uint64_t of_count = 0;
+    for (int round = 0; round < kRounds; ++round) {
+      const Result result = measure(count);
+      rounds.push_back(result.ns);
+      of_count += result.allocated;
+    }
+    std::sort(rounds.begin(), rounds.end());
+    std::printf("%10zu %14.0f %14.0f %12llu\n", count, rounds[kRounds / 2], rounds[0],
+                static_cast<unsigned long long>(of_count));
+    allocated += of_count;
+  }
+  return allocated == 0 ? 0 : 1;
+}

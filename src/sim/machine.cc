@@ -1,0 +1,592 @@
+#include "sim/machine.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace ebb::sim {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::int64_t kMinute = 60'000'000'000;
+constexpr double kGbsOfMbNs = 1.0 / 1024 / 1e9;
+constexpr std::uint64_t kLifeShift = 32;
+
+std::int64_t nanos(double milliseconds) { return static_cast<std::int64_t>(milliseconds * 1e6); }
+base::Duration mean_of(const Curve& milliseconds) { return base::Duration(nanos(milliseconds.mean())); }
+base::Bytes bytes(double megabytes) { return {static_cast<std::uint64_t>(megabytes * (1 << 20))}; }
+
+}  // namespace
+
+struct Machine::Function {
+  Function(std::uint32_t index_, Load load_, sched::DispatcherOptions options, std::atomic<std::uint64_t>* next,
+           std::unique_ptr<sched::KeepAlive> policy, std::unique_ptr<sched::KeepAlive> runtime_policy,
+           std::uint64_t phase_)
+      : index(index_),
+        load(std::move(load_)),
+        dispatcher(options, next),
+        residency(std::move(policy)),
+        runtime_residency(std::move(runtime_policy)),
+        phase(phase_) {}
+
+  std::uint32_t index;
+  Load load;
+  sched::Dispatcher dispatcher;
+  sched::Residency residency;
+  sched::Residency runtime_residency;
+  std::uint64_t phase;          // within a minute, for calls that come evenly
+  std::uint32_t waiting = 0;    // calls
+  std::uint32_t running = 0;    // calls
+  std::uint32_t instances = 0;  // of the machine's books
+  std::uint32_t idle = 0;
+  bool evicted = false;    // for want of memory, since its last call
+  bool zygote_up = false;  // made, or in the making
+  bool zygote_ready = false;
+  std::uint64_t zygote_life = 0;  // number of the one that is up
+  bool runtime_up = false;        // made, or in the making
+  Nanos runtime_ready_at = 0;     // when it is up
+  double held_mb = 0;
+  Nanos timer_at = INT64_MAX;  // the earliest timer under way
+};
+
+bool Faults::any() const {
+  return crash_in_call > 0 || crash_idle > 0 || zygote_death > 0 || start_failure > 0 || boot_failure > 0 ||
+         slow_start > 0 || withdrawal > 0 || lost_memory > 0 || clock_step > 0;
+}
+
+Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
+    : options_(std::move(options)),
+      random_(random),
+      cache_(options_.policy.memory.count == 0 ? base::Bytes{UINT64_MAX} : options_.policy.memory) {
+  functions_.reserve(loads.size());
+  const bool zygotes = options_.policy.mechanics == Mechanics::kZygotes;
+  for (Load& load : loads) {
+    const auto index = static_cast<std::uint32_t>(functions_.size());
+    const FunctionCosts runtime{.gigabytes = load.runtime_mb / 1024, .start = mean_of(load.runtime_ms)};
+    const FunctionCosts beyond{.gigabytes = (load.zygote_mb + load.instance_mb) / 1024,
+                               .start = mean_of(load.zygote_ms)};
+    const FunctionCosts whole{.gigabytes = load.trace->memory_mb / 1024, .start = mean_of(load.whole_ms)};
+    auto policy = make_keep_alive(options_.policy, zygotes ? beyond : whole);
+    const base::Duration instance_idle = zygotes ? options_.policy.instance_idle : policy->plan().first_hold();
+    const sched::DispatcherOptions dispatcher{.instances_min = 0,
+                                              .instances_max = options_.instances_max,
+                                              .idle_timeout = instance_idle,
+                                              .freeze_after = options_.freeze_after,
+                                              .reuse = options_.reuse,
+                                              .queue_max = options_.queue_max,
+                                              .starting_max = zygotes ? options_.starting_max : options_.instances_max};
+    functions_.emplace_back(index, std::move(load), dispatcher, &next_instance_, std::move(policy),
+                            make_keep_alive(options_.policy, runtime), random_.below(kMinute));
+    if (!zygotes) {
+      // Nothing is shared there: as if a zygote of no size were always ready, and starts were long.
+      functions_.back().dispatcher.zygote_ready(sched::ZygoteState::kReady, sched_now(), actions_);
+      functions_.back().zygote_ready = functions_.back().zygote_up = true;
+    }
+  }
+}
+
+Machine::~Machine() = default;
+
+Machine::Nanos Machine::random_in(Nanos from, Nanos to) {
+  return from + static_cast<Nanos>(random_.below(static_cast<std::uint64_t>(to - from)));
+}
+
+base::SteadyTime Machine::sched_now() { return base::SteadyTime(std::chrono::hours(1) + base::Duration(now_ + skew_)); }
+
+void Machine::push(Nanos at, Kind kind, std::uint32_t function, std::uint64_t subject) {
+  events_.push({.at = std::max(at, now_), .order = order_++, .kind = kind, .function = function, .subject = subject});
+}
+
+void Machine::run(std::uint32_t minutes, bool drain) {
+  end_ = Nanos{minutes} * kMinute;
+  for (minute_ = 0; minute_ < minutes && !violation_; ++minute_) {
+    arrivals_of(minute_);
+    const Nanos border = Nanos{minute_ + 1} * kMinute;
+    std::size_t next = 0;
+    while (!violation_) {
+      const Nanos arrival = next < arrivals_.size() ? arrivals_[next].first : INT64_MAX;
+      const Nanos event = events_.empty() ? INT64_MAX : events_.top().at;
+      if (std::min(arrival, event) >= border) break;
+      if (event <= arrival) {
+        const Event top = events_.top();
+        events_.pop();
+        advance(top.at);
+        handle(top);
+      } else {
+        advance(arrival);
+        arrive(arrivals_[next++].second);
+      }
+    }
+    totals_.calls_by_minute.push_back(static_cast<double>(arrivals_.size()));
+    advance(border);
+    end_minute();
+  }
+  while (drain && !violation_ && !events_.empty()) {
+    const Event top = events_.top();
+    events_.pop();
+    now_ = std::max(now_, top.at);
+    handle(top);
+  }
+  if (drain && !violation_) check_all_returned();
+}
+
+void Machine::advance(Nanos to) {
+  if (to <= now_) return;
+  const auto span = static_cast<double>(to - now_);
+  minute_held_ += held_mb_ * span;
+  minute_used_ += used_mb_ * span;
+  now_ = to;
+}
+
+void Machine::end_minute() {
+  totals_.held_gbs += minute_held_ * kGbsOfMbNs;
+  totals_.used_gbs += minute_used_ * kGbsOfMbNs;
+  totals_.held_by_minute.push_back(minute_held_ / kMinute / 1024);
+  totals_.used_by_minute.push_back(minute_used_ / kMinute / 1024);
+  minute_held_ = minute_used_ = 0;
+}
+
+void Machine::arrivals_of(std::uint32_t minute) {
+  arrivals_.clear();
+  const Nanos start = Nanos{minute} * kMinute;
+  for (const Function& function : functions_) {
+    const auto& counts = function.load.trace->per_minute;
+    const std::uint32_t count = minute < counts.size() ? counts[minute] : 0;
+    const bool even =
+        options_.spread == Spread::kEven || (options_.spread == Spread::kTimers && function.load.trace->regular);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      Nanos within = 0;
+      if (even) {
+        const Nanos step = kMinute / count;
+        within = static_cast<Nanos>(function.phase) % step + i * step;
+      } else {
+        within = random_in(0, kMinute);
+      }
+      arrivals_.emplace_back(start + within, function.index);
+    }
+  }
+  std::sort(arrivals_.begin(), arrivals_.end());
+}
+
+void Machine::arrive(std::uint32_t index) {
+  Function& function = functions_[index];
+  ++totals_.arrived;
+  ++totals_.events;
+  std::uint64_t slot = calls_.size();
+  if (free_calls_.empty()) {
+    calls_.emplace_back();
+  } else {
+    slot = free_calls_.back();
+    free_calls_.pop_back();
+  }
+  CallSlot& call = calls_[slot];
+  call.state = CallState::kWaiting;
+  call.function = index;
+  call.arrived = now_;
+  call.saw_zygote = function.zygote_ready;
+  ++call.life;
+  ++function.waiting;
+  function.evicted = false;
+  const std::uint64_t subject = (std::uint64_t{call.life} << kLifeShift) | slot;
+  if (random_.chance(options_.faults.clock_step)) skew_ += random_in(-10'000'000, kMinute);
+  function.residency.call_arrived(sched_now());
+  function.runtime_residency.call_arrived(sched_now());
+  if (options_.policy.memory.count != 0) cache_.used(index);
+  function.dispatcher.call_arrived(sched::CallId{slot}, sched_now(), actions_);
+  perform(function);
+  if (random_.chance(options_.faults.withdrawal))
+    push(random_in(now_, now_ + 500'000'000), Kind::kWithdraw, index, subject);
+  if (options_.policy.memory.count != 0 && random_.chance(options_.faults.lost_memory)) {
+    cache_.set_budget({options_.policy.memory.count / 2});
+    push(now_ + kMinute, Kind::kMemoryBack, index, 0);
+  }
+  settle(function);
+}
+
+void Machine::handle(const Event& event) {
+  ++totals_.events;
+  if (random_.chance(options_.faults.clock_step)) skew_ += random_in(-10'000'000, kMinute);
+  Function& function = functions_[event.function];
+  switch (event.kind) {
+    case Kind::kFinish: finish(function, event.subject); break;
+    case Kind::kInstanceReady: instance_ready(function, event.subject); break;
+    case Kind::kZygoteReady: zygote_ready(function, event.subject); break;
+    case Kind::kTimer:
+      if (event.at == function.timer_at) function.timer_at = INT64_MAX;
+      function.dispatcher.tick(sched_now(), actions_);
+      break;
+    case Kind::kIdleCrash: crash(function, event.subject); break;
+    case Kind::kZygoteDeath:
+      if (function.zygote_ready && function.zygote_life == event.subject) kill_zygote(function);
+      break;
+    case Kind::kWithdraw: withdraw(event.subject); break;
+    case Kind::kMemoryBack: cache_.set_budget(options_.policy.memory); break;
+    case Kind::kPrewarmRetry: break;  // settle() below asks again
+  }
+  perform(function);
+  settle(function);
+}
+
+void Machine::finish(Function& function, std::uint64_t id) {
+  const auto at = instances_.find(base::InstanceId{id});
+  if (at == instances_.end() || at->second.state != InstanceState::kBusy) return;  // it died before
+  if (random_.chance(options_.faults.crash_in_call)) {
+    crash(function, id);
+    return;
+  }
+  ++totals_.answered;
+  at->second.state = InstanceState::kIdle;
+  ++function.idle;
+  end_call(at->second.call);
+  function.dispatcher.call_finished(base::InstanceId{id}, sched_now(), actions_);
+  if (random_.chance(options_.faults.crash_idle))
+    push(random_in(now_, now_ + kMinute), Kind::kIdleCrash, function.index, id);
+}
+
+void Machine::instance_ready(Function& function, std::uint64_t id) {
+  const auto at = instances_.find(base::InstanceId{id});
+  if (at == instances_.end()) return;
+  if (random_.chance(options_.faults.start_failure)) {
+    forget_instance(function, base::InstanceId{id});
+    function.dispatcher.start_failed(base::InstanceId{id}, sched_now(), actions_);
+    return;
+  }
+  at->second.state = InstanceState::kIdle;
+  ++function.idle;
+  function.dispatcher.instance_ready(base::InstanceId{id}, sched_now(), actions_);
+}
+
+void Machine::zygote_ready(Function& function, std::uint64_t life) {
+  if (!function.zygote_up || function.zygote_ready || function.zygote_life != life) return;
+  if (random_.chance(options_.faults.boot_failure)) {
+    function.zygote_up = false;
+    hold(function, -function.load.zygote_mb);
+    function.dispatcher.zygote_failed(sched_now() + 1s, actions_);
+    push(now_ + 1'000'000'001, Kind::kPrewarmRetry, function.index, 0);
+    return;
+  }
+  function.zygote_ready = true;
+  function.dispatcher.zygote_ready(sched::ZygoteState::kReady, sched_now(), actions_);
+  if (random_.chance(options_.faults.zygote_death))
+    push(random_in(now_, now_ + kMinute), Kind::kZygoteDeath, function.index, life);
+}
+
+void Machine::crash(Function& function, std::uint64_t id) {
+  const auto at = instances_.find(base::InstanceId{id});
+  if (at == instances_.end() || at->second.state == InstanceState::kStarting) return;
+  if (at->second.state == InstanceState::kBusy) {
+    ++totals_.crashed;
+    end_call(at->second.call);
+  }
+  forget_instance(function, base::InstanceId{id});
+  function.dispatcher.instance_gone(base::InstanceId{id}, sched_now(), actions_);
+}
+
+void Machine::withdraw(std::uint64_t subject) {
+  const std::uint64_t slot = subject & UINT32_MAX;
+  const CallSlot& call = calls_[slot];
+  if (call.life != subject >> kLifeShift || call.state != CallState::kWaiting) return;
+  Function& function = functions_[call.function];
+  if (!function.dispatcher.call_withdrawn(sched::CallId{slot})) breach(&function, "a waiting call is not in the queue");
+  ++totals_.refused;
+  end_call(slot);
+}
+
+void Machine::perform(Function& function) {
+  // By index: carrying one out may append more.
+  for (std::size_t i = 0; i < actions_.size(); ++i) {
+    const sched::Action action = actions_[i];
+    if (const auto* leased = std::get_if<sched::LeaseTo>(&action)) {
+      lease(function, *leased);
+    } else if (std::holds_alternative<sched::StartZygote>(action)) {
+      start_zygote(function);
+    } else if (const auto* start = std::get_if<sched::StartInstance>(&action)) {
+      start_instance(function, start->instance);
+    } else if (const auto* retire = std::get_if<sched::Retire>(&action)) {
+      forget_instance(function, retire->instance);
+    } else if (const auto* freeze = std::get_if<sched::Freeze>(&action)) {
+      const auto at = instances_.find(freeze->instance);
+      if (at == instances_.end() || at->second.state != InstanceState::kIdle || at->second.frozen)
+        breach(&function, "an instance was frozen that is not idle");
+      else
+        at->second.frozen = true;
+    } else if (const auto* refuse = std::get_if<sched::Refuse>(&action)) {
+      const auto slot = static_cast<std::uint64_t>(refuse->call);
+      if (calls_[slot].state != CallState::kWaiting) breach(&function, "a call that does not wait was refused");
+      ++totals_.refused;
+      end_call(slot);
+    }
+  }
+  actions_.clear();
+  check(function);
+}
+
+void Machine::lease(Function& function, const sched::LeaseTo& leased) {
+  const auto slot = static_cast<std::uint64_t>(leased.call);
+  CallSlot& call = calls_[slot];
+  const auto at = instances_.find(leased.instance);
+  if (call.state != CallState::kWaiting || call.function != function.index) {
+    breach(&function, "a call was leased that does not wait: lost or run twice");
+    return;
+  }
+  if (at == instances_.end() || at->second.state != InstanceState::kIdle || at->second.function != function.index) {
+    breach(&function, "an instance was leased that is not idle");
+    return;
+  }
+  if (leased.thaw != at->second.frozen) breach(&function, "a lease forgot that its instance is frozen");
+  at->second.frozen = false;
+  call.state = CallState::kRunning;
+  --function.waiting;
+  ++function.running;
+  --function.idle;
+  at->second.state = InstanceState::kBusy;
+  at->second.call = slot;
+  use(function.load.trace->memory_mb);
+  totals_.added.add(static_cast<double>(now_ - call.arrived) / 1e6);
+  if (now_ == call.arrived) {
+    ++totals_.from_idle;
+  } else if (options_.policy.mechanics == Mechanics::kZygotes && call.saw_zygote) {
+    ++totals_.from_fork;
+  } else {
+    ++totals_.from_boot;
+  }
+  push(now_ + nanos(function.load.trace->run_ms.at(random_.uniform())), Kind::kFinish, function.index,
+       base::raw(leased.instance));
+}
+
+double Machine::start_time(const Curve& milliseconds) {
+  const double time = milliseconds.at(random_.uniform());
+  totals_.start_seconds += time / 1000;
+  return random_.chance(options_.faults.slow_start) ? 100 * time : time;
+}
+
+void Machine::start_runtime(Function& function) {
+  function.runtime_up = true;
+  function.runtime_ready_at = now_ + nanos(start_time(function.load.runtime_ms));
+  ++totals_.runtime_starts;
+  hold(function, function.load.runtime_mb);
+}
+
+void Machine::start_zygote(Function& function) {
+  if (function.zygote_up) breach(&function, "a second zygote start under way");
+  if (!function.runtime_up) start_runtime(function);
+  function.zygote_up = true;
+  ++function.zygote_life;
+  ++totals_.zygote_starts;
+  hold(function, function.load.zygote_mb);
+  const Nanos begin = std::max(now_, function.runtime_ready_at);
+  push(begin + nanos(start_time(function.load.zygote_ms)), Kind::kZygoteReady, function.index, function.zygote_life);
+}
+
+// Its instances die with it, as they do in a sandbox.
+void Machine::kill_zygote(Function& function) {
+  function.zygote_up = function.zygote_ready = false;
+  hold(function, -function.load.zygote_mb);
+  std::vector<std::uint64_t> dying;
+  if (function.instances > 0) {
+    for (const auto& [id, instance] : instances_) {
+      if (instance.function == function.index) dying.push_back(base::raw(id));
+    }
+    std::sort(dying.begin(), dying.end());
+  }
+  function.dispatcher.zygote_lost(sched_now(), actions_);
+  perform(function);
+  for (const std::uint64_t id : dying) {
+    const auto at = instances_.find(base::InstanceId{id});
+    if (at == instances_.end()) continue;
+    if (at->second.state == InstanceState::kStarting) {
+      forget_instance(function, base::InstanceId{id});
+      function.dispatcher.start_failed(base::InstanceId{id}, sched_now(), actions_);
+    } else {
+      crash(function, id);
+    }
+    perform(function);
+  }
+}
+
+void Machine::start_instance(Function& function, base::InstanceId id) {
+  const bool zygotes = options_.policy.mechanics == Mechanics::kZygotes;
+  if (zygotes && !(function.zygote_ready && function.runtime_up))
+    breach(&function, "an instance was started without a zygote");
+  if (!instances_.emplace(id, SimInstance{.function = function.index}).second) breach(&function, "an instance twice");
+  ++function.instances;
+  ++totals_.instance_starts;
+  hold(function, zygotes ? function.load.instance_mb : function.load.trace->memory_mb);
+  const double time = start_time(zygotes ? function.load.fork_ms : function.load.whole_ms);
+  push(now_ + std::max<Nanos>(1, nanos(time)), Kind::kInstanceReady, function.index, base::raw(id));
+}
+
+void Machine::forget_instance(Function& function, base::InstanceId id) {
+  const auto at = instances_.find(id);
+  if (at == instances_.end() || at->second.function != function.index) {
+    breach(&function, "an instance was retired that does not exist");
+    return;
+  }
+  if (at->second.state == InstanceState::kIdle) --function.idle;
+  // One whose call has just ended (crash) is busy still; one that was retired must not be.
+  if (at->second.state == InstanceState::kBusy && calls_[at->second.call].state == CallState::kRunning)
+    breach(&function, "a busy instance was retired");
+  instances_.erase(at);
+  --function.instances;
+  hold(function,
+       options_.policy.mechanics == Mechanics::kZygotes ? -function.load.instance_mb : -function.load.trace->memory_mb);
+}
+
+void Machine::end_call(std::uint64_t slot) {
+  CallSlot& call = calls_[slot];
+  Function& function = functions_[call.function];
+  if (call.state == CallState::kRunning) {
+    --function.running;
+    use(-function.load.trace->memory_mb);
+  } else if (call.state == CallState::kWaiting) {
+    --function.waiting;
+  } else {
+    breach(&function, "a call ended twice");
+  }
+  call.state = CallState::kFree;
+  free_calls_.push_back(slot);
+}
+
+// What the policy wants of the function now is done, and the next moment it may want something else is noted.
+void Machine::settle(Function& function) {
+  if (violation_) return;
+  const bool idle = function.waiting + function.running == 0;
+  if (idle) {
+    function.residency.became_idle(sched_now());
+    function.runtime_residency.became_idle(sched_now());
+  }
+  if (idle && !function.residency.wanted(sched_now())) {
+    release(function);
+  } else if (idle) {
+    const bool zygotes = options_.policy.mechanics == Mechanics::kZygotes;
+    if (!zygotes)
+      function.dispatcher.set_idle_timeout(
+          std::max<base::Duration>(1s, function.residency.policy().plan().first_hold()));
+    if (!function.evicted) function.dispatcher.set_minimum(1);
+    if (!function.evicted && function.instances == 0) {
+      function.dispatcher.prewarm(sched_now(), actions_);
+      perform(function);
+    }
+  }
+  if (options_.policy.mechanics == Mechanics::kZygotes && idle) settle_runtime(function);
+  if (options_.policy.memory.count != 0) {
+    if (function.held_mb > 0) {
+      cache_.insert(function.index, bytes(function.held_mb), mean_of(function.load.whole_ms));
+    } else {
+      cache_.erase(function.index);
+    }
+    cache_.set_pinned(function.index,
+                      function.idle == 0 || (options_.policy.mechanics == Mechanics::kZygotes && !idle));
+    evict();
+  }
+  arm_timer(function);
+}
+
+void Machine::settle_runtime(Function& function) {
+  const bool wanted = function.runtime_residency.wanted(sched_now()) && !function.evicted;
+  if (wanted && !function.runtime_up) start_runtime(function);
+  if (!wanted && function.runtime_up && !function.zygote_up && now_ >= function.runtime_ready_at) {
+    function.runtime_up = false;
+    hold(function, -function.load.runtime_mb);
+  }
+}
+
+// Lets go of all that an idle function holds. What is starting goes once it is ready: settle() comes again then.
+void Machine::release(Function& function) {
+  function.dispatcher.set_minimum(0);
+  while (function.dispatcher.retire_coldest(actions_)) {
+  }
+  perform(function);
+  if (options_.policy.mechanics == Mechanics::kZygotes && function.zygote_ready && function.instances == 0)
+    kill_zygote(function);
+}
+
+void Machine::evict() {
+  while (cache_.over_budget()) {
+    const auto victim = cache_.victim();
+    if (!victim) return;  // all of it is at work
+    Function& function = functions_[*victim];
+    ++totals_.evictions;
+    function.evicted = true;
+    if (options_.policy.mechanics == Mechanics::kZygotes) {
+      release(function);
+      settle_runtime(function);
+    } else {
+      function.dispatcher.set_minimum(0);
+      function.dispatcher.retire_coldest(actions_);
+      perform(function);
+    }
+    if (violation_) return;
+    if (function.held_mb > 0) {
+      const auto before = cache_.bytes();
+      cache_.insert(*victim, bytes(function.held_mb), mean_of(function.load.whole_ms));
+      cache_.set_pinned(*victim, function.idle == 0);
+      if (cache_.bytes() == before) cache_.set_pinned(*victim, true);  // nothing came free: look elsewhere
+    } else {
+      cache_.erase(*victim);
+    }
+  }
+}
+
+void Machine::arm_timer(Function& function) {
+  base::SteadyTime next = std::min(function.residency.next_change(sched_now()), function.dispatcher.next_tick());
+  if (options_.policy.mechanics == Mechanics::kZygotes)
+    next = std::min(next, function.runtime_residency.next_change(sched_now()));
+  Nanos at = INT64_MAX;
+  if (next != base::SteadyTime::max())
+    at = std::max(now_ + 1, (next.time_since_epoch() - std::chrono::hours(1)).count() - skew_);
+  if (function.runtime_up && !function.zygote_up && function.runtime_ready_at > now_)
+    at = std::min(at, function.runtime_ready_at);
+  if (at == INT64_MAX) return;
+  if (at >= function.timer_at) return;
+  function.timer_at = at;
+  push(at, Kind::kTimer, function.index, 0);
+}
+
+void Machine::hold(Function& function, double megabytes) {
+  function.held_mb += megabytes;
+  held_mb_ += megabytes;
+  if (function.held_mb < 1e-6) function.held_mb = 0;  // what rounding leaves
+  if (held_mb_ < 1e-6) held_mb_ = 0;
+}
+
+void Machine::use(double megabytes) {
+  used_mb_ += megabytes;
+  if (used_mb_ < 1e-6) used_mb_ = 0;
+}
+
+void Machine::check(const Function& function) {
+  if (violation_) return;
+  const sched::Dispatcher& dispatcher = function.dispatcher;
+  if (dispatcher.queued() != function.waiting) breach(&function, "the queue and the waiting calls differ");
+  if (dispatcher.instances() != function.instances) breach(&function, "sched counts other instances than there are");
+  if (dispatcher.idle() != function.idle) breach(&function, "sched counts other idle instances than there are");
+  if (function.instances > options_.instances_max) breach(&function, "more instances than allowed");
+  if (function.running + function.idle > function.instances)
+    breach(&function, "more calls run than there are instances");
+  const bool zygotes = options_.policy.mechanics == Mechanics::kZygotes;
+  double holds = (zygotes ? function.load.instance_mb : function.load.trace->memory_mb) * function.instances;
+  if (zygotes && function.zygote_up) holds += function.load.zygote_mb;
+  if (function.runtime_up) holds += function.load.runtime_mb;
+  if (std::abs(holds - function.held_mb) > 0.01) breach(&function, "memory that nothing holds was not returned");
+}
+
+void Machine::check_all_returned() {
+  if (totals_.arrived != totals_.answered + totals_.refused + totals_.crashed) breach(nullptr, "calls were lost");
+  for (const Function& function : functions_) {
+    if (function.waiting + function.running != 0) breach(&function, "a call was never answered");
+    if (function.held_mb != 0) breach(&function, "memory is held after the last call");
+  }
+  if (!instances_.empty()) breach(nullptr, "instances are left after the last call");
+  if (held_mb_ > 0.01) breach(nullptr, "memory is held by nobody");
+}
+
+void Machine::breach(const Function* function, const std::string& what) {
+  if (violation_) return;
+  violation_ = what + (function == nullptr ? "" : " (function " + std::to_string(function->index) + ")") + " at " +
+               std::to_string(static_cast<double>(now_) / 1e9) + " s, event " + std::to_string(totals_.events);
+}
+
+}  // namespace ebb::sim

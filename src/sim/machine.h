@@ -1,0 +1,182 @@
+// One node in virtual time: the Dispatcher, the keep-alive policies and the zygote cache of sched, run against modelled
+// starts and runs, a trace's calls and injected faults.
+//
+// 1. The machine keeps its own books of every call, instance and zygote, and holds sched to them after every event: no
+//    call lost or leased twice, no busy, starting or dead instance promised, never more instances than allowed, memory
+//    returned by what is gone, nothing left when the day is over. A breach is a Violation, which names the seed.
+// 2. Equal options, functions and seed give equal runs, event by event.
+// 3. Time passes only between events.
+// Memory beyond the bound: idle zygotes are evicted; what has calls stays, so a bound can be overrun by work under way.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "sched/dispatcher.h"
+#include "sched/residency.h"
+#include "sched/zygote_cache.h"
+#include "sim/policy.h"
+#include "sim/random.h"
+#include "sim/totals.h"
+#include "sim/trace.h"
+
+namespace ebb::sim {
+
+/// A function as the simulator runs it. With zygotes its memory lies in three tiers, each held only on top of the one
+/// before: the runtime zygote, the function zygote, the instances. Without them an instance holds all of it.
+struct Load {
+  const TraceFunction* trace = nullptr;
+  Curve whole_ms;    // an instance from nothing
+  Curve runtime_ms;  // the runtime zygote from nothing
+  Curve zygote_ms;   // the function zygote, forked from a runtime zygote that is there
+  Curve fork_ms;     // an instance, forked from a function zygote that is there
+  double runtime_mb = 0;
+  double zygote_mb = 0;    // beside the runtime zygote
+  double instance_mb = 0;  // beside the function zygote
+};
+
+/// Chances per event; all zero by default.
+struct Faults {
+  double crash_in_call = 0;  // the instance dies while it serves
+  double crash_idle = 0;     // after a call, some time later
+  double zygote_death = 0;   // of a ready zygote, some time after it was made
+  double start_failure = 0;  // of an instance
+  double boot_failure = 0;   // of a zygote
+  double slow_start = 0;     // a start takes 100 times as long
+  double withdrawal = 0;     // a caller goes away while it waits
+  double lost_memory = 0;    // at a call: half of the bound goes, and returns a minute later
+  double clock_step = 0;     // at an event: sched's time is up to a minute ahead, or 10 ms behind, of the last one
+  bool any() const;
+};
+
+struct MachineOptions {
+  PolicyOptions policy;
+  Spread spread = Spread::kUniform;
+  Faults faults;
+  std::uint32_t instances_max = 1000;
+  std::size_t queue_max = 10'000;
+  std::uint32_t starting_max = 32;
+  bool reuse = true;                                    // as in sched::DispatcherOptions
+  base::Duration freeze_after = base::Duration::max();  // likewise
+};
+
+class Machine {
+ public:
+  Machine(MachineOptions options, std::vector<Load> loads, Random random);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  /// Runs the trace's minutes; with `drain` on until nothing happens any more, which a policy that holds for ever never
+  /// reaches. Held memory is counted to the end of the trace.
+  void run(std::uint32_t minutes, bool drain = false);
+
+  const Totals& totals() const { return totals_; }
+  /// The first breach of an invariant; nothing more was simulated after it.
+  const std::optional<std::string>& violation() const { return violation_; }
+
+ private:
+  using Nanos = std::int64_t;
+  enum class Kind : std::uint8_t {
+    kFinish,
+    kInstanceReady,
+    kZygoteReady,
+    kTimer,
+    kIdleCrash,
+    kZygoteDeath,
+    kWithdraw,
+    kMemoryBack,
+    kPrewarmRetry,
+  };
+  struct Event {
+    Nanos at;
+    std::uint64_t order;  // of making: equal times run in that order
+    Kind kind;
+    std::uint32_t function;
+    std::uint64_t subject;  // instance, call or zygote life
+    bool operator>(const Event& other) const { return at != other.at ? at > other.at : order > other.order; }
+  };
+  enum class CallState : std::uint8_t { kFree, kWaiting, kRunning };
+  struct CallSlot {
+    CallState state = CallState::kFree;
+    std::uint32_t function = 0;
+    std::uint32_t life = 0;  // distinguishes calls that use the slot one after the other
+    Nanos arrived = 0;
+    bool saw_zygote = false;
+  };
+  enum class InstanceState : std::uint8_t { kStarting, kIdle, kBusy };
+  struct SimInstance {
+    InstanceState state = InstanceState::kStarting;
+    bool frozen = false;
+    std::uint32_t function = 0;
+    std::uint64_t call = 0;
+  };
+  struct Function;
+
+  Nanos random_in(Nanos from, Nanos to);
+  base::SteadyTime sched_now();
+  void push(Nanos at, Kind kind, std::uint32_t function, std::uint64_t subject);
+  void advance(Nanos to);
+  void end_minute();
+
+  void arrivals_of(std::uint32_t minute);
+  void arrive(std::uint32_t function);
+  void handle(const Event& event);
+  void finish(Function& function, std::uint64_t instance);
+  void instance_ready(Function& function, std::uint64_t instance);
+  void zygote_ready(Function& function, std::uint64_t life);
+  void crash(Function& function, std::uint64_t instance);
+  void withdraw(std::uint64_t subject);
+
+  void perform(Function& function);
+  void lease(Function& function, const sched::LeaseTo& lease);
+  double start_time(const Curve& milliseconds);
+  void start_runtime(Function& function);
+  void start_zygote(Function& function);
+  void kill_zygote(Function& function);
+  void start_instance(Function& function, base::InstanceId id);
+  void forget_instance(Function& function, base::InstanceId id);
+  void end_call(std::uint64_t slot);
+  void settle(Function& function);
+  void settle_runtime(Function& function);
+  void release(Function& function);
+  void evict();
+  void arm_timer(Function& function);
+  void hold(Function& function, double megabytes);
+  void use(double megabytes);
+
+  void check(const Function& function);
+  void check_all_returned();
+  void breach(const Function* function, const std::string& what);
+
+  MachineOptions options_;
+  Random random_;
+  std::vector<Function> functions_;
+  std::vector<CallSlot> calls_;
+  std::vector<std::uint64_t> free_calls_;
+  std::unordered_map<base::InstanceId, SimInstance> instances_;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::vector<std::pair<Nanos, std::uint32_t>> arrivals_;
+  std::atomic<std::uint64_t> next_instance_ = 1;
+  sched::Actions actions_;
+  sched::ZygoteCache cache_;
+  Totals totals_;
+  std::optional<std::string> violation_;
+  Nanos now_ = 0;
+  Nanos skew_ = 0;
+  Nanos end_ = 0;
+  std::uint64_t order_ = 0;
+  double held_mb_ = 0;
+  double used_mb_ = 0;
+  double minute_held_ = 0;  // MB x ns of the current minute
+  double minute_used_ = 0;
+  std::uint32_t minute_ = 0;
+};
+
+}  // namespace ebb::sim

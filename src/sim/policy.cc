@@ -1,0 +1,53 @@
+#include "sim/policy.h"
+
+#include <cstdio>
+
+#include "base/check.h"
+#include "sched/keep_alive_fixed.h"
+#include "sched/keep_alive_hybrid.h"
+#include "sched/keep_alive_worth.h"
+
+namespace ebb::sim {
+
+using namespace std::chrono_literals;
+
+std::vector<PolicyOptions> standard_policies(double price, double all_functions_mb) {
+  std::vector<PolicyOptions> policies;
+  for (const int minutes : {1, 5, 10, 20, 60}) {
+    policies.push_back({.name = "fixed " + std::to_string(minutes) + " min",
+                        .mechanics = Mechanics::kInstances,
+                        .keep = Keep::kFixed,
+                        .time = std::chrono::minutes(minutes)});
+  }
+  policies.push_back({.name = "hybrid histogram", .mechanics = Mechanics::kInstances, .keep = Keep::kHybrid});
+  policies.push_back({.name = "greedy-dual",
+                      .mechanics = Mechanics::kInstances,
+                      .keep = Keep::kGreedyDual,
+                      .memory = {static_cast<std::uint64_t>(all_functions_mb / 4) << 20}});
+  policies.push_back({.name = "ebb", .price = price});
+  return policies;
+}
+
+std::vector<PolicyOptions> frontier_policies() {
+  std::vector<PolicyOptions> policies;
+  for (const double price : {0.0, 3.0, 10.0, 30.0, 60.0, 100.0, 200.0, 400.0, 1000.0, 3000.0, 10000.0}) {
+    char name[32];
+    std::snprintf(name, sizeof name, "ebb, price %g", price);
+    policies.push_back({.name = name, .price = price});
+  }
+  return policies;
+}
+
+std::unique_ptr<sched::KeepAlive> make_keep_alive(const PolicyOptions& options, FunctionCosts costs) {
+  switch (options.keep) {
+    case Keep::kFixed: return std::make_unique<sched::FixedKeepAlive>(options.time);
+    case Keep::kHybrid: return std::make_unique<sched::HybridKeepAlive>();
+    case Keep::kGreedyDual: return std::make_unique<sched::FixedKeepAlive>(24h * 365);
+    case Keep::kWorth:
+      return std::make_unique<sched::WorthKeepAlive>(
+          sched::WorthOptions{.price = options.price, .gigabytes = costs.gigabytes, .start_time = costs.start});
+  }
+  EBB_CHECK(false);
+}
+
+}  // namespace ebb::sim

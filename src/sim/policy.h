@@ -1,0 +1,53 @@
+// What a simulated run decides with: the mechanics of a platform and a keep-alive policy of sched.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/duration.h"
+#include "sched/keep_alive.h"
+
+namespace ebb::sim {
+
+/// How a platform makes an instance.
+enum class Mechanics : std::uint8_t {
+  kInstances,  // each boots and initialises on its own and shares no memory: today's platforms
+  kZygotes,    // a zygote boots once, instances are forks of it: Ebb
+};
+
+enum class Keep : std::uint8_t {
+  kFixed,       // for `time` after a call
+  kHybrid,      // sched/keep_alive_hybrid.h
+  kGreedyDual,  // until memory is short: sched/zygote_cache.h
+  kWorth,       // sched/keep_alive_worth.h at `price`
+};
+
+struct PolicyOptions {
+  std::string name;
+  Mechanics mechanics = Mechanics::kZygotes;
+  Keep keep = Keep::kWorth;
+  base::Duration time{};                         // kFixed
+  double price = 0;                              // kWorth
+  base::Duration instance_idle{60'000'000'000};  // kZygotes: instances beyond one
+  base::Bytes memory{};                          // of a node; 0 is without bound
+};
+
+/// GB-seconds that may be held to spare callers one second of waiting; where it comes from:
+/// docs/internals/scheduling.md.
+inline constexpr double kDefaultPrice = 200;
+
+/// The rows of `ebb sim`: fixed keep-alive of 1, 5, 10, 20 and 60 minutes, hybrid histogram, greedy-dual with a quarter
+/// of `all_functions_mb` of memory on each node, and Ebb at `price`.
+std::vector<PolicyOptions> standard_policies(double price, double all_functions_mb);
+/// Ebb at other prices, for the frontier.
+std::vector<PolicyOptions> frontier_policies();
+
+struct FunctionCosts {
+  double gigabytes = 0;
+  base::Duration start{};
+};
+std::unique_ptr<sched::KeepAlive> make_keep_alive(const PolicyOptions& options, FunctionCosts costs);
+
+}  // namespace ebb::sim
