@@ -38,10 +38,11 @@ constexpr std::array kKept = {
     CAP_SYS_CHROOT,       // a user-space kernel that is started for isolation: gvisor
 };
 
-// Read by us, the daemon, libraries of both, or sanitizers.
-constexpr std::string_view kVariables[] = {"PATH",         "HOME",          "LANG",          "LC_ALL", "LC_CTYPE",
-                                           "TZ",           "USER",          "NOTIFY_SOCKET", "TMPDIR", "ASAN_OPTIONS",
-                                           "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
+// Read by us, the daemon, libraries of both, or sanitizers. A library to preload (an allocator, a fault injector) was
+// chosen by the root who started us; sandboxes have an environment made from nothing.
+constexpr std::string_view kVariables[] = {"PATH",         "LD_PRELOAD",   "HOME",          "LANG",          "LC_ALL",
+                                           "LC_CTYPE",     "TZ",           "USER",          "NOTIFY_SOCKET", "TMPDIR",
+                                           "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
 
 bool is_kept(std::string_view name) {
   return name.starts_with("EBB_") || name.starts_with("SSL_CERT_") ||
