@@ -146,6 +146,7 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
   options.data_dir = config.data_dir;
   options.runtime_dir = runtime;
   options.python = config.python;
+  options.runsc = config.runsc;
   options.uid_base = config.uid_base;
   options.egress = {.pool4 = config.egress_ipv4,
                     .pool6 = config.egress_ipv6,
@@ -205,6 +206,7 @@ int doctor_main(std::vector<std::string> arguments) {
   return doctor::run_doctor({.data_dir = config.data_dir,
                              .account = config.user,
                              .python = config.python,
+                             .runsc = config.runsc,
                              .uid_base = config.uid_base,
                              .uid_count = (limits::kApps + 1) * launcher::kIdsPerSandbox,
                              .memory_budget_bytes = config.memory_budget.count,

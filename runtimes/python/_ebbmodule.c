@@ -7,6 +7,8 @@
 //     descriptors in the parent. A child whose walls fail never returns.
 // survey()
 //     Finds out once what an instance has to mask; before the first fork.
+// confine()
+//     The last walls of an instance that nobody forked: Landlock, and the filter that instances have.
 // settle() -> pid
 //     Flushes C's output streams; the pid of a child that has ended and was not waited for, 0 when there is none.
 // read_bytes(fd, prefix, size) -> bytes
@@ -24,6 +26,8 @@
 
 #include "../native/ebb_fork.h"
 #include "../native/instance_walls.h"
+#include "../native/landlock.h"
+#include "../native/seccomp_delta.h"
 #include "arenas.h"
 
 enum { kKeepMax = 1024 };
@@ -97,6 +101,15 @@ static PyObject* survey(PyObject* module, PyObject* unused) {
   Py_RETURN_NONE;
 }
 
+static PyObject* confine(PyObject* module, PyObject* unused) {
+  (void)module;
+  (void)unused;
+  const char* what = NULL;
+  if (ebb_landlock_instance(&what) != 0) return PyErr_SetFromErrnoWithFilename(PyExc_OSError, what);
+  if (ebb_seccomp_delta() != 0) return PyErr_SetFromErrnoWithFilename(PyExc_OSError, "load the system-call filter");
+  Py_RETURN_NONE;
+}
+
 static PyObject* settle(PyObject* module, PyObject* unused) {
   (void)module;
   (void)unused;
@@ -148,6 +161,7 @@ static PyMethodDef kMethods[] = {
     {"fork_function", fork_function, METH_VARARGS, NULL},
     {"fork_instance", fork_instance, METH_VARARGS, NULL},
     {"survey", survey, METH_NOARGS, NULL},
+    {"confine", confine, METH_NOARGS, NULL},
     {"settle", settle, METH_NOARGS, NULL},
     {"read_bytes", read_bytes, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

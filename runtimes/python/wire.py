@@ -16,7 +16,7 @@ FRAME_BODY_BYTES = 32 * 1024 * 1024  # limits::kHttpBodyBytes
 FORK_FUNCTION, FORK_INSTANCE, GO = 1, 2, 3
 BORN, READY, INIT_FAILED, FORKED = 16, 17, 18, 19
 
-INVOKE, RESULT, ERROR, CHANNEL_READY = 1, 2, 3, 4
+INVOKE, RESULT, ERROR, CHANNEL_READY, CONFIGURE = 1, 2, 3, 4, 5
 
 _MESSAGE = struct.Struct("<IHHIIQ")
 _MAGIC, _VERSION = 0x31424245, 1
@@ -91,10 +91,10 @@ def read_fork_instance(payload):
     return _TOKEN.unpack_from(payload)[0], payload[8] != 0, _config(payload, 9)
 
 
-def read_frame_header(header):
-    """(meta bytes, body bytes, invocation id) of a kInvoke frame."""
+def read_frame_header(header, wanted=INVOKE):
+    """(meta bytes, body bytes, invocation id) of a frame of the wanted kind."""
     magic, version, kind, meta_bytes, body_bytes, invocation = FRAME.unpack_from(header)
-    if magic != FRAME_MAGIC or version != FRAME_VERSION or kind != INVOKE:
+    if magic != FRAME_MAGIC or version != FRAME_VERSION or kind != wanted:
         raise ProtocolError("malformed frame on the channel")
     if meta_bytes > FRAME_META_BYTES or body_bytes > FRAME_BODY_BYTES:
         raise ProtocolError("frame beyond its limits on the channel")

@@ -24,38 +24,15 @@ import gc  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402
 
-from _ebb_runtime import _ebb, fitness, instance, loading, trace, uniqueness, warm, wire  # noqa: E402
+from _ebb_runtime import _ebb, fitness, instance, loading, surroundings, trace, uniqueness, warm, wire  # noqa: E402
 
 CONTROL_FD = 3
-LAYER = "/ebb/layer"
 _GO_TIMEOUT_S = 10.0
 _PROTOCOL_FAILED = 112
 
 
 def control_socket():
     return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CONTROL_FD)
-
-
-def add_layer(path):
-    """The layer joins the search path; so do folders its .pth files name. Their `import` lines are code and are not
-    run: what they do (namespace packages of old, editable installs) no layer needs."""
-    if not os.path.isdir(path):
-        return
-    sys.path.append(path)
-    for name in sorted(os.listdir(path)):
-        if not name.endswith(".pth"):
-            continue
-        with open(os.path.join(path, name), encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                folder = os.path.join(path, line.strip())
-                if line.strip() and not line.startswith(("#", "import ", "import\t")) and os.path.isdir(folder):
-                    sys.path.append(folder)
-
-
-def prepare_output():
-    """A line goes out when it is complete: what a function printed before it hung or was killed is in its log."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def refuse(sock, token, fds, os_errno):
@@ -94,7 +71,7 @@ class RuntimeZygote:
             if pid == 0:
                 self._sock.detach()
                 gc.enable()
-                return lambda: instance.run(loading.Function(config), None, user_hooks().run_after_restore, (), ())
+                return lambda: instance.run(loading.Function(config), None, surroundings.user_hooks().run_after_restore, (), ())
         else:
             raise wire.ProtocolError(f"order {kind} with {len(fds)} descriptors to a runtime zygote")
         return answer(self._sock, token, pid)
@@ -127,14 +104,8 @@ class FunctionZygote:
         if self._collects:
             gc.enable()
         return lambda: instance.run(
-            self._function, self._handler, user_hooks().run_after_restore, self._numpy_generators, self._kept_files
+            self._function, self._handler, surroundings.user_hooks().run_after_restore, self._numpy_generators, self._kept_files
         )
-
-
-def user_hooks():
-    import ebb
-
-    return ebb
 
 
 def load_function(config):
@@ -144,7 +115,7 @@ def load_function(config):
     function = loading.Function(config)
     try:
         handler = loading.load(function)
-        loading.run_hooks(user_hooks().run_before_snapshot, "before_snapshot")
+        loading.run_hooks(surroundings.user_hooks().run_before_snapshot, "before_snapshot")
         if loading.is_async(handler):
             import asyncio  # noqa: F401  (30 ms that every instance would pay)
     except loading.LoadError as error:
@@ -189,14 +160,11 @@ def main():
     sock.settimeout(None)
     # Children of user code load no library of ours; whoever forks the usual way has glibc's own handlers.
     os.environ.pop("LD_PRELOAD", None)
-    sys.path.append(os.path.join(_HERE, "site"))
-    add_layer(LAYER)
-    prepare_output()
+    surroundings.add_site()
+    surroundings.add_layer()
+    surroundings.prepare_output()
     uniqueness.watch_random()
-    import site
-
-    site.setquit()  # exit() and quit(), which -S leaves out
-    user_hooks()
+    surroundings.user_hooks()
     warm.imports()
     warm.serve()
     _ebb.survey()

@@ -43,13 +43,18 @@ base::Result<SandboxSpec> Builds::plan(const Running& build, const os::Fd& outpu
   if (!build.wanted.layer_key.empty()) {
     EBB_TRY(layer, ground_.data.open_content(wire::TreeKind::kLayer, build.wanted.layer_key));
   }
-  SandboxSpec spec{.cgroup = build.cgroup, .uid_first = ground_.uid_base, .own_network = !build.wanted.host_network};
+  const bool user_namespace = ground_.user_namespaces != os::UserNamespaces::kNone;
+  SandboxSpec spec{.cgroup = build.cgroup,
+                   .uid_first = ground_.uid_base,
+                   .own_network = !build.wanted.host_network,
+                   .user_namespace = user_namespace};
   EBB_TRY(spec.root, plan_root({.runtime = ground_.runtime.get(),
                                 .layer = layer.get(),
                                 .source = source.get(),
                                 .output = output.get(),
                                 .host_network = build.wanted.host_network,
-                                .tmp_bytes = limits::kBuildTmpBytes}));
+                                .tmp_bytes = limits::kBuildTmpBytes,
+                                .user = user_namespace ? kInnerUser : ground_.uid_base + kInnerUser}));
   spec.payload.argv = build.wanted.argv;
   spec.payload.env = build.wanted.env;
   spec.payload.directory = "/ebb/out";

@@ -131,7 +131,12 @@ Process& Fleet::enlist(Subject subject, std::uint64_t id, Sandbox& sandbox, Vers
 
 base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbox& wanted, os::Fd out, os::Fd err) {
   const std::uint64_t id = raw(wanted.sandbox);
-  if (sandboxes_.contains(id)) return base::invalid_argument("sandbox " + std::to_string(id) + " exists");
+  if (ground_.user_namespaces != os::UserNamespaces::kForAll) {
+    daemon_.zygote_ready(request, {.forkable = false, .unfit_reason = ground_.no_forks_because});
+    return {};
+  }
+  if (sandboxes_.contains(id) || (id & kFresh) != 0)
+    return base::invalid_argument("sandbox " + std::to_string(id) + " exists");
   if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
   EBB_CHECKED(claim_ids(wanted.app, wanted.uid_index));
   os::Fd layer;

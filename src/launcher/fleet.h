@@ -28,8 +28,12 @@
 #include "os/cgroup.h"
 #include "os/seccomp.h"
 #include "os/seqpacket.h"
+#include "os/user_namespaces.h"
 
 namespace ebb::launcher {
+
+class GvisorStarter;
+struct StartedSandbox;
 
 /// What does not change while the launcher lives.
 struct Ground {
@@ -42,6 +46,9 @@ struct Ground {
   const os::Fd& runtime;  // the runtime directory
   std::string python;     // inside a sandbox
   std::uint32_t uid_base = 0;
+  os::UserNamespaces user_namespaces = os::UserNamespaces::kForAll;
+  std::string no_forks_because;     // below kForAll
+  GvisorStarter* gvisor = nullptr;  // nullptr: there is no runsc
 };
 
 class Fleet {
@@ -58,6 +65,8 @@ class Fleet {
   base::Result<> drop_version(std::uint64_t request, base::VersionId version);
   base::Result<> make_zygote(std::uint64_t request, const wire::MakeZygote& wanted, os::Fd out, os::Fd err);
   base::Result<> fork_instance(std::uint64_t request, const wire::Fork& wanted, os::Fd channel, os::Fd out, os::Fd err);
+  base::Result<> start_instance(std::uint64_t request, const wire::Start& wanted, os::Fd channel, os::Fd out,
+                                os::Fd err);
   void kill(wire::Subject subject, std::uint64_t id);
   /// Freezes or thaws an instance. One that cannot be thawed is killed: its next call would hang.
   void freeze(const wire::FreezeOrder& order, bool freeze);
@@ -84,6 +93,14 @@ class Fleet {
   void refill_slot(base::VersionId id);
   void finish_drop(Version& version);
   void release_app(const std::string& app);
+
+  // fleet_fresh.cc: instances without a zygote.
+  static constexpr std::uint64_t kFresh = 1ULL << 63;  // in the id of a sandbox that one of them has for itself
+  struct FreshFds {
+    os::Fd channel, out, err;
+  };
+  base::Result<StartedSandbox> start_fresh(const wire::Start& wanted, const Version& version, const std::string& cgroup,
+                                           FreshFds fds);
 
   // fleet_births.cc: orders, births, readiness.
   base::Result<> order(Process& zygote, Process& child, wire::ZygoteType type, std::string payload,
@@ -118,6 +135,7 @@ class Fleet {
   void kill_sandbox(Sandbox& sandbox, base::Error why);
   void on_init_control(std::uint64_t sandbox_id);
   void on_init_end(std::uint64_t sandbox_id);
+  void report_sandbox_end(Sandbox& sandbox);
   void claim_reaped(Sandbox& sandbox, const wire::Reaped& reaped);
   void forget(Process& process);
   void unlink(Process& process);

@@ -173,11 +173,14 @@ base::Result<> Fleet::admit(Process& process) {
 }
 
 // The processes of a version share the network namespace of its zygote. An instance that was forked from the runtime
-// zygote, because its function's own cannot be forked, has one of its own.
+// zygote, because its function's own cannot be forked, or started fresh, has one of its own.
 base::Result<> Fleet::link(Process& process) {
   if (process.version == nullptr || process.version->spec.reach == wire::Reach::kNothing) return {};
   const Process* source = find(process.source);
-  if (process.subject == Subject::kInstance && (source == nullptr || source->subject != Subject::kSandbox)) return {};
+  const bool fresh = (process.sandbox->id & kFresh) != 0;
+  if (process.subject == Subject::kInstance && !fresh && (source == nullptr || source->subject != Subject::kSandbox)) {
+    return {};
+  }
   EBB_TRY(const wire::Linked linked, ground_.network.attach(process.pidfd, process.version->spec));
   process.link = linked.link;
   daemon_.linked(linked);

@@ -267,12 +267,22 @@ void Fleet::on_init_end(std::uint64_t sandbox_id) {
       fail_birth(token, *sandbox.failure);
       continue;
     }
-    if (!process->wait_status) process->wait_status = SIGKILL;
-    if (process->life == Life::kRunning) process->orphaned = true;
+    if (!process->wait_status) {
+      const bool fresh = (sandbox_id & kFresh) != 0 && status && *status;
+      process->wait_status = fresh ? static_cast<std::uint32_t>(**status) : SIGKILL;
+    }
+    if (process->life == Life::kRunning && (sandbox_id & kFresh) == 0) process->orphaned = true;
     finish(token);
   }
   ground_.poller.forget(sandbox.init_pidfd.get());
   ground_.poller.forget(sandbox.init_control.get());
+  if ((sandbox_id & kFresh) == 0) report_sandbox_end(sandbox);
+  const std::string app = sandbox.app;
+  sandboxes_.erase(sandbox_id);
+  release_app(app);
+}
+
+void Fleet::report_sandbox_end(Sandbox& sandbox) {
   const os::CgroupUsage usage = ground_.cgroups.usage(sandbox.cgroup);
   if (sandbox.request != 0) {
     base::Error error = *sandbox.failure;
@@ -287,9 +297,6 @@ void Fleet::on_init_end(std::uint64_t sandbox_id) {
                                 .memory_peak_bytes = usage.memory_peak_bytes});
   }
   removals_.add(sandbox.cgroup);
-  const std::string app = sandbox.app;
-  sandboxes_.erase(sandbox_id);
-  release_app(app);
 }
 
 void Fleet::forget(Process& process) {

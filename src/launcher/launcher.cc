@@ -17,11 +17,13 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "launcher/daemon_process.h"
+#include "launcher/gvisor.h"
 #include "launcher/launcher_walls.h"
 #include "launcher/requests.h"
 #include "os/file.h"
 #include "os/path.h"
 #include "os/pidfd.h"
+#include "os/user_namespaces.h"
 
 namespace ebb::launcher {
 namespace {
@@ -70,7 +72,7 @@ class Launcher {
  private:
   Launcher(const LauncherOptions& options, Poller poller, DataDirectory data, os::CgroupTree cgroups,
            os::SyscallFilter zygote_filter, os::SyscallFilter build_filter, os::Fd runtime, os::Fd executable,
-           os::Fd signals)
+           os::Fd signals, os::UserNamespaceProbe user_namespaces, std::unique_ptr<GvisorStarter> gvisor)
       : options_(options),
         poller_(std::move(poller)),
         data_(std::move(data)),
@@ -80,7 +82,9 @@ class Launcher {
         runtime_(std::move(runtime)),
         executable_(std::move(executable)),
         signals_(std::move(signals)),
-        network_(poller_, options_.egress, data_.owner_tag()) {}
+        network_(poller_, options_.egress, data_.owner_tag()),
+        user_namespaces_(std::move(user_namespaces)),
+        gvisor_(std::move(gvisor)) {}
 
   Ground ground() {
     return {.poller = poller_,
@@ -91,7 +95,10 @@ class Launcher {
             .network = network_,
             .runtime = runtime_,
             .python = options_.python,
-            .uid_base = options_.uid_base};
+            .uid_base = options_.uid_base,
+            .user_namespaces = user_namespaces_.level,
+            .no_forks_because = user_namespaces_.obstacle,
+            .gvisor = gvisor_.get()};
   }
   base::Result<> start();
   void serve_one_daemon();
@@ -110,6 +117,8 @@ class Launcher {
   os::Fd executable_;
   os::Fd signals_;
   Network network_;
+  const os::UserNamespaceProbe user_namespaces_;
+  const std::unique_ptr<GvisorStarter> gvisor_;
   std::optional<DaemonProcess> daemon_;
   std::unique_ptr<Requests> requests_;
   Poller::Timer stop_deadline_ = Poller::Timer::kNone;
@@ -132,17 +141,31 @@ base::Result<std::unique_ptr<Launcher>> Launcher::prepare(const LauncherOptions&
   EBB_TRY(os::SyscallFilter build_filter, os::SyscallFilter::compile(os::SyscallProfile::kBuild));
   os::Fd executable(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   if (!executable.valid()) return base::os_error("open /proc/self/exe", errno);
+  EBB_TRY(os::UserNamespaceProbe user_namespaces, os::probe_user_namespaces(options.uid_base));
+  std::unique_ptr<GvisorStarter> gvisor;
+  if (const std::string runsc = find_program(options.runsc); !runsc.empty()) {
+    EBB_TRY(gvisor, GvisorStarter::start(runsc, options.python, runtime));
+  }
   EBB_TRY(os::Fd signals, take_signals());
   EBB_TRY(Poller poller, Poller::open());
   return std::unique_ptr<Launcher>(new Launcher(options, std::move(poller), std::move(data), std::move(cgroups),
                                                 std::move(zygote_filter), std::move(build_filter), std::move(runtime),
-                                                std::move(executable), std::move(signals)));
+                                                std::move(executable), std::move(signals), std::move(user_namespaces),
+                                                std::move(gvisor)));
 }
 
 base::Result<> Launcher::start() {
   raise_descriptor_limit();
   EBB_CHECKED(clear_cgroups(cgroups_));
   EBB_CHECKED(data_.sweep());
+  if (user_namespaces_.level != os::UserNamespaces::kForAll) {
+    const bool none = user_namespaces_.level == os::UserNamespaces::kNone;
+    base::log(LogLevel::kWarning, "no zygotes",
+              {{"instances", "fresh"},
+               {"reason", user_namespaces_.obstacle},
+               {"user_namespaces", none ? "none" : "for root only"},
+               {"remedy", "ebb doctor"}});
+  }
   // Machine-wide and not to be taken back: only ever set by hand.
   if (!cgroups_.favours_moves()) {
     base::log(

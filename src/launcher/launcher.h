@@ -25,6 +25,7 @@ struct LauncherOptions {
   uid_t daemon_uid = 0;
   gid_t daemon_gid = 0;
   EgressOptions egress;
+  std::string runsc;                     // a path, or a name looked up in PATH; none: `isolation: gvisor` is refused
   std::vector<std::string> daemon_argv;  // of the same binary; its descriptor 3 is the socket to us
 };
 

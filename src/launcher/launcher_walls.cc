@@ -35,7 +35,6 @@ constexpr std::array kKept = {
     CAP_SYS_PTRACE,       // huge pages for a zygote's memory (process_madvise), /proc of sandboxes
     CAP_SYS_NICE,         //
     CAP_SYS_RESOURCE,     // limits above the hard ones
-    CAP_SYS_CHROOT,       // a user-space kernel that is started for isolation: gvisor
 };
 
 // Read by us, the daemon, libraries of both, or sanitizers. A library to preload (an allocator, a fault injector) was

@@ -65,6 +65,11 @@ base::Result<> Requests::perform(const wire::Message& message, std::vector<os::F
       EBB_CHECKED(need(fds, 3));
       return fleet_.fork_instance(message.id, wanted, std::move(fds[0]), std::move(fds[1]), std::move(fds[2]));
     }
+    case LauncherType::kStart: {
+      EBB_TRY(const wire::Start wanted, wire::decode<wire::Start>(message.payload));
+      EBB_CHECKED(need(fds, 3));
+      return fleet_.start_instance(message.id, wanted, std::move(fds[0]), std::move(fds[1]), std::move(fds[2]));
+    }
     case LauncherType::kKill: {
       EBB_TRY(const wire::Kill wanted, wire::decode<wire::Kill>(message.payload));
       if (wanted.subject == wire::Subject::kBuild) {

@@ -142,7 +142,7 @@ base::Result<> arrange_descriptors(const Payload& payload) {
   return {};
 }
 
-base::Result<> start_payload(const Payload& payload) {
+base::Result<> start_payload(const Payload& payload, std::uint32_t user) {
   EBB_CHECKED(arrange_descriptors(payload));
   reset_signals();
   ::setsid();
@@ -155,7 +155,7 @@ base::Result<> start_payload(const Payload& payload) {
     if (::sched_setaffinity(0, sizeof one, &one) != 0) return base::os_error("use one cpu", errno);
   }
   if (::chdir(payload.directory.c_str()) != 0) return base::os_error("enter " + payload.directory, errno);
-  EBB_CHECKED(os::become(kInnerUser, kInnerUser));
+  EBB_CHECKED(os::become(user, user));
   EBB_CHECKED(os::forbid_new_privileges());
   EBB_CHECKED(payload.filter->install());
   ::execve(payload.argv.front().c_str(), pointers_to(payload.argv).data(), pointers_to(payload.env).data());
@@ -192,7 +192,7 @@ bool reap_all(const os::Fd& control, pid_t awaited) {
 
 }  // namespace
 
-void run_sandbox_init(os::Fd control, RootPlan root, Payload payload, bool own_network) {
+void run_sandbox_init(os::Fd control, RootPlan root, Payload payload, SandboxIds ids, bool own_network) {
   close_foreign_descriptors(control, root, payload);
   static_cast<void>(::prctl(PR_SET_PDEATHSIG, SIGKILL));
   static_cast<void>(::prctl(PR_SET_NAME, "ebb-init"));
@@ -211,14 +211,14 @@ void run_sandbox_init(os::Fd control, RootPlan root, Payload payload, bool own_n
   const pid_t child = ::fork();
   if (child < 0) fail(control, base::os_error("fork", errno));
   if (child == 0) {
-    const base::Result<> started = start_payload(payload);
+    const base::Result<> started = start_payload(payload, ids.user);
     fail(control, started.error());
   }
   payload.out.reset();
   payload.err.reset();
   payload.control.reset();
-  // Reaping needs no privilege.
-  if (base::Result<> dropped = os::drop_all_capabilities(); !dropped) fail(control, dropped.error());
+  // Reaping needs no privilege, and no id that means anything outside.
+  if (base::Result<> dropped = os::become(ids.init, ids.init); !dropped) fail(control, dropped.error());
   if (base::Result<> forbidden = os::forbid_new_privileges(); !forbidden) fail(control, forbidden.error());
   static_cast<void>(::prctl(PR_SET_PDEATHSIG, SIGKILL));
   reap_for_ever(control, signals, payload.end_with_it ? child : -1);

@@ -30,7 +30,13 @@ struct Payload {
 inline constexpr unsigned kInnerUser = 1000;
 inline constexpr unsigned kPidFloor = 20'000;  // zygotes have pids above it, instances (their own namespaces) far below
 
+/// Whom init and its payload become, as seen inside. Without a user namespace they are the host's ids of the same.
+struct SandboxIds {
+  std::uint32_t init = 0;
+  std::uint32_t user = kInnerUser;
+};
+
 /// The child side of clone(): never returns.
-[[noreturn]] void run_sandbox_init(os::Fd control, RootPlan root, Payload payload, bool own_network);
+[[noreturn]] void run_sandbox_init(os::Fd control, RootPlan root, Payload payload, SandboxIds ids, bool own_network);
 
 }  // namespace ebb::launcher

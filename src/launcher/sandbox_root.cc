@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,12 @@ constexpr const char* kEtc[] = {"ld.so.cache", "ld.so.conf",      "ld.so.conf.d"
                                 "magic"};
 constexpr const char* kEtcOfHostNetwork[] = {"resolv.conf", "hosts",    "nsswitch.conf",
                                              "host.conf",   "gai.conf", "pip.conf"};
+
+constexpr const char* kMaskedFiles[] = {
+    "keys",        "key-users",     "kallsyms",    "interrupts", "config.gz",   "cmdline",
+    "kcore",       "kmsg",          "sched_debug", "timer_list", "timer_stats", "latency_stats",
+    "vmallocinfo", "sysrq-trigger", "slabinfo",    "modules",    "softirqs",    "sys/kernel/ns_last_pid"};
+constexpr const char* kMaskedDirectories[] = {"pressure", "scsi", "acpi", "bus"};
 
 base::Result<> place(RootPlan& plan, std::string path, base::Result<os::Fd> tree) {
   EBB_TRY(os::Fd made, std::move(tree));
@@ -90,15 +97,18 @@ base::Result<> plan_python_configuration(RootPlan& plan) {
   return {};
 }
 
-base::Result<> plan_etc(RootPlan& plan, bool host_network, const std::string& resolver) {
+base::Result<> plan_etc(RootPlan& plan, const RootSources& sources) {
   for (const char* name : kEtc) EBB_CHECKED(place_host_if_present(plan, std::string("etc/") + name));
   EBB_CHECKED(plan_python_configuration(plan));
+  const std::string id = std::to_string(sources.user);
   plan.files.emplace_back("etc/passwd",
                           "root:x:0:0:root:/root:/usr/sbin/nologin\n"
-                          "ebb:x:1000:1000:ebb:/tmp:/bin/sh\n"
-                          "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
-  plan.files.emplace_back("etc/group", "root:x:0:\nebb:x:1000:\nnogroup:x:65534:\n");
-  if (host_network) {
+                          "ebb:x:" +
+                              id + ":" + id +
+                              ":ebb:/tmp:/bin/sh\n"
+                              "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
+  plan.files.emplace_back("etc/group", "root:x:0:\nebb:x:" + id + ":\nnogroup:x:65534:\n");
+  if (sources.host_network) {
     for (const char* name : kEtcOfHostNetwork) {
       EBB_CHECKED(place_host_if_present(plan, std::string("etc/") + name));
     }
@@ -107,8 +117,9 @@ base::Result<> plan_etc(RootPlan& plan, bool host_network, const std::string& re
   plan.files.emplace_back("etc/hosts", "127.0.0.1 localhost ebb\n::1 localhost ebb\n");
   plan.files.emplace_back("etc/nsswitch.conf",
                           "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
-  plan.files.emplace_back("etc/resolv.conf",
-                          resolver.empty() ? "" : "nameserver " + resolver + "\noptions timeout:3 attempts:2\n");
+  plan.files.emplace_back(
+      "etc/resolv.conf",
+      sources.resolver.empty() ? "" : "nameserver " + sources.resolver + "\noptions timeout:3 attempts:2\n");
   return {};
 }
 
@@ -156,14 +167,60 @@ base::Result<> attach_new_tmpfs(const os::Fd& root, const char* path, const os::
   return os::attach_tree(tree, root.get(), path);
 }
 
+base::Result<os::Fd> make_stage(const char* path, bool plain = false) {
+  EBB_TRY(const os::Fd base, os::make_tmpfs({.size_bytes = kRootBytes, .inodes = kRootInodes, .plain = plain}));
+  EBB_CHECKED(os::attach_tree(base, AT_FDCWD, path));
+  return os::open_directory(path);
+}
+
+base::Result<> furnish(const os::Fd& root, const RootPlan& plan) {
+  // 1. The mounts that others lie in.
+  EBB_CHECKED(attach_new_tmpfs(root, "dev", {.size_bytes = kDevBytes, .inodes = 64}));
+  EBB_CHECKED(
+      attach_new_tmpfs(root, "dev/shm", {.size_bytes = plan.tmp_bytes, .inodes = plan.tmp_inodes, .mode = "1777"}));
+  EBB_CHECKED(attach_new_tmpfs(root, "tmp", {.size_bytes = plan.tmp_bytes, .inodes = plan.tmp_inodes, .mode = "1777"}));
+  // 2. Directories, files and links, then the host's trees.
+  for (const std::string& path : plan.directories) EBB_CHECKED(make_directories(root, path));
+  for (const auto& [path, content] : plan.files) EBB_CHECKED(make_file(root, path, content));
+  for (const auto& [path, target] : plan.links) {
+    EBB_CHECKED(make_parent(root, path));
+    if (::symlinkat(target.c_str(), root.get(), path.c_str()) != 0) return base::os_error("link /" + path, errno);
+  }
+  for (const RootPlan::Placement& placement : plan.placements) {
+    EBB_CHECKED(placement.directory ? make_directories(root, placement.path) : make_file(root, placement.path, ""));
+    EBB_CHECKED(os::attach_tree(placement.tree, root.get(), placement.path.c_str()));
+  }
+  return {};
+}
+
+// What instances forked from a zygote mask too (runtimes/native/instance_walls.c): files that tell of the host or of
+// its other tenants. One that is not there needs no mask.
+base::Result<> mask(const std::string& proc) {
+  for (const char* file : kMaskedFiles) {
+    const std::string path = proc + "/" + file;
+    if (::mount("/dev/null", path.c_str(), nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT) {
+      return base::os_error("mask " + path, errno);
+    }
+  }
+  for (const char* directory : kMaskedDirectories) {
+    const std::string path = proc + "/" + directory;
+    constexpr unsigned long kFlags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (::mount("tmpfs", path.c_str(), "tmpfs", kFlags, "size=4k,mode=0555") != 0 && errno != ENOENT) {
+      return base::os_error("mask " + path, errno);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 base::Result<RootPlan> plan_root(const RootSources& sources) {
   RootPlan plan;
   plan.tmp_bytes = sources.tmp_bytes;
   plan.tmp_inodes = sources.tmp_inodes;
+  plan.mask_proc = sources.mask_proc;
   EBB_CHECKED(plan_system(plan));
-  EBB_CHECKED(plan_etc(plan, sources.host_network, sources.resolver));
+  EBB_CHECKED(plan_etc(plan, sources));
   EBB_CHECKED(plan_dev(plan));
   EBB_CHECKED(place_directory(plan, "ebb/runtime", sources.runtime, MountAccess::kReadOnly));
   EBB_CHECKED(place_directory(plan, "ebb/layer", sources.layer, MountAccess::kReadOnly));
@@ -173,7 +230,7 @@ base::Result<RootPlan> plan_root(const RootSources& sources) {
   if (sources.output >= 0) {
     EBB_CHECKED(place_directory(plan, "ebb/out", sources.output, MountAccess::kReadWrite));
   }
-  plan.directories.emplace_back("var/task");
+  EBB_CHECKED(place_directory(plan, "var/task", sources.package, MountAccess::kReadOnly));
   plan.directories.emplace_back("run");
   plan.directories.emplace_back("proc");
   plan.links.emplace_back("var/tmp", "/tmp");
@@ -185,33 +242,29 @@ base::Result<> enter_root(const RootPlan& plan) {
   // 1. What we mount stays with us; what the host mounts from now on is not seen here.
   EBB_CHECKED(os::make_all_private());
   // 2. An empty root, on a directory whose content we do not need.
-  EBB_TRY(const os::Fd base, os::make_tmpfs({.size_bytes = kRootBytes, .inodes = kRootInodes}));
-  EBB_CHECKED(os::attach_tree(base, AT_FDCWD, kStage));
-  EBB_TRY(const os::Fd root, os::open_directory(kStage));
-  // 3. The mounts that others lie in.
-  EBB_CHECKED(attach_new_tmpfs(root, "dev", {.size_bytes = kDevBytes, .inodes = 64}));
-  EBB_CHECKED(
-      attach_new_tmpfs(root, "dev/shm", {.size_bytes = plan.tmp_bytes, .inodes = plan.tmp_inodes, .mode = "1777"}));
-  EBB_CHECKED(attach_new_tmpfs(root, "tmp", {.size_bytes = plan.tmp_bytes, .inodes = plan.tmp_inodes, .mode = "1777"}));
-  // 4. Directories, files and links, then the host's trees.
-  for (const std::string& path : plan.directories) EBB_CHECKED(make_directories(root, path));
-  for (const auto& [path, content] : plan.files) EBB_CHECKED(make_file(root, path, content));
-  for (const auto& [path, target] : plan.links) {
-    EBB_CHECKED(make_parent(root, path));
-    if (::symlinkat(target.c_str(), root.get(), path.c_str()) != 0) return base::os_error("link /" + path, errno);
-  }
-  for (const RootPlan::Placement& placement : plan.placements) {
-    EBB_CHECKED(placement.directory ? make_directories(root, placement.path) : make_file(root, placement.path, ""));
-    EBB_CHECKED(os::attach_tree(placement.tree, root.get(), placement.path.c_str()));
-  }
-  // 5. /proc while the host's is still in sight: the kernel gives a fresh one only to who sees an unmasked one. It
-  // stays
-  //    unmasked for the same reason: instances mount theirs, and mask it, later.
-  EBB_CHECKED(os::mount_proc((std::string(kStage) + "/proc").c_str()));
-  // 6. The host's tree goes. 7. Nothing but the scratch places can be written.
+  EBB_TRY(const os::Fd root, make_stage(kStage));
+  // 3. What lies in it.
+  EBB_CHECKED(furnish(root, plan));
+  // 4. /proc while the host's is still in sight: the kernel gives a fresh one only to who sees an unmasked one. It
+  // stays unmasked for the same reason where instances mount theirs, and mask it, later.
+  const std::string proc = std::string(kStage) + "/proc";
+  EBB_CHECKED(os::mount_proc(proc.c_str()));
+  if (plan.mask_proc) EBB_CHECKED(mask(proc));
+  // 5. The host's tree goes. 6. Nothing but the scratch places can be written.
   EBB_CHECKED(os::pivot_to(root));
   EBB_CHECKED(os::make_read_only(AT_FDCWD, "/dev"));
   return os::make_read_only(AT_FDCWD, "/");
+}
+
+base::Result<os::Fd> stage_root(const RootPlan& plan) {
+  EBB_CHECKED(os::make_all_private());
+  EBB_CHECKED(os::mount_proc("/proc"));
+  EBB_TRY(os::Fd stage, make_stage(kStage));
+  if (::mkdirat(stage.get(), "root", 0755) != 0) return base::os_error("make the staged root", errno);
+  // runsc makes it read-only itself, in a user namespace, which may change only what was not given to it.
+  EBB_TRY(const os::Fd root, make_stage(kStagedRoot, true));
+  EBB_CHECKED(furnish(root, plan));
+  return stage;
 }
 
 }  // namespace ebb::launcher

@@ -23,12 +23,15 @@ inline constexpr std::uint32_t kTmpInodes = 65'536;
 struct RootSources {
   int runtime = -1;  // directory descriptors; -1: an empty directory stands in its place
   int layer = -1;
+  int package = -1;           // fresh instances: /var/task; else it stays empty
   int source = -1;            // builds: /ebb/source
   int output = -1;            // builds: /ebb/out
   bool host_network = false;  // builds: with the host's resolver configuration
   std::string resolver;       // else: the address to ask for names, which answers only where there is a way out
   std::uint64_t tmp_bytes = 0;
   std::uint32_t tmp_inodes = 0;  // 0: the kernel's default
+  unsigned user = 1000;          // who user code is, as /etc/passwd has it
+  bool mask_proc = false;        // nothing in there will ever need to mount a /proc of its own
 };
 
 struct RootPlan {
@@ -43,11 +46,17 @@ struct RootPlan {
   std::vector<std::string> directories;                    // empty ones
   std::uint64_t tmp_bytes = 0;
   std::uint32_t tmp_inodes = 0;
+  bool mask_proc = false;
 };
 
 base::Result<RootPlan> plan_root(const RootSources& sources);
 
 /// In the new mount, pid and user namespaces, as their root: makes the plan the root directory.
 base::Result<> enter_root(const RootPlan& plan);
+
+/// The same, in new mount and pid namespaces, as a directory to hand to another program: the tree is put together at
+/// <stage>/root, where `stage` is a fresh tmpfs on /tmp that it returns. The host's tree stays in sight.
+base::Result<os::Fd> stage_root(const RootPlan& plan);
+inline constexpr const char* kStagedRoot = "/tmp/root";
 
 }  // namespace ebb::launcher

@@ -16,7 +16,7 @@ namespace {
 
 base::Result<> let_go(const os::CgroupTree& cgroups, const SandboxSpec& spec, const StartedSandbox& started) {
   EBB_CHECKED(cgroups.admit(spec.cgroup, started.pid));
-  EBB_CHECKED(os::write_id_maps(started.pid, spec.uid_first, kIdsPerSandbox));
+  if (spec.user_namespace) EBB_CHECKED(os::write_id_maps(started.pid, spec.uid_first, kIdsPerSandbox));
   return os::send_message(started.control,
                           wire::encode(wire::Message{.type = static_cast<std::uint16_t>(wire::ZygoteType::kGo)}));
 }
@@ -25,11 +25,15 @@ base::Result<> let_go(const os::CgroupTree& cgroups, const SandboxSpec& spec, co
 
 base::Result<StartedSandbox> start_sandbox(const os::CgroupTree& cgroups, SandboxSpec spec) {
   EBB_TRY(auto control, os::seqpacket_pair());
-  std::uint64_t namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+  std::uint64_t namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+  if (spec.user_namespace) namespaces |= CLONE_NEWUSER;
   if (spec.own_network) namespaces |= CLONE_NEWNET;
   EBB_TRY(os::ChildProcess child, os::clone_process(namespaces));
   if (child.pid == 0) {
-    run_sandbox_init(std::move(control.second), std::move(spec.root), std::move(spec.payload), spec.own_network);
+    const SandboxIds ids = spec.user_namespace
+                               ? SandboxIds{.init = 0, .user = kInnerUser}
+                               : SandboxIds{.init = spec.uid_first, .user = spec.uid_first + kInnerUser};
+    run_sandbox_init(std::move(control.second), std::move(spec.root), std::move(spec.payload), ids, spec.own_network);
   }
   StartedSandbox started{.pid = child.pid, .pidfd = std::move(child.pidfd), .control = std::move(control.first)};
   base::Result<> gone = let_go(cgroups, spec, started);

@@ -16,6 +16,7 @@ struct SandboxSpec {
   std::string cgroup;           // an existing leaf
   std::uint32_t uid_first = 0;  // host uid (and gid) of uid 0 inside
   bool own_network = true;
+  bool user_namespace = true;  // false: where not even root may make one
   RootPlan root;
   Payload payload;
 };

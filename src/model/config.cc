@@ -15,7 +15,7 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 17> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 18> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -31,7 +31,8 @@ constexpr std::array<std::string_view, 17> kKeys = {"data_dir",
                                                     "egress_allow_private",
                                                     "egress_resolvers",
                                                     "egress_ipv4",
-                                                    "egress_ipv6"};
+                                                    "egress_ipv6",
+                                                    "runsc"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -187,6 +188,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(read_list(map, "egress_resolvers", 3, base::parse_ip, config.egress_resolvers));
   EBB_CHECKED(read_range(map, "egress_ipv4", config.egress_ipv4));
   EBB_CHECKED(read_range(map, "egress_ipv6", config.egress_ipv6));
+  EBB_CHECKED(map.read("runsc", config.runsc));
   EBB_CHECKED(check(map, config));
   return config;
 }
@@ -227,7 +229,7 @@ std::string effective_config_yaml(const Config& config) {
          line("egress_allow_private", list_of(config.egress_allow_private)) +
          line("egress_resolvers", list_of(config.egress_resolvers)) +
          line("egress_ipv4", quoted(base::to_string(config.egress_ipv4))) +
-         line("egress_ipv6", quoted(base::to_string(config.egress_ipv6)));
+         line("egress_ipv6", quoted(base::to_string(config.egress_ipv6))) + line("runsc", quoted(config.runsc));
 }
 
 }  // namespace ebb::model

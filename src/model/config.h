@@ -83,6 +83,10 @@ struct Config {
   /// The same for IPv6: a prefix of at most 96. Default fd65:6262::/64. Static.
   base::IpRange egress_ipv6{.first = {.family = base::IpFamily::kV6, .bytes = {0xfd, 0x65, 0x62, 0x62}}, .prefix = 64};
 
+  /// The program behind `isolation: gvisor`: a path, or a name looked up in PATH when ebb serve starts. Empty, or not
+  /// found: functions that ask for it are refused. Default runsc. Static.
+  std::string runsc = "runsc";
+
   bool operator==(const Config&) const = default;
 };
 

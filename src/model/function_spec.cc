@@ -65,6 +65,9 @@ std::optional<Violation> size_violation(const FunctionSpec& spec) {
 }
 
 std::optional<Violation> network_violation(const FunctionSpec& spec) {
+  if (spec.isolation == Isolation::kGvisor && spec.network == Network::kEgress) {
+    return Violation{"network", "is egress, which isolation: gvisor has not; leave one of them out"};
+  }
   if (spec.egress.empty()) return std::nullopt;
   if (spec.network != Network::kEgress) return Violation{"network", "is none and has an allow-list, leave one out"};
   if (spec.egress.size() <= limits::kEgressRules) return std::nullopt;
@@ -180,6 +183,14 @@ std::optional<Reuse> reuse_named(std::string_view name) {
 
 std::string_view name_of(Network network) { return network == Network::kEgress ? "egress" : "none"; }
 
+std::string_view name_of(Isolation isolation) { return isolation == Isolation::kGvisor ? "gvisor" : "namespaces"; }
+
+std::optional<Isolation> isolation_named(std::string_view name) {
+  if (name == "namespaces") return Isolation::kNamespaces;
+  if (name == "gvisor") return Isolation::kGvisor;
+  return std::nullopt;
+}
+
 std::optional<Network> network_named(std::string_view name) {
   if (name == "none") return Network::kNone;
   if (name == "egress") return Network::kEgress;
@@ -217,6 +228,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"idle_timeout", base::to_string(spec.idle_timeout)},
       {"env", std::move(env)},
       {"network", network_to_json(spec)},
+      {"isolation", std::string(name_of(spec.isolation))},
   };
 }
 
@@ -242,6 +254,11 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   const auto known_reuse = reuse_named(reuse);
   if (!known_reuse) return wrong("reuse", "must be always or never");
   spec.reuse = *known_reuse;
+  std::string isolation(name_of(spec.isolation));
+  EBB_CHECKED(read(object, "isolation", isolation));
+  const auto level = isolation_named(isolation);
+  if (!level) return wrong("isolation", "must be namespaces or gvisor");
+  spec.isolation = *level;
   if (const auto violation = first_violation(spec)) return wrong(violation->field, violation->message);
   return spec;
 }

@@ -29,6 +29,13 @@ enum class Reuse : std::uint8_t { kAlways, kNever };
 std::string_view name_of(Reuse reuse);
 std::optional<Reuse> reuse_named(std::string_view name);
 
+/// What stands between an instance and the host's kernel: the walls of a sandbox, or a kernel of its own in user space
+/// inside of them (gVisor; no zygotes there, so each start is a boot).
+enum class Isolation : std::uint8_t { kNamespaces, kGvisor };
+
+std::string_view name_of(Isolation isolation);
+std::optional<Isolation> isolation_named(std::string_view name);
+
 std::string_view name_of(Network network);
 std::optional<Network> network_named(std::string_view name);
 
@@ -53,6 +60,7 @@ struct FunctionSpec {
   std::map<std::string, std::string> env;
   Network network = Network::kNone;
   std::vector<EgressRule> egress;  // of kEgress: where to; empty: everywhere but private and forbidden addresses
+  Isolation isolation = Isolation::kNamespaces;
 
   bool operator==(const FunctionSpec&) const = default;
 };

@@ -13,9 +13,9 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 11> kFunctionKeys = {"runtime", "handler",      "memory", "cpu",
-                                                            "timeout", "concurrency",  "scale",  "reuse",
-                                                            "env",     "idle_timeout", "network"};
+constexpr std::array<std::string_view, 12> kFunctionKeys = {"runtime", "handler",      "memory",  "cpu",
+                                                            "timeout", "concurrency",  "scale",   "reuse",
+                                                            "env",     "idle_timeout", "network", "isolation"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
@@ -108,6 +108,15 @@ base::Result<void> read_network(const YamlMap& map, NetworkWish& wish) {
   return {};
 }
 
+base::Result<void> read_isolation(const YamlMap& map, Isolation& isolation) {
+  std::string name(name_of(isolation));
+  EBB_CHECKED(map.read("isolation", name));
+  const auto known = isolation_named(name);
+  if (!known) return map.error_at("isolation", "is '" + name + "', expected namespaces or gvisor");
+  isolation = *known;
+  return {};
+}
+
 // The line of a violated field: of "scale.max" if written, else of "scale", else of the function.
 int line_of_field(const YamlMap& map, const YamlNode& node, std::string_view field) {
   const auto dot = field.find('.');
@@ -142,6 +151,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   spec.network = wish.network;
   spec.egress = std::move(wish.egress);
   EBB_CHECKED(read_reuse(map, spec.reuse));
+  EBB_CHECKED(read_isolation(map, spec.isolation));
   if (const auto violation = first_violation(spec)) {
     return yaml_error(line_of_field(map, node, violation->field), map.path_of(violation->field), violation->message);
   }

@@ -113,6 +113,8 @@ TEST(Manifest, RefusesWithTheKeyInTheMessage) {
   has(function_error("timeout: 25h"), "functions.f.timeout");
   has(function_error("reuse: sometimes"), "expected always or never");
   has(function_error("network: internet"), "expected none or egress");
+  has(function_error("isolation: vm"), "expected namespaces or gvisor");
+  has(function_error("network: egress\n    isolation: gvisor"), "leave one of them out");
   has(function_error("runtime: node"), "functions.f.runtime");
   has(error_of("app: a\nfunctions: {f: {handler: a.b}"), "is not YAML");
   has(error_of("app: a\n\tfunctions: x"), "is not YAML");
@@ -174,6 +176,7 @@ TEST(Config, EffectiveFormReadsBack) {
   config.uid_base = 65'536;
   config.python = "/opt/python/bin/python3.11";
   config.build_network = BuildNetwork::kNone;
+  config.runsc = "/opt/gvisor/runsc";
   config.pip_only_binary = false;
   const auto again = parse_config(effective_config_yaml(config));
   ASSERT_TRUE(again) << again.error().message;

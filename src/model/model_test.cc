@@ -65,6 +65,13 @@ TEST(FunctionSpec, RoundTripsThroughJsonText) {
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(*again, spec);
   EXPECT_EQ(boost::json::serialize(to_json(*again)), text);
+  FunctionSpec isolated = spec;
+  isolated.network = Network::kNone;
+  isolated.egress.clear();
+  isolated.isolation = Isolation::kGvisor;
+  const auto read = function_spec_from_json(to_json(isolated));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, isolated);
 }
 
 TEST(FunctionSpec, ReadsEveryCpuExactly) {

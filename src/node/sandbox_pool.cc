@@ -14,7 +14,9 @@ io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint
     base::MutexLock lock(mutex_);
     const Key key{app, layer_key};
     Entry& entry = entries_[key];
-    if (entry.ready) co_return ReadySandbox{.id = entry.id, .booted_at = entry.booted_at};
+    if (entry.ready) {
+      co_return ReadySandbox{.id = entry.id, .booted_at = entry.booted_at, .no_forks_because = entry.no_forks_because};
+    }
     if (entry.waiters.empty()) {
       entry.id = services_.next_sandbox++;
       io::spawn(services_.here(), "boot sandbox", boot(*this, key, uid_index, entry.id));
@@ -29,8 +31,9 @@ io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint
 }
 
 io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id) {
-  const base::Result<> booted = co_await pool.try_boot(key, uid_index, id);
-  base::Result<ReadySandbox> result = ReadySandbox{.id = id, .booted_at = base::steady_now()};
+  const base::Result<std::string> booted = co_await pool.try_boot(key, uid_index, id);
+  base::Result<ReadySandbox> result = ReadySandbox{.id = id, .booted_at = base::steady_now(), .no_forks_because = {}};
+  if (booted) result->no_forks_because = *booted;
   if (!booted) {
     base::log(base::LogLevel::kWarning, "sandbox_failed", {{"app", key.first}, {"error", booted.error().message}});
     result = booted.error();
@@ -45,6 +48,7 @@ io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index
     if (booted) {
       at->second.ready = true;
       at->second.booted_at = result->booted_at;
+      at->second.no_forks_because = result->no_forks_because;
       at->second.waiters.clear();
     } else {
       pool.entries_.erase(at);
@@ -53,7 +57,8 @@ io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index
   for (const auto& waiter : waiters) waiter->set(result);
 }
 
-io::Task<base::Result<>> SandboxPool::try_boot(Key key, std::uint32_t uid_index, std::uint64_t id) {
+// Gives why there are no forks from zygotes on this host; empty where there are.
+io::Task<base::Result<std::string>> SandboxPool::try_boot(Key key, std::uint32_t uid_index, std::uint64_t id) {
   // What a runtime zygote prints before user code runs in it is the platform's business.
   const std::string app = key.first;
   const auto sink = [app](const base::InvocationId&, const std::vector<std::string>& lines) {
@@ -76,7 +81,9 @@ io::Task<base::Result<>> SandboxPool::try_boot(Key key, std::uint32_t uid_index,
   (*out)->finish();
   (*err)->finish();
   if (!answer) co_return answer.error();
-  co_return base::Result<>();
+  const auto ready = wire::decode<wire::ZygoteReady>(answer->payload);
+  if (!ready) co_return ready.error();
+  co_return ready->forkable ? std::string() : ready->unfit_reason;
 }
 
 void SandboxPool::exited(std::uint64_t id) {

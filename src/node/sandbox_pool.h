@@ -19,6 +19,7 @@ namespace ebb::node {
 struct ReadySandbox {
   std::uint64_t id = 0;
   base::SteadyTime booted_at{};
+  std::string no_forks_because;  // not empty: the host forbids forks from zygotes, and there is no sandbox
 };
 
 class SandboxPool {
@@ -38,11 +39,12 @@ class SandboxPool {
     std::uint64_t id = 0;
     bool ready = false;
     base::SteadyTime booted_at{};
+    std::string no_forks_because;
     std::vector<std::shared_ptr<io::OneShot<base::Result<ReadySandbox>>>> waiters;
   };
 
   static io::Task<> boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id);
-  io::Task<base::Result<>> try_boot(Key key, std::uint32_t uid_index, std::uint64_t id);
+  io::Task<base::Result<std::string>> try_boot(Key key, std::uint32_t uid_index, std::uint64_t id);
 
   Services& services_;
   base::Mutex mutex_;

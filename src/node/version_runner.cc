@@ -207,6 +207,7 @@ io::Task<ZygoteOutcome> VersionRunner::prepare() {
   const auto waiter = std::make_shared<io::OneShot<ZygoteOutcome>>();
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     zygote_waiters_.push_back(waiter);
+    trial_ = true;
     dispatcher_.prewarm(base::steady_now(), actions);
     const sched::ZygoteState state = dispatcher_.zygote();
     if (state == sched::ZygoteState::kReady || state == sched::ZygoteState::kUnfit) waiter->set(last_zygote_);
@@ -229,10 +230,17 @@ io::Task<> VersionRunner::make_zygote(std::shared_ptr<VersionRunner> self) {
 
 io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   ZygoteOutcome outcome;
+  if (version_.spec.isolation == model::Isolation::kGvisor) {
+    std::string reason = "isolation: gvisor";
+    co_return co_await do_without_zygote(std::move(reason));
+  }
   auto sandbox = co_await services_.sandboxes->get(version_.app, uid_index_, version_.layer_key);
   if (!sandbox) {
     outcome.result = sandbox.error();
     co_return outcome;
+  }
+  if (!sandbox->no_forks_because.empty()) {
+    co_return co_await do_without_zygote(std::move(sandbox->no_forks_because));
   }
   auto registered = co_await register_version();
   if (!registered) {
@@ -279,6 +287,38 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   co_return outcome;
 }
 
+// Instances will start fresh, each with its own init. For a deployment one is started and ended, to see that it can be.
+io::Task<ZygoteOutcome> VersionRunner::do_without_zygote(std::string reason) {
+  ZygoteOutcome outcome;
+  outcome.unfit_reason = std::move(reason);
+  auto registered = co_await register_version();
+  if (!registered) {
+    outcome.result = registered.error();
+    co_return outcome;
+  }
+  bool trial = false;
+  {
+    base::MutexLock lock(mutex_);
+    fresh_ = true;
+    trial = std::exchange(trial_, false);
+  }
+  if (!trial) co_return outcome;
+  auto pair = channel_pair();
+  if (!pair) {
+    outcome.result = pair.error();
+    co_return outcome;
+  }
+  const base::InstanceId id{services_.next_instance++};
+  auto instance = std::make_shared<sandbox::Instance>(id, std::move((*pair)[0]));
+  instance->rung = model::Rung::kBoot;
+  os::Fd peer = std::move((*pair)[1]);
+  outcome.result = co_await try_start(instance, std::move(peer));
+  services_.launcher->kill(wire::Subject::kInstance, raw(id));
+  if (instance->out) instance->out->finish();
+  if (instance->err) instance->err->finish();
+  co_return outcome;
+}
+
 io::Task<base::Result<>> VersionRunner::register_version() {
   if (registered_) co_return base::Result<>();
   const model::FunctionSpec& spec = version_.spec;
@@ -321,7 +361,7 @@ void VersionRunner::zygote_made(ZygoteOutcome outcome) {
     sink(store::LogStream::kPlatform)({}, {"init failed: " + outcome.result.error().message});
   } else if (!outcome.unfit_reason.empty()) {
     sink(store::LogStream::kPlatform)(
-        {}, {"the zygote cannot be forked, every instance runs init itself: " + outcome.unfit_reason});
+        {}, {"instances are not forked from a zygote, every one runs init itself: " + outcome.unfit_reason});
   }
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     last_zygote_ = outcome;
@@ -372,7 +412,9 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
   instance->ordered_at = base::steady_now();
   services_.directory.add(wire::Subject::kInstance, raw(id), weak_from_this());
   base::MutexLock lock(mutex_);
-  instance->rung = dispatcher_.zygote() == sched::ZygoteState::kUnfit ? model::Rung::kRuntime : model::Rung::kFork;
+  instance->rung = fresh_                                               ? model::Rung::kBoot
+                   : dispatcher_.zygote() == sched::ZygoteState::kUnfit ? model::Rung::kRuntime
+                                                                        : model::Rung::kFork;
   instances_.emplace(id, instance);
   return instance;
 }
@@ -419,25 +461,22 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   if (!err) co_return err.error();
   instance->err = *err;
 
-  wire::Fork order{.instance = instance->id, .version = version_.id};
-  {
-    base::MutexLock lock(mutex_);
-    const bool unfit = instance->rung == model::Rung::kRuntime;
-    order.source = unfit ? wire::Subject::kSandbox : wire::Subject::kZygote;
-    order.source_id = unfit ? sandbox_id_ : zygote_id_;
-  }
-  std::string payload = encode(order);
-  auto answer = co_await services_.launcher->ask(wire::LauncherType::kFork, std::move(payload), std::move(fds),
-                                                 kForkLimit, nullptr);
+  auto answer = co_await order_start(instance, std::move(fds));
   if (!answer) co_return answer.error();
   if (answer->fds.size() != 2) co_return base::internal("the launcher's answer to a fork lacks the usage files");
   instance->usage = os::UsageFiles{.cpu = std::move(answer->fds[0]), .memory_peak = std::move(answer->fds[1])};
 
   auto moved = instance->channel.move_to(services_.here());
   if (!moved) co_return moved.error();
+  if (instance->rung == model::Rung::kBoot) {
+    const wire::FrameHeader header{.type = wire::FrameType::kConfigure};
+    const std::string config = config_for_runtime();
+    auto sent = co_await instance->channel.send(header, "", config);
+    if (!sent) co_return sent.error();
+  }
   const base::SteadyTime deadline =
       base::steady_now() +
-      (instance->rung == model::Rung::kRuntime ? base::Duration(limits::kInitTimeout) : base::Duration(kForkLimit));
+      (instance->rung == model::Rung::kFork ? base::Duration(kForkLimit) : base::Duration(limits::kInitTimeout));
   auto frame = co_await io::with_deadline(instance->channel.receive(), deadline, "the instance's first frame");
   if (!frame) co_return frame.error();
   boost::system::error_code bad_json;
@@ -458,6 +497,28 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   if (init_ns && init_ns->is_int64())
     instance->init = std::chrono::nanoseconds(std::max<std::int64_t>(0, init_ns->get_int64()));
   co_return base::Result<>();
+}
+
+io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::shared_ptr<sandbox::Instance> instance,
+                                                                           std::vector<os::Fd> fds) {
+  if (instance->rung == model::Rung::kBoot) {
+    std::string start = encode(wire::Start{.instance = instance->id,
+                                           .version = version_.id,
+                                           .layer_key = version_.layer_key,
+                                           .gvisor = version_.spec.isolation == model::Isolation::kGvisor});
+    co_return co_await services_.launcher->ask(wire::LauncherType::kStart, std::move(start), std::move(fds), kForkLimit,
+                                               nullptr);
+  }
+  wire::Fork order{.instance = instance->id, .version = version_.id};
+  {
+    base::MutexLock lock(mutex_);
+    const bool unfit = instance->rung == model::Rung::kRuntime;
+    order.source = unfit ? wire::Subject::kSandbox : wire::Subject::kZygote;
+    order.source_id = unfit ? sandbox_id_ : zygote_id_;
+  }
+  std::string payload = encode(order);
+  co_return co_await services_.launcher->ask(wire::LauncherType::kFork, std::move(payload), std::move(fds), kForkLimit,
+                                             nullptr);
 }
 
 void VersionRunner::forget_instance(base::InstanceId id) {

@@ -80,10 +80,13 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
 
   static io::Task<> make_zygote(std::shared_ptr<VersionRunner> self);
   io::Task<ZygoteOutcome> try_make_zygote();
+  io::Task<ZygoteOutcome> do_without_zygote(std::string reason);
   io::Task<base::Result<>> register_version();
   void zygote_made(ZygoteOutcome outcome);
   static io::Task<> start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id);
   io::Task<base::Result<>> try_start(std::shared_ptr<sandbox::Instance> instance, os::Fd peer);
+  io::Task<base::Result<sandbox::LauncherAnswer>> order_start(std::shared_ptr<sandbox::Instance> instance,
+                                                              std::vector<os::Fd> fds);
   base::Result<std::shared_ptr<sandbox::Instance>> new_instance(base::InstanceId id, os::Fd* peer);
   void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
                    const base::Result<>& started);
@@ -111,7 +114,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::uint64_t next_freeze_ EBB_GUARDED_BY(mutex_) = 1;  // the sequence of orders to freeze and thaw
   std::uint64_t zygote_id_ EBB_GUARDED_BY(mutex_) = 0;
   std::uint64_t sandbox_id_ EBB_GUARDED_BY(mutex_) = 0;
-  bool registered_ = false;  // the launcher knows the version; touched by the one zygote start only
+  bool registered_ = false;                    // the launcher knows the version; touched by the one zygote start only
+  bool fresh_ EBB_GUARDED_BY(mutex_) = false;  // instances start without a zygote
+  bool trial_ EBB_GUARDED_BY(mutex_) = false;  // a deployment waits to hear whether its init works
   bool dropped_ EBB_GUARDED_BY(mutex_) = false;
   std::shared_ptr<VersionRunner> until_dropped_ EBB_GUARDED_BY(mutex_);  // this, from close() to the launcher's order
   ZygoteOutcome last_zygote_ EBB_GUARDED_BY(mutex_);

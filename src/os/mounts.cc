@@ -51,7 +51,8 @@ base::Result<Fd> make_tmpfs(const TmpfsOptions& options) {
                           (options.inodes == 0 || set("nr_inodes", std::to_string(options.inodes))) &&
                           ::fsconfig(filesystem.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0;
   if (!configured) return base::os_error("make a tmpfs", errno);
-  const int tree = ::fsmount(filesystem.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  const int tree =
+      ::fsmount(filesystem.get(), FSMOUNT_CLOEXEC, options.plain ? 0U : unsigned{MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV});
   if (tree < 0) return base::os_error("fsmount tmpfs", errno);
   return Fd(tree);
 }

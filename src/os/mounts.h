@@ -23,6 +23,7 @@ struct TmpfsOptions {
   std::uint64_t size_bytes = 0;
   std::uint32_t inodes = 0;  // 0: the kernel's default
   const char* mode = "0755";
+  bool plain = false;  // without nosuid and nodev: a less privileged user namespace could not remount it otherwise
 };
 /// A detached empty tmpfs, nosuid and nodev.
 base::Result<Fd> make_tmpfs(const TmpfsOptions& options);

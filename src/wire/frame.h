@@ -5,6 +5,8 @@
 // invocation id. One invocation at a time: kInvoke down, then exactly one kResult or kError up. kReady comes up once,
 // before the first result.
 //
+// kConfigure comes down first, to an instance that was started fresh: no meta, the body is the `config` of
+//         zygote_protocol.h.
 // kReady  meta {"init_ns": n}: the instance has its walls, user init (if it ran here) took init_ns.
 // kInvoke meta {"kind": "http"|"direct", "event": {...}, "request_id", "deadline_ms": epoch}; http: the event of
 // payload version 2.0 without
@@ -23,7 +25,7 @@
 
 namespace ebb::wire {
 
-enum class FrameType : std::uint8_t { kInvoke = 1, kResult = 2, kError = 3, kReady = 4 };
+enum class FrameType : std::uint8_t { kInvoke = 1, kResult = 2, kError = 3, kReady = 4, kConfigure = 5 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 32;
 inline constexpr std::uint16_t kFrameMagic = 0xEBF1;

@@ -148,6 +148,21 @@ base::Result<Fork> decode(std::string_view payload) {
   return finished(r, m, m.source == Subject::kZygote || m.source == Subject::kSandbox, "Fork");
 }
 
+std::string encode(const Start& m) {
+  return Writer().u64(raw(m.instance)).u64(raw(m.version)).text(m.layer_key).u8(m.gvisor ? 1 : 0).take();
+}
+template <>
+base::Result<Start> decode(std::string_view payload) {
+  Reader r(payload);
+  Start m;
+  m.instance = base::InstanceId{r.u64()};
+  m.version = base::VersionId{r.u64()};
+  m.layer_key = r.text();
+  const std::uint8_t gvisor = r.u8();
+  m.gvisor = gvisor == 1;
+  return finished(r, std::move(m), is_key_or_empty(m.layer_key) && gvisor <= 1, "Start");
+}
+
 std::string encode(const Kill& m) { return Writer().u8(static_cast<std::uint8_t>(m.subject)).u64(m.id).take(); }
 template <>
 base::Result<Kill> decode(std::string_view payload) {

@@ -22,7 +22,9 @@ namespace ebb::wire {
 
 enum class LauncherType : std::uint16_t {
   // Requests.
-  kMakeSandbox = 1,  // fds: stdout, stderr of the runtime zygote (pipe write ends). Answer: kZygoteReady, or kFailed
+  kMakeSandbox =
+      1,  // fds: stdout, stderr of the runtime zygote (pipe write ends). Answer: kZygoteReady, or kFailed. Where
+          // the host forbids what forks need: kZygoteReady, not forkable, and no sandbox is made
   kMakeVersion = 2,  // Answer: kDone
   kDropVersion = 3,  // all its zygotes and instances are killed first. Answer: kDone
   kMakeZygote =
@@ -37,6 +39,7 @@ enum class LauncherType : std::uint16_t {
   kAllowAddresses = 21,  // what a name stands for, to be reached by one sandbox for a while. Answer: kDone
   kFreeze = 10,          // stops every process of an instance until kThaw. Answer: kDone; unknown instance: kDone too
   kThaw = 11,            // Answer: kDone; unknown instance: kDone too
+  kStart = 12,           // an instance that is forked from nothing; fds: channel, stdout, stderr. Answer: as to kFork
   // Answers.
   kDone = 64,
   kFailed = 65,
@@ -123,6 +126,15 @@ struct Fork {
   base::VersionId version{};
 };
 
+/// An instance started fresh, without a zygote: the runtime, then user init, in a sandbox of its own. Its configuration
+/// is the first frame on its channel (frame.h).
+struct Start {
+  base::InstanceId instance{};
+  base::VersionId version{};
+  std::string layer_key;  // empty: no dependencies
+  bool gvisor = false;    // on a user-space kernel
+};
+
 struct Kill {
   Subject subject = Subject::kInstance;
   std::uint64_t id = 0;
@@ -182,6 +194,7 @@ std::string encode(const MakeVersion&);
 std::string encode(const DropVersion&);
 std::string encode(const MakeZygote&);
 std::string encode(const Fork&);
+std::string encode(const Start&);
 std::string encode(const Kill&);
 std::string encode(const Build&);
 std::string encode(const RemoveTree&);

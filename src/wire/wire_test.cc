@@ -50,6 +50,7 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
       encode(MakeSandbox{.sandbox = base::SandboxId{1}, .app = "a", .uid_index = 1, .runtime = "python3"}));
   expect_only_whole<MakeZygote>(encode(MakeZygote{}));
   expect_only_whole<Fork>(encode(Fork{}));
+  expect_only_whole<Start>(encode(Start{.layer_key = kKey, .gvisor = true}));
   expect_only_whole<Kill>(encode(Kill{}));
   expect_only_whole<AllowAddresses>(
       encode(AllowAddresses{.link = 3, .seconds = 60, .targets = {{.range = *base::parse_ip_range("2001:db8::1")}}}));

@@ -28,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)wire::decode<wire::DropVersion>(bytes);
   (void)wire::decode<wire::MakeZygote>(bytes);
   (void)wire::decode<wire::Fork>(bytes);
+  (void)wire::decode<wire::Start>(bytes);
   (void)wire::decode<wire::Kill>(bytes);
   (void)wire::decode<wire::Build>(bytes);
   (void)wire::decode<wire::RemoveTree>(bytes);
