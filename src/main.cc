@@ -84,6 +84,13 @@ base::Result<Account> account_named(const std::string& name) {
   return Account{.uid = found->pw_uid, .gid = found->pw_gid};
 }
 
+/// What all sandboxes together may use.
+std::uint64_t memory_budget_of(const model::Config& config) {
+  if (config.memory_budget.count != 0) return config.memory_budget.count;
+  const auto pages = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES));
+  return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGE_SIZE)) / 4 * 3;
+}
+
 /// What runs inside sandboxes: beside the binary in a build tree, in <prefix>/lib/ebb once installed.
 base::Result<std::string> runtime_folder() {
   std::error_code failure;
@@ -153,6 +160,7 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
                     .never = model::never_ranges(),
                     .reserved = model::private_ranges(),
                     .permitted = config.egress_allow_private};
+  options.memory_bytes = memory_budget_of(config);
   options.daemon_uid = account.uid;
   options.daemon_gid = account.gid;
   // The settings themselves, not the file's name: the daemon's account need not be able to read the file.

@@ -21,6 +21,7 @@ using os::CgroupTree;
 using wire::Subject;
 
 constexpr std::chrono::milliseconds kRefillDelay(5);
+constexpr std::uint64_t kStartableShare = 90;  // percent of the memory budget in use, from which on nothing is started
 constexpr std::uint64_t kPidsMax = 4'000'000;  // the kernel's own bound on pids
 constexpr const char* kZygoteScript = "/ebb/runtime/python/zygote.py";
 constexpr const char* kAtforkLibrary = "python/libebb_atfork.so";
@@ -101,6 +102,20 @@ std::vector<Token> Fleet::tokens_where(const std::function<bool(const Process&)>
   return tokens;
 }
 
+// What is in use, not what the limits would allow: most instances stay far below theirs. The kernel holds the whole to
+// the budget; this is so that a start is refused, and not somebody's running work killed.
+base::Result<> Fleet::check_memory() const {
+  if (ground_.memory_bytes == 0) return {};
+  const std::uint64_t startable = ground_.memory_bytes / 100 * kStartableShare;
+  const std::uint64_t used = ground_.cgroups.memory_in_use("", startable);
+  if (used < startable) return {};
+  return base::Error{.code = base::Code::kResourceExhausted,
+                     .message = "the functions of this node use " + std::to_string(used >> 20) + " MiB of its " +
+                                std::to_string(ground_.memory_bytes >> 20) +
+                                " MiB of memory (memory_budget), try later or raise it",
+                     .retry_after = std::chrono::seconds(1)};
+}
+
 base::Result<> Fleet::claim_ids(const std::string& app, std::uint32_t uid_index) {
   const auto [claimed, fresh] = apps_.emplace(uid_index, app);
   if (fresh || claimed->second == app) return {};
@@ -137,6 +152,7 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
   }
   if (sandboxes_.contains(id) || (id & kFresh) != 0)
     return base::invalid_argument("sandbox " + std::to_string(id) + " exists");
+  EBB_CHECKED(check_memory());
   if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
   EBB_CHECKED(claim_ids(wanted.app, wanted.uid_index));
   os::Fd layer;
@@ -290,6 +306,7 @@ base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote&
   if (find(Subject::kZygote, id) != nullptr) {
     return base::invalid_argument("zygote " + std::to_string(id) + " exists");
   }
+  EBB_CHECKED(check_memory());
   EBB_TRY(const os::Fd package, ground_.data.open_content(wire::TreeKind::kPackage, version->spec.package_key));
   EBB_TRY(os::Fd tree, os::clone_tree(package.get(), "", os::MountAccess::kReadOnly));
   const std::string cgroup = version->cgroup + "/z" + std::to_string(id);
@@ -329,6 +346,7 @@ base::Result<> Fleet::fork_instance(std::uint64_t request, const wire::Fork& wan
   if (find(Subject::kInstance, id) != nullptr) {
     return base::invalid_argument("instance " + std::to_string(id) + " exists");
   }
+  EBB_CHECKED(check_memory());
   if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
   std::vector<os::Fd> fds;
   fds.push_back(std::move(channel));

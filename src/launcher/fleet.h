@@ -49,6 +49,7 @@ struct Ground {
   os::UserNamespaces user_namespaces = os::UserNamespaces::kForAll;
   std::string no_forks_because;     // below kForAll
   GvisorStarter* gvisor = nullptr;  // nullptr: there is no runsc
+  std::uint64_t memory_bytes = 0;   // all sandboxes together; 0: unlimited
 };
 
 class Fleet {
@@ -85,6 +86,7 @@ class Fleet {
   std::vector<Token> tokens_where(const std::function<bool(const Process&)>& wanted) const;
 
   // fleet.cc: making sandboxes and versions.
+  base::Result<> check_memory() const;
   base::Result<> claim_ids(const std::string& app, std::uint32_t uid_index);
   base::Result<std::string> make_app_group(const std::string& app);
   Process& enlist(wire::Subject subject, std::uint64_t id, Sandbox& sandbox, Version* version, std::uint64_t request);

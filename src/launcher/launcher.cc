@@ -98,7 +98,8 @@ class Launcher {
             .uid_base = options_.uid_base,
             .user_namespaces = user_namespaces_.level,
             .no_forks_because = user_namespaces_.obstacle,
-            .gvisor = gvisor_.get()};
+            .gvisor = gvisor_.get(),
+            .memory_bytes = options_.memory_bytes};
   }
   base::Result<> start();
   void serve_one_daemon();
@@ -200,6 +201,7 @@ int Launcher::run() {
 void Launcher::serve_one_daemon() {
   const auto begin = [&]() -> base::Result<> {
     EBB_CHECKED(cgroups_.make_root());
+    if (options_.memory_bytes > 0) EBB_CHECKED(cgroups_.limit("", {.memory_bytes = options_.memory_bytes}));
     EBB_TRY(daemon_, start_daemon(executable_, options_.daemon_argv, options_.daemon_uid, options_.daemon_gid));
     EBB_CHECKED(poller_.watch(daemon_->child.pidfd.get(), [this] { on_daemon_end(); }));
     requests_ = std::make_unique<Requests>(ground(), std::move(daemon_->socket));

@@ -22,6 +22,7 @@ struct LauncherOptions {
   std::string runtime_dir;                  // bound read-only at /ebb/runtime; holds python/zygote.py
   std::string python = "/usr/bin/python3";  // as a sandbox sees it
   std::uint32_t uid_base = 0;               // the first of (apps + 1) ranges of 65,536 uids that are nobody else's
+  std::uint64_t memory_bytes = 0;           // all sandboxes together; 0: unlimited
   uid_t daemon_uid = 0;
   gid_t daemon_gid = 0;
   EgressOptions egress;

@@ -53,6 +53,12 @@ void Requests::on_readable() {
       daemon_.failed(0, message.error());
       continue;
     }
+    if ((*received)->fds_lost) {
+      daemon_.failed(message->id, base::Error{.code = base::Code::kResourceExhausted,
+                                              .message = "the launcher has no file descriptor left; raise its limit "
+                                                         "(LimitNOFILE of the unit) or lower max_instances"});
+      continue;
+    }
     const base::Result<> performed = perform(*message, (*received)->fds);
     if (!performed) daemon_.failed(message->id, performed.error());
   }

@@ -37,8 +37,8 @@ struct Config {
   /// Lines below are not written: debug, info, warning or error. Default info. Static.
   base::LogLevel log_level = base::LogLevel::kInfo;
 
-  /// Memory all sandboxes together may reserve. 0 = 75 % of the machine's. Else at least 64Mi. Read, not enforced yet.
-  /// Default 0. Static.
+  /// Memory all sandboxes together may use. From 90 % of it in use nothing is started; the kernel holds them to the
+  /// whole. 0 = 75 % of the machine's. Else at least 64Mi. Default 0. Static.
   base::Bytes memory_budget{0};
 
   /// Instances of all functions together. Lower it on a machine with few pids. Range 1 to 100000. Default 2000.

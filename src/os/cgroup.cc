@@ -324,6 +324,19 @@ base::Result<Fd> CgroupTree::watch_oom(const std::string& path) const {
   return event;
 }
 
+std::uint64_t CgroupTree::memory_in_use(const std::string& path, std::uint64_t enough) const {
+  const Hierarchy& memory = holder(&Hierarchy::memory);
+  const std::string directory = directory_of(memory, path);
+  const std::uint64_t all =
+      number_or_zero(directory + (memory.unified ? "/memory.current" : "/memory.usage_in_bytes"), "");
+  if (all < enough) return all;
+  // Files in a tmpfs are no cache: they count as shared memory, not as files on an inactive or active list.
+  const std::string prefix = memory.unified ? "" : "total_";
+  const std::uint64_t cache = number_or_zero(directory + "/memory.stat", prefix + "inactive_file") +
+                              number_or_zero(directory + "/memory.stat", prefix + "active_file");
+  return all - std::min(all, cache);
+}
+
 CgroupUsage CgroupTree::usage(const std::string& path) const {
   const Hierarchy& cpu = holder(&Hierarchy::cpuacct);
   const Hierarchy& memory = holder(&Hierarchy::memory);

@@ -79,6 +79,9 @@ class CgroupTree {
   /// cgroup v1 kills one process when a group is out of memory: an eventfd that becomes readable then, so that the rest
   /// can be ended too. An invalid descriptor on v2, where `end_together` does it.
   base::Result<Fd> watch_oom(const std::string& path) const;
+  /// Memory of the group and all below it that could not be given back at once: without the cache of files. Cheap while
+  /// all of it is below `enough`: then the cache is counted.
+  std::uint64_t memory_in_use(const std::string& path, std::uint64_t enough) const;
   /// What can be read of it; zeros for a group that is gone.
   CgroupUsage usage(const std::string& path) const;
   /// Pids in the group itself, in any hierarchy, at this moment.

@@ -110,7 +110,10 @@ base::Result<std::optional<Received>> recv_message(const Fd& socket) {
   if ((header.msg_flags & MSG_TRUNC) != 0) {
     return base::invalid_argument("message longer than " + std::to_string(bytes.size()) + " bytes");
   }
-  if ((header.msg_flags & MSG_CTRUNC) != 0 || received.fds.size() > limits::kWireFds) {
+  // Cut short although there was room: it is we who have no descriptor left, the peer did nothing wrong.
+  received.fds_lost = (header.msg_flags & MSG_CTRUNC) != 0 && received.fds.size() < limits::kWireFds;
+  if (received.fds_lost) received.fds.clear();
+  if (((header.msg_flags & MSG_CTRUNC) != 0 && !received.fds_lost) || received.fds.size() > limits::kWireFds) {
     return base::invalid_argument("message with more than " + std::to_string(limits::kWireFds) + " descriptors");
   }
   if (got == 0 && !received.fds.empty()) return base::invalid_argument("empty message with descriptors");

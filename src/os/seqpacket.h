@@ -20,10 +20,11 @@
 namespace ebb::os {
 
 struct Received {
-  std::string bytes;    // empty: the peer closed its end
-  std::vector<Fd> fds;  // in the order sent, at most limits::kWireFds
-  pid_t pid = 0;        // the sender in our pid namespace; 0 unless the socket was given to receive_credentials
-  Fd pidfd;             // of the sender, where the kernel passes one (Linux 6.5)
+  std::string bytes;      // empty: the peer closed its end
+  std::vector<Fd> fds;    // in the order sent, at most limits::kWireFds
+  bool fds_lost = false;  // some did not fit into our table of descriptors: none are given
+  pid_t pid = 0;          // the sender in our pid namespace; 0 unless the socket was given to receive_credentials
+  Fd pidfd;               // of the sender, where the kernel passes one (Linux 6.5)
 };
 
 /// Two connected ends, close-on-exec.

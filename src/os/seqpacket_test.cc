@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -79,6 +81,25 @@ TEST(Seqpacket, TooManyDescriptorsAreAnErrorAndAllClosed) {
   ASSERT_EQ(::sendmsg(pair->first.get(), &header, 0), 1);
   const auto received = recv_message(pair->second);
   EXPECT_FALSE(received);
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST(Seqpacket, WithoutAFreeDescriptorTheMessageComesAloneAndSaysSo) {
+  auto pair = seqpacket_pair();
+  ASSERT_TRUE(pair);
+  const std::array<int, 2> fds{0, 1};
+  ASSERT_TRUE(send_message(pair->first, "hello", fds));
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const std::size_t before = open_descriptors();
+  rlimit none{.rlim_cur = 0, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto received = recv_message(pair->second);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  ASSERT_TRUE(received && *received);
+  EXPECT_EQ((*received)->bytes, "hello");
+  EXPECT_TRUE((*received)->fds_lost);
+  EXPECT_TRUE((*received)->fds.empty());
   EXPECT_EQ(open_descriptors(), before);
 }
 

@@ -208,3 +208,29 @@ def test_node_that_is_full_says_when_to_come_again(fresh_node):
         assert response.status_code == 429 and response.json()["error"]["code"] == "resource_exhausted"
         assert int(response.headers["Retry-After"]) >= 1
     eventually(lambda: node.call("app/burst").status_code == 200, "room for the other function")
+
+
+HUNGRY = '''
+held = []
+def handler(event, context):
+    block = bytearray(int(event["rawPath"][1:]) << 20)
+    for at in range(0, len(block), 4096):
+        block[at] = 1
+    held.append(block)
+    return len(held)
+hungry = other = handler
+'''
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
+def test_node_without_memory_refuses_to_start_more(fresh_node):
+    """What is in use counts, not what the limits would allow; what runs goes on."""
+    node = fresh_node
+    node.deploy_app(HUNGRY, {"hungry": {"memory": "1Gi", "scale": {"max": 1}}, "other": {"memory": "1Gi"}})
+    assert node.call("app/hungry/550").json() == 1
+    response = node.call("app/other/1")
+    assert response.status_code == 429 and "memory_budget" in response.json()["error"]["message"], response.text
+    assert node.call("app/hungry/1").json() == 2
+    for pid in node.pids_in("instances"):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: node.call("app/other/1").status_code == 200, "room for the other function")
