@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <pwd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/App.hpp>
@@ -35,6 +36,7 @@
 #include "launcher/sandbox_start.h"
 #include "model/config.h"
 #include "model/egress_rule.h"
+#include "model/local_node.h"
 #include "os/fd.h"
 #include "sim/command.h"
 
@@ -126,6 +128,31 @@ base::Result<void> settle_port(model::Config& config) {
   return {};
 }
 
+/// For as long as the node runs: /run/ebb/PORT.key, by which the command line finds the local admin key.
+class LocalKeyLink {
+ public:
+  explicit LocalKeyLink(const model::Config& config) {
+    const auto listen = model::parse_listen(config.listen);
+    if (!listen) return;
+    path_ = model::local_key_link(listen->port);
+    ::mkdir(model::kLocalNodesDirectory, 0755);  // root's: nobody else can put a link there
+    ::unlink(path_.c_str());                     // of a node that ended badly
+    const std::string target = config.data_dir + "/admin.key";
+    if (::symlink(target.c_str(), path_.c_str()) == 0) return;
+    base::log(base::LogLevel::kWarning, "local_key_link_failed",
+              {{"link", path_}, {"remedy", "name the key with --key-file " + target}});
+    path_.clear();
+  }
+  ~LocalKeyLink() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  LocalKeyLink(const LocalKeyLink&) = delete;
+  LocalKeyLink& operator=(const LocalKeyLink&) = delete;
+
+ private:
+  std::string path_;
+};
+
 base::Result<int> serve(const std::string& config_path, const std::string& listen, const std::string& data_dir) {
   model::Config config;
   if (!config_path.empty()) {
@@ -165,6 +192,7 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
   options.daemon_gid = account.gid;
   // The settings themselves, not the file's name: the daemon's account need not be able to read the file.
   options.daemon_argv = {"ebb", "daemon", "--settings", model::effective_config_yaml(config)};
+  const LocalKeyLink link(config);
   return launcher::run_launcher(options);
 }
 

@@ -92,7 +92,7 @@ up() {
 
 Running at $where  (data in $state/data, log in $serve_log)
   curl -s --data-binary @examples/digits/samples/test-006.png -H 'content-type: image/png' $where/fn/vision/digits
-  curl -s $where/metrics
+  curl -s -H @<(sed 's/^/X-Ebb-Key: /' $state/data/admin.key) $where/metrics
   EBB_URL=$where $program ls        also: logs -f vision/digits, usage vision, deploy examples/hello
 Stop it with ./dev down
 TEXT

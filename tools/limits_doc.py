@@ -1,4 +1,4 @@
-"""Writes docs/reference/limits.md from src/base/limits.h; with --check only says whether the two agree.
+"""Writes docs/reference/limits.md from src/base/limits.h and limits_access.h; with --check only says whether the two agree.
 
 The header is the truth: a group is a comment line that ends in a full stop, a limit is a constant with its reason behind it.
 """
@@ -8,7 +8,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-HEADER = ROOT / "src/base/limits.h"
+HEADERS = (ROOT / "src/base/limits.h", ROOT / "src/base/limits_access.h")
 PAGE = ROOT / "docs/reference/limits.md"
 
 CONSTANT = re.compile(r"^inline constexpr (?P<type>[\w:]+) (?P<name>k\w+)(?: = |\{)(?P<value>.*?)\}?;\s*(?://\s*(?P<why>.*))?$")
@@ -54,10 +54,10 @@ def page():
         "Every bound of the program. Generated from `src/base/limits.h` by `tools/limits_doc.py`: change the header, then run the script.",
         "What happens beyond a limit is an error that names it: see [errors](errors.md).",
     ]
-    for line in statements(HEADER.read_text()):
+    for line in statements("\n".join(header.read_text() for header in HEADERS)):
         group = re.match(r"^// (.*\.)$", line)
         constant = CONSTANT.match(line)
-        if group and "docs/reference" not in line and "in one place" not in line:
+        if group and "docs/reference" not in line and "in one place" not in line and "limits.md" not in line:
             lines += ["", f"## {group.group(1).rstrip('.')}", "", "| Limit | Value | What it bounds |", "|---|---|---|"]
         elif constant:
             why = (constant.group("why") or "").replace("|", "\\|")

@@ -7,19 +7,22 @@
 #include <string>
 
 #include "base/result.h"
+#include "cli/credentials.h"
 #include "cli/rest.h"
 #include "cli/terminal.h"
 
 namespace ebb::cli {
 
 struct Session {
-  std::string url;    // --url, else EBB_URL, else http://127.0.0.1:8080
-  bool json = false;  // --json: one JSON document on standard output and no other text there
+  std::string url;       // --url, else EBB_URL, else http://127.0.0.1:8080
+  std::string key_file;  // --key-file, else EBB_KEY_FILE, else "": see credentials.h
+  std::string ca_file;   // --ca-file, else EBB_CA_FILE: whose certificates to believe, "" for the system's authorities
+  bool json = false;     // --json: one JSON document on standard output and no other text there
   Terminal terminal = Terminal::detect();
   /// What the chosen command does; run after the whole line was read. Gives the exit status.
   std::function<base::Result<int>()> action;
 
-  Rest rest() const { return Rest(url); }
+  Rest rest() const { return Rest(url, find_key(url, key_file), ca_file); }
 };
 
 /// "vision", "vision/digits" or "vision/digits:3".
@@ -39,7 +42,12 @@ void add_list(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_usage(CLI::App& app, Session& session);
 void add_remove(CLI::App& app, Session& session);
+void add_secrets(CLI::App& app, Session& session);
+void add_keys(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);
+
+/// Follows a deployment to its end, showing each step, and its outcome. Gives the exit status.
+base::Result<int> follow_deployment(const Session& session, std::uint64_t id);
 
 /// Declares the options that every command has.
 void add_common_options(CLI::App& command, Session& session);

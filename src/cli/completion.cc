@@ -10,17 +10,29 @@ namespace {
 
 struct Words {
   std::string description;
-  std::string options;  // separated by spaces
+  std::string options;  // separated by spaces, those of its own commands too
+  std::string inner;    // its own commands, as `create` of `ebb key`
 };
+
+void add_options(const CLI::App& command, Words& words) {
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      const std::string word = "--" + name;
+      if ((" " + words.options + " ").find(" " + word + " ") != std::string::npos) continue;
+      words.options += (words.options.empty() ? "" : " ") + word;
+    }
+  }
+}
 
 std::map<std::string, Words> words_of(const CLI::App& app) {
   std::map<std::string, Words> commands;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
     Words& words = commands[command->get_name()];
     words.description = command->get_description();
-    for (const CLI::Option* option : command->get_options()) {
-      for (const std::string& name : option->get_lnames())
-        words.options += (words.options.empty() ? "--" : " --") + name;
+    add_options(*command, words);
+    for (const CLI::App* inner : command->get_subcommands([](const CLI::App*) { return true; })) {
+      words.inner += (words.inner.empty() ? "" : " ") + inner->get_name();
+      add_options(*inner, words);
     }
   }
   return commands;
@@ -31,11 +43,11 @@ std::string bash_script(const std::map<std::string, Words>& commands) {
   std::string cases;
   for (const auto& [name, words] : commands) {
     names += (names.empty() ? "" : " ") + name;
-    cases += "    " + name + ") options=\"" + words.options + "\" ;;\n";
+    cases += "    " + name + ") options=\"" + words.options + "\"; inner=\"" + words.inner + "\" ;;\n";
   }
   return "# bash completion of ebb; load it with: source <(ebb completion bash)\n"
          "_ebb() {\n"
-         "  local word=\"${COMP_WORDS[COMP_CWORD]}\" options=\"\"\n"
+         "  local word=\"${COMP_WORDS[COMP_CWORD]}\" options=\"\" inner=\"\"\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
          "    COMPREPLY=($(compgen -W \"" +
          names +
@@ -45,6 +57,10 @@ std::string bash_script(const std::map<std::string, Words>& commands) {
          "  case \"${COMP_WORDS[1]}\" in\n" +
          cases +
          "  esac\n"
+         "  if [ \"$COMP_CWORD\" -eq 2 ] && [ -n \"$inner\" ]; then\n"
+         "    COMPREPLY=($(compgen -W \"$inner\" -- \"$word\"))\n"
+         "    return\n"
+         "  fi\n"
          "  case \"$word\" in\n"
          "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n"
          "    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
@@ -56,9 +72,11 @@ std::string bash_script(const std::map<std::string, Words>& commands) {
 std::string zsh_script(const std::map<std::string, Words>& commands) {
   std::string listed;
   std::string cases;
+  std::string inner;
   for (const auto& [name, words] : commands) {
     listed += "    '" + name + ":" + words.description + "'\n";
     cases += "    " + name + ") compadd -- " + words.options + " ;;\n";
+    if (!words.inner.empty()) inner += "    " + name + ") compadd -- " + words.inner + " ;;\n";
   }
   return "#compdef ebb\n"
          "# zsh completion of ebb; save it as _ebb in a folder of $fpath\n"
@@ -73,7 +91,10 @@ std::string zsh_script(const std::map<std::string, Words>& commands) {
          cases +
          "  esac\n"
          "else\n"
-         "  _files\n"
+         "  case $words[2] in\n" +
+         inner +
+         "    *) _files ;;\n"
+         "  esac\n"
          "fi\n";
 }
 
@@ -81,6 +102,9 @@ std::string fish_script(const std::map<std::string, Words>& commands) {
   std::string script = "# fish completion of ebb; save it as ~/.config/fish/completions/ebb.fish\n";
   for (const auto& [name, words] : commands) {
     script += "complete -c ebb -n __fish_use_subcommand -f -a " + name + " -d '" + words.description + "'\n";
+    if (!words.inner.empty()) {
+      script += "complete -c ebb -n '__fish_seen_subcommand_from " + name + "' -f -a '" + words.inner + "'\n";
+    }
     std::istringstream options(words.options);
     for (std::string option; options >> option;) {
       script += "complete -c ebb -n '__fish_seen_subcommand_from " + name + "' -l " + option.substr(2) + "\n";

@@ -56,6 +56,10 @@ class Deployment {
     say("deploying " + manifest.app + ": " + std::to_string(package.files) + " files, " +
         size_text(package.archive.size()) + " to upload");
     EBB_TRY(const std::uint64_t id, upload(std::move(package.archive)));
+    return watch(id);
+  }
+
+  base::Result<int> watch(std::uint64_t id) {
     EBB_TRY(boost::json::object status, follow(id));
     return conclude(std::move(status));
   }
@@ -167,6 +171,8 @@ class Deployment {
 };
 
 }  // namespace
+
+base::Result<int> follow_deployment(const Session& session, std::uint64_t id) { return Deployment(session).watch(id); }
 
 void add_deploy(CLI::App& app, Session& session) {
   auto folder = std::make_shared<std::string>(".");

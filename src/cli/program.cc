@@ -99,6 +99,16 @@ std::string query_of(const Subject& subject) {
 void add_common_options(CLI::App& command, Session& session) {
   command.add_option("--url", session.url, "Where Ebb listens; default from EBB_URL, else http://127.0.0.1:8080")
       ->type_name("URL");
+  command
+      .add_option(
+          "--key-file", session.key_file,
+          "A file with the key to show; default EBB_KEY (the key itself), EBB_KEY_FILE, ~/.config/ebb/keys, the "
+          "local node's")
+      ->type_name("FILE");
+  command
+      .add_option("--ca-file", session.ca_file,
+                  "Trust the certificates of these authorities (PEM); default EBB_CA_FILE")
+      ->type_name("FILE");
   command.add_flag("--json", session.json, "Print one JSON document for programs to read");
 }
 
@@ -110,6 +120,10 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local) {
 
   Session session;
   const char* url = std::getenv("EBB_URL");
+  const char* ca_file = std::getenv("EBB_CA_FILE");
+  session.ca_file = ca_file != nullptr ? ca_file : "";
+  const char* key_file = std::getenv("EBB_KEY_FILE");
+  session.key_file = key_file != nullptr ? key_file : "";
   session.url = url != nullptr && *url != '\0' ? url : "http://127.0.0.1:8080";
 
   CLI::App app("Ebb: functions that start in milliseconds, scale to zero and are charged by use.", "ebb");
@@ -123,6 +137,8 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local) {
   add_list(app, session);
   add_logs(app, session);
   add_usage(app, session);
+  add_secrets(app, session);
+  add_keys(app, session);
   add_version(app, session);
   add_completion(app, session);
   app.set_version_flag("--version", "ebb " EBB_VERSION);

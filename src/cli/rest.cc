@@ -9,11 +9,15 @@ constexpr auto kAnswerLimit = std::chrono::seconds(60);  // of a request that on
 
 }  // namespace
 
-Rest::Rest(std::string url) : url_(std::move(url)) {
+Rest::Rest(std::string url, base::Result<std::string> key, std::string ca_file)
+    : url_(std::move(url)), key_(std::move(key)), ca_file_(std::move(ca_file)) {
   while (!url_.empty() && url_.back() == '/') url_.pop_back();
 }
 
 base::Result<http::ClientResponse> Rest::send(http::ClientRequest request, base::Duration limit) const {
+  EBB_TRY(const std::string key, key_);
+  if (!key.empty()) request.headers.add("Authorization", "Bearer " + key);
+  request.ca_file = ca_file_;
   request.url = url_ + request.url;
   auto response = http::fetch(std::move(request), limit);
   if (response) return response;

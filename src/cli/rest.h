@@ -15,7 +15,9 @@ namespace ebb::cli {
 class Rest {
  public:
   /// `url` is scheme, host and port, "http://127.0.0.1:8080"; a slash at its end does no harm.
-  explicit Rest(std::string url);
+  /// `key`: what is shown to the daemon; "" for none; an error is that of the first request.
+  /// `ca_file`: as in http::ClientRequest.
+  explicit Rest(std::string url, base::Result<std::string> key = std::string(), std::string ca_file = {});
 
   const std::string& url() const { return url_; }
 
@@ -35,6 +37,8 @@ class Rest {
 
  private:
   std::string url_;
+  base::Result<std::string> key_;
+  std::string ca_file_;
 };
 
 /// The error that an answer of status 4xx or 5xx carries.

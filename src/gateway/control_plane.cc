@@ -2,19 +2,25 @@
 
 #include <algorithm>
 
+#include "base/co_checked.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "gateway/json_body.h"
 #include "gateway/json_text.h"
 #include "gateway/query.h"
 #include "gateway/views.h"
 #include "http/error_response.h"
 #include "io/deadline.h"
 #include "model/names.h"
+#include "store/access_keys.h"
 
 namespace ebb::gateway {
 namespace {
 
 using namespace std::chrono_literals;
+using model::Permission;
+
+constexpr std::nullopt_t kOpen = std::nullopt;
 
 // How long one look at a deployment may wait: a draining daemon waits no longer for a request that waits.
 constexpr base::Duration kDeploymentLook = 500ms;
@@ -60,29 +66,39 @@ constexpr std::uint64_t kWaitMax = std::chrono::milliseconds(limits::kLongPoll).
 
 }  // namespace
 
-base::Result<> ControlPlane::add(http::Router& router, std::string method, std::string pattern, Method handler) {
+base::Result<> ControlPlane::add(http::Router& router, std::string method, std::string pattern, Needs needs,
+                                 Method handler) {
   return router.add(std::move(method), std::move(pattern),
-                    [this, handler](http::Request request, http::PathParams params) {
-                      return answer(handler, std::move(request), std::move(params));
+                    [this, needs, handler](http::Request request, http::PathParams params) {
+                      return answer(needs, handler, std::move(request), std::move(params));
                     });
 }
 
 base::Result<> ControlPlane::add_routes(http::Router& router) {
-  EBB_CHECKED(add(router, "GET", "/", &ControlPlane::front_page));
-  EBB_CHECKED(add(router, "POST", "/api/v1/deployments", &ControlPlane::deploy));
-  EBB_CHECKED(add(router, "GET", "/api/v1/deployments/{id}", &ControlPlane::deployment));
-  EBB_CHECKED(add(router, "GET", "/api/v1/functions", &ControlPlane::functions));
-  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}", &ControlPlane::remove_app));
-  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/functions/{function}", &ControlPlane::remove_function));
-  EBB_CHECKED(add(router, "GET", "/api/v1/logs", &ControlPlane::logs));
-  EBB_CHECKED(add(router, "GET", "/api/v1/usage", &ControlPlane::usage));
-  EBB_CHECKED(add(router, "GET", "/api/v1/limits", &ControlPlane::limits));
-  EBB_CHECKED(add(router, "GET", "/metrics", &ControlPlane::metrics));
-  EBB_CHECKED(add(router, "GET", "/healthz", &ControlPlane::healthz));
-  return add(router, "GET", "/readyz", &ControlPlane::readyz);
+  EBB_CHECKED(add(router, "GET", "/", kOpen, &ControlPlane::front_page));
+  EBB_CHECKED(add(router, "POST", "/api/v1/deployments", Permission::kDeploy, &ControlPlane::deploy));
+  EBB_CHECKED(add(router, "GET", "/api/v1/deployments/{id}", Permission::kRead, &ControlPlane::deployment));
+  EBB_CHECKED(add(router, "GET", "/api/v1/functions", Permission::kRead, &ControlPlane::functions));
+  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}", Permission::kDeploy, &ControlPlane::remove_app));
+  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/functions/{function}", Permission::kDeploy,
+                  &ControlPlane::remove_function));
+  EBB_CHECKED(add(router, "GET", "/api/v1/logs", Permission::kRead, &ControlPlane::logs));
+  EBB_CHECKED(add(router, "GET", "/api/v1/usage", Permission::kRead, &ControlPlane::usage));
+  constexpr const char* kSecret = "/api/v1/apps/{app}/secrets/{name}";
+  EBB_CHECKED(add(router, "GET", "/api/v1/apps/{app}/secrets", Permission::kRead, &ControlPlane::secrets));
+  EBB_CHECKED(add(router, "PUT", kSecret, Permission::kDeploy, &ControlPlane::set_secret));
+  EBB_CHECKED(add(router, "DELETE", kSecret, Permission::kDeploy, &ControlPlane::remove_secret));
+  EBB_CHECKED(add(router, "GET", "/api/v1/keys", Permission::kAdmin, &ControlPlane::keys));
+  EBB_CHECKED(add(router, "POST", "/api/v1/keys", Permission::kAdmin, &ControlPlane::create_key));
+  EBB_CHECKED(add(router, "DELETE", "/api/v1/keys/{id}", Permission::kAdmin, &ControlPlane::remove_key));
+  EBB_CHECKED(add(router, "GET", "/api/v1/limits", Permission::kAnyKey, &ControlPlane::limits));
+  EBB_CHECKED(add(router, "GET", "/metrics", Permission::kRead, &ControlPlane::metrics));
+  EBB_CHECKED(add(router, "GET", "/healthz", kOpen, &ControlPlane::healthz));
+  return add(router, "GET", "/readyz", kOpen, &ControlPlane::readyz);
 }
 
-io::Task<http::Response> ControlPlane::answer(Method handler, http::Request request, http::PathParams params) {
+io::Task<http::Response> ControlPlane::answer(Needs needs, Method handler, http::Request request,
+                                              http::PathParams params) {
   const std::string request_id = base::to_string(base::new_invocation_id());
   if (from_foreign_page(request)) {
     const base::Error foreign{
@@ -90,8 +106,16 @@ io::Task<http::Response> ControlPlane::answer(Method handler, http::Request requ
         .message = "a page of another site may not change anything here (its Origin is not this Host)"};
     co_return http::error_response(foreign, request_id);
   }
+  Caller caller;
+  if (needs) {
+    base::Result<Caller> known = access_.caller(request.headers);
+    if (!known) co_return http::error_response(known.error(), request_id);
+    const base::Result<> allowed = may(*known, *needs);
+    if (!allowed) co_return http::error_response(allowed.error(), request_id);
+    caller = std::move(*known);
+  }
   const std::string what = request.method + " " + request.path;
-  Answer result = co_await (this->*handler)(std::move(request), std::move(params));
+  Answer result = co_await (this->*handler)(std::move(caller), std::move(request), std::move(params));
   if (result) co_return std::move(*result);
   if (result.error().code == base::Code::kInternal) {
     base::log(base::LogLevel::kError, "control plane request failed",
@@ -100,12 +124,12 @@ io::Task<http::Response> ControlPlane::answer(Method handler, http::Request requ
   co_return http::error_response(result.error(), request_id);
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::deploy(http::Request request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::deploy(Caller caller, http::Request request, http::PathParams) {
   EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
   if (request.body.empty()) {
     co_return base::invalid_argument("the body is empty, send a tar, tar.gz or zip archive with ebb.yaml at its root");
   }
-  const auto id = co_await node_.deploy(std::move(request.body));
+  const auto id = co_await node_.deploy(std::move(request.body), std::move(caller.app));
   if (!id) co_return id.error();
   const std::string path = "/api/v1/deployments/" + std::to_string(*id);
   http::Response response = json_response(202, JsonObject().number("id", *id).text("path", path).close() + "\n");
@@ -113,7 +137,7 @@ io::Task<ControlPlane::Answer> ControlPlane::deploy(http::Request request, http:
   co_return response;
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::deployment(http::Request request, http::PathParams params) {
+io::Task<ControlPlane::Answer> ControlPlane::deployment(Caller caller, http::Request request, http::PathParams params) {
   EBB_CO_TRY(const Query query, Query::parse(request.query, {"after", "wait_ms"}));
   EBB_CO_TRY(const std::uint64_t after, query.number("after", 0, 0, kMost));
   EBB_CO_TRY(const std::uint64_t wait_ms, query.number("wait_ms", 0, 0, kWaitMax));
@@ -125,6 +149,9 @@ io::Task<ControlPlane::Answer> ControlPlane::deployment(http::Request request, h
     const base::Duration wait = std::min(left, kDeploymentLook);
     const auto status = co_await node_.deployment(id, after, wait);
     if (!status) co_return status.error();
+    // Another app's deployment is to an app's key as if it were not there.
+    const bool own = caller.app.empty() || caller.app == status->app || caller.app == status->only_app;
+    if (!own) co_return base::not_found("deployment " + std::to_string(id) + " is not known");
     const bool over = status->state != node::DeploymentStatus::State::kRunning || !status->events.empty();
     if (over || left <= kDeploymentLook || stopping_.load(std::memory_order_relaxed)) {
       co_return json_response(200, deployment_json(*status));
@@ -132,38 +159,47 @@ io::Task<ControlPlane::Answer> ControlPlane::deployment(http::Request request, h
   }
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::functions(http::Request request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::functions(Caller caller, http::Request request, http::PathParams) {
   EBB_CO_TRY(const Query query, Query::parse(request.query, {"app"}));
   EBB_CO_TRY(std::string app, query.name("app"));
+  const bool all_of_key = app.empty() && !caller.app.empty();
+  if (all_of_key) app = caller.app;
+  EBB_CO_CHECKED(may_touch(caller, app));
   const auto views = co_await node_.functions(std::move(app));
+  // Nobody asked for that app by name: it may have nothing deployed yet.
+  if (all_of_key && !views && views.error().code == base::Code::kNotFound)
+    co_return json_response(200, functions_json({}));
   if (!views) co_return views.error();
   co_return json_response(200, functions_json(*views));
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::remove_app(http::Request request, http::PathParams params) {
+io::Task<ControlPlane::Answer> ControlPlane::remove_app(Caller caller, http::Request request, http::PathParams params) {
   EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
   std::string app = params["app"];
   const auto named = model::check_name("app", app);
   if (!named) co_return named.error();
+  EBB_CO_CHECKED(may_touch(caller, app));
   std::string every;
   const auto removed = co_await node_.remove(std::move(app), std::move(every));
   if (!removed) co_return removed.error();
   co_return http::Response{.status = 204};
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::remove_function(http::Request request, http::PathParams params) {
+io::Task<ControlPlane::Answer> ControlPlane::remove_function(Caller caller, http::Request request,
+                                                             http::PathParams params) {
   EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
   std::string app = params["app"];
   std::string function = params["function"];
   auto named = model::check_name("app", app);
   if (named) named = model::check_name("function", function);
   if (!named) co_return named.error();
+  EBB_CO_CHECKED(may_touch(caller, app));
   const auto removed = co_await node_.remove(std::move(app), std::move(function));
   if (!removed) co_return removed.error();
   co_return http::Response{.status = 204};
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::logs(http::Request request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::logs(Caller caller, http::Request request, http::PathParams) {
   EBB_CO_TRY(const Query query,
              Query::parse(request.query, {"app", "function", "request", "since", "limit", "cursor", "wait_ms"}));
   node::LogQuery wanted;
@@ -175,6 +211,7 @@ io::Task<ControlPlane::Answer> ControlPlane::logs(http::Request request, http::P
   EBB_CO_TRY(const std::uint64_t wait_ms, query.number("wait_ms", 0, 0, kWaitMax));
   wanted.cursor = query.text("cursor");
   if (wanted.app.empty()) co_return base::invalid_argument("parameter app is missing: whose logs?");
+  EBB_CO_CHECKED(may_touch(caller, wanted.app));
   const base::SteadyTime until = base::steady_now() + wait_of(wait_ms);
   for (;;) {
     node::LogQuery look = wanted;
@@ -188,7 +225,7 @@ io::Task<ControlPlane::Answer> ControlPlane::logs(http::Request request, http::P
   }
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::usage(http::Request request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::usage(Caller caller, http::Request request, http::PathParams) {
   EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "function", "request", "since", "until", "limit"}));
   node::UsageQuery wanted;
   EBB_CO_TRY(wanted.app, query.name("app"));
@@ -201,30 +238,121 @@ io::Task<ControlPlane::Answer> ControlPlane::usage(http::Request request, http::
   if (wanted.app.empty() && !wanted.function.empty()) {
     co_return base::invalid_argument("parameter function needs parameter app beside it");
   }
+  if (wanted.app.empty()) wanted.app = caller.app;
+  EBB_CO_CHECKED(may_touch(caller, wanted.app));
   const auto page = co_await node_.usage(std::move(wanted));
   if (!page) co_return page.error();
   co_return json_response(200, usage_json(*page));
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::limits(http::Request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::secrets(Caller caller, http::Request request, http::PathParams params) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  std::string app = params["app"];
+  EBB_CO_CHECKED(model::check_name("app", app));
+  EBB_CO_CHECKED(may_touch(caller, app));
+  const auto views = co_await node_.secrets(std::move(app));
+  if (!views) co_return views.error();
+  co_return json_response(200, secrets_json(*views));
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::set_secret(Caller caller, http::Request request, http::PathParams params) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  std::string app = params["app"];
+  std::string name = params["name"];
+  EBB_CO_CHECKED(model::check_name("app", app));
+  EBB_CO_CHECKED(model::check_name("secret", name));
+  EBB_CO_CHECKED(may_touch(caller, app));
+  EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"value"}));
+  if (!members.contains("value")) co_return base::invalid_argument("member value of the body is missing");
+  std::string value = std::move(members["value"]);
+  const std::string what = app + "/" + name;
+  const auto id = co_await node_.set_secret(std::move(app), std::move(name), std::move(value));
+  if (!id) co_return id.error();
+  base::log(base::LogLevel::kInfo, "secret_set", {{"secret", what}, {"by", caller.key_id}});
+  if (*id == 0) co_return http::Response{.status = 204};
+  const std::string path = "/api/v1/deployments/" + std::to_string(*id);
+  http::Response response = json_response(202, JsonObject().number("id", *id).text("path", path).close() + "\n");
+  response.headers.add("Location", path);
+  co_return response;
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::remove_secret(Caller caller, http::Request request,
+                                                           http::PathParams params) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  std::string app = params["app"];
+  std::string name = params["name"];
+  EBB_CO_CHECKED(model::check_name("app", app));
+  EBB_CO_CHECKED(model::check_name("secret", name));
+  EBB_CO_CHECKED(may_touch(caller, app));
+  const std::string what = app + "/" + name;
+  const auto removed = co_await node_.remove_secret(std::move(app), std::move(name));
+  if (!removed) co_return removed.error();
+  base::log(base::LogLevel::kInfo, "secret_removed", {{"secret", what}, {"by", caller.key_id}});
+  co_return http::Response{.status = 204};
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::keys(Caller, http::Request request, http::PathParams) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  co_return json_response(200, keys_json(access_.keys()));
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::create_key(Caller caller, http::Request request, http::PathParams) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  EBB_CO_TRY(TextMembers wanted, parse_text_members(request.body, {"role", "app", "label"}));
+  const auto role = model::role_named(wanted["role"]);
+  if (!role) co_return base::invalid_argument("member role of the body must be admin, deploy, invoke or read");
+  EBB_CO_CHECKED(model::check_key(*role, wanted["app"], wanted["label"]));
+  EBB_CO_TRY(store::FreshKey fresh, store::make_key(*role, wanted["app"], wanted["label"]));
+  const auto added = co_await node_.add_key(fresh.key);
+  if (!added) co_return added.error();
+  access_.add(fresh.key);
+  base::log(base::LogLevel::kInfo, "key_created",
+            {{"key", fresh.key.id}, {"role", wanted["role"]}, {"app", fresh.key.app}, {"by", caller.key_id}});
+  http::Response response = json_response(201, fresh_key_json(fresh.key, fresh.text));
+  response.headers.add("Cache-Control", "no-store");
+  co_return response;
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::remove_key(Caller caller, http::Request request, http::PathParams params) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  std::string id = params["id"];
+  if (!model::is_key_id(id)) co_return base::not_found("there is no such key, its id is 12 digits: see ebb key ls");
+  for (const model::AccessKey& key : access_.keys()) {
+    if (key.id == id && key.local) {
+      co_return base::Error{.code = base::Code::kConflict,
+                            .message =
+                                "this is the node's own admin key, to change it delete admin.key in the data "
+                                "directory and restart"};
+    }
+  }
+  const std::string removed_id = id;
+  const auto removed = co_await node_.remove_key(std::move(id));
+  if (!removed) co_return removed.error();
+  access_.remove(removed_id);
+  base::log(base::LogLevel::kInfo, "key_revoked", {{"key", removed_id}, {"by", caller.key_id}});
+  co_return http::Response{.status = 204};
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::limits(Caller, http::Request, http::PathParams) {
   co_return json_response(200, limits_json());
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::metrics(http::Request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::metrics(Caller caller, http::Request, http::PathParams) {
+  EBB_CO_CHECKED(may_see_node(caller));
   co_return text_response(200, node_.metrics_text(), "text/plain; version=0.0.4; charset=utf-8");
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::healthz(http::Request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::healthz(Caller, http::Request, http::PathParams) {
   co_return text_response(200, "ok\n");
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::readyz(http::Request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::readyz(Caller, http::Request, http::PathParams) {
   if (stopping_.load(std::memory_order_relaxed)) co_return base::unavailable("the daemon is stopping");
   if (!node_.ready()) co_return base::unavailable("the daemon is still starting, ask again in a moment");
   co_return text_response(200, "ready\n");
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::front_page(http::Request, http::PathParams) {
+io::Task<ControlPlane::Answer> ControlPlane::front_page(Caller, http::Request, http::PathParams) {
   co_return text_response(200, std::string(kFrontPage));
 }
 

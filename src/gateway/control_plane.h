@@ -3,15 +3,16 @@
 // 1. Every route is in docs/reference/openapi.yaml; a test compares the two.
 // 2. A parameter that is not known is an error, never ignored.
 // 3. A request that waits (wait_ms) ends early when the daemon drains.
-// 4. A page of another site cannot change anything: a writing request with a foreign Origin is refused. There is no
-// other
-//    authentication yet; the daemon listens on loopback unless told otherwise.
+// 4. A page of another site cannot change anything: a writing request with a foreign Origin is refused.
+// 5. Every route but /, /healthz and /readyz takes a key: none or a wrong one is 401, one of another role or app 403.
 // Routed to by Gateway; runs on the connection's core.
 #pragma once
 
 #include <atomic>
+#include <optional>
 
 #include "base/duration.h"
+#include "gateway/access.h"
 #include "http/message.h"
 #include "http/router.h"
 #include "io/task.h"
@@ -21,8 +22,8 @@ namespace ebb::gateway {
 
 class ControlPlane {
  public:
-  /// Borrows the node, which outlives it.
-  explicit ControlPlane(node::Node& node) : node_(node) {}
+  /// Borrows both, which outlive it.
+  ControlPlane(node::Node& node, Access& access) : node_(node), access_(access) {}
 
   /// Adds its routes. The router's tasks refer to this object, which stays where it is.
   base::Result<> add_routes(http::Router& router);
@@ -31,26 +32,35 @@ class ControlPlane {
   void stop_waiting() { stopping_.store(true, std::memory_order_relaxed); }
 
  private:
+  using Needs = std::optional<model::Permission>;  // nothing: open to all
   using Answer = base::Result<http::Response>;
-  using Method = io::Task<Answer> (ControlPlane::*)(http::Request, http::PathParams);
+  /// `caller` holds the permission of the route; that it holds it for the app concerned is the method's to see to.
+  using Method = io::Task<Answer> (ControlPlane::*)(Caller, http::Request, http::PathParams);
 
-  base::Result<> add(http::Router& router, std::string method, std::string pattern, Method handler);
-  io::Task<http::Response> answer(Method handler, http::Request request, http::PathParams params);
+  base::Result<> add(http::Router& router, std::string method, std::string pattern, Needs needs, Method handler);
+  io::Task<http::Response> answer(Needs needs, Method handler, http::Request request, http::PathParams params);
 
-  io::Task<Answer> deploy(http::Request request, http::PathParams params);
-  io::Task<Answer> deployment(http::Request request, http::PathParams params);
-  io::Task<Answer> functions(http::Request request, http::PathParams params);
-  io::Task<Answer> remove_app(http::Request request, http::PathParams params);
-  io::Task<Answer> remove_function(http::Request request, http::PathParams params);
-  io::Task<Answer> logs(http::Request request, http::PathParams params);
-  io::Task<Answer> usage(http::Request request, http::PathParams params);
-  io::Task<Answer> limits(http::Request request, http::PathParams params);
-  io::Task<Answer> metrics(http::Request request, http::PathParams params);
-  io::Task<Answer> healthz(http::Request request, http::PathParams params);
-  io::Task<Answer> readyz(http::Request request, http::PathParams params);
-  io::Task<Answer> front_page(http::Request request, http::PathParams params);
+  io::Task<Answer> deploy(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> deployment(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> functions(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_app(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_function(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> logs(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> usage(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> secrets(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> set_secret(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_secret(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> keys(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> create_key(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_key(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> limits(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> metrics(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> healthz(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> readyz(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> front_page(Caller caller, http::Request request, http::PathParams params);
 
   node::Node& node_;
+  Access& access_;
   std::atomic<bool> stopping_ = false;
 };
 

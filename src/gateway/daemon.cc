@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
@@ -16,6 +17,7 @@
 #include "gateway/daemon_walls.h"
 #include "gateway/gateway.h"
 #include "http/server.h"
+#include "http/tls.h"
 #include "io/cores.h"
 #include "io/deadline.h"
 #include "io/task.h"
@@ -26,6 +28,8 @@ namespace ebb::gateway {
 namespace {
 
 namespace asio = io::asio;
+
+constexpr auto kCertificateLook = std::chrono::seconds(10);  // how late a renewed certificate may be seen
 
 // Connections, instances' channels and log pipes: the soft limit of 1024 is for programs that use select().
 void raise_open_files() {
@@ -48,6 +52,26 @@ int failed(const char* event, const base::Error& error) {
 void tell_supervisor(std::string_view state) {
   const base::Result<> told = os::notify_service(state);
   if (!told) base::log(base::LogLevel::kWarning, "supervisor_not_told", {{"error", told.error().message}});
+}
+
+bool is_loopback(const std::string& host) {
+  boost::system::error_code failed;
+  const auto address = asio::ip::make_address(host, failed);
+  return !failed && address.is_loopback();
+}
+
+// A renewed certificate is taken without a restart or a signal.
+io::Task<> watch_certificate(std::shared_ptr<http::TlsIdentity> identity) {
+  for (;;) {
+    co_await io::sleep_for(kCertificateLook);
+    const base::Result<bool> renewed = identity->reload_if_changed();
+    if (!renewed) {
+      base::log(base::LogLevel::kError, "certificate_not_renewed",
+                {{"error", renewed.error().message}, {"effect", "the one before is shown still"}});
+    } else if (*renewed) {
+      base::log(base::LogLevel::kInfo, "certificate_renewed");
+    }
+  }
 }
 
 struct Parts {
@@ -92,10 +116,24 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
   const auto listen = model::parse_listen(config.listen);
   if (!listen) return failed("the daemon cannot listen", listen.error());
 
-  Gateway gateway(**node);
-  http::ServerOptions options = Gateway::server_options();
+  const auto keys = (*node)->stored_keys();
+  if (!keys) return failed("the keys cannot be read", keys.error());
+  Gateway gateway(**node, *keys);
+  http::ServerOptions options = gateway.server_options();
   options.host = listen->host;
   options.port = listen->port;
+  if (!config.tls_certificate.empty()) {
+    auto identity = http::TlsIdentity::load(config.tls_certificate, config.tls_key);
+    if (!identity) return failed("the daemon cannot serve TLS", identity.error());
+    options.tls = *identity;
+    io::spawn(cores.context(0), "certificate", watch_certificate(*identity));
+  } else if (!is_loopback(listen->host)) {
+    base::log(base::LogLevel::kWarning, "listening_in_the_clear",
+              {{"address", config.listen},
+               {"risk", "keys and data can be read on the way"},
+               {"remedy", "set tls_certificate and tls_key, or listen on 127.0.0.1 behind a TLS proxy"}});
+  }
+  const char* scheme = options.tls ? "https" : "http";
   http::Server server(cores, options, gateway.handler());
   const auto port = server.listen();
   if (!port) return failed("the daemon cannot listen", port.error());
@@ -106,7 +144,8 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
   io::spawn(cores.context(0), "stop on a signal", stop_on_signal(parts));
 
   const bool v6 = listen->host.find(':') != std::string::npos;
-  std::printf("listening on http://%s%s%s:%u\n", v6 ? "[" : "", listen->host.c_str(), v6 ? "]" : "", unsigned{*port});
+  std::printf("listening on %s://%s%s%s:%u\n", scheme, v6 ? "[" : "", listen->host.c_str(), v6 ? "]" : "",
+              unsigned{*port});
   std::fflush(stdout);
   tell_supervisor("READY=1");
   cores.run();

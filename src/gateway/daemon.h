@@ -9,8 +9,8 @@
 namespace ebb::gateway {
 
 /// Serves until SIGTERM or SIGINT, then drains for at most limits::kDrainTimeout; a second signal ends it at once.
-/// Prints "listening on http://HOST:PORT" to standard output once it serves. Gives the exit status; errors are in the
-/// log.
+/// Prints "listening on http(s)://HOST:PORT" to standard output once it serves. Gives the exit status; errors are in
+/// the log.
 int run_daemon(const model::Config& config, os::Fd launcher_socket);
 
 }  // namespace ebb::gateway

@@ -91,6 +91,8 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
   node::Call call{.id = id, .app = app, .function = target->function, .version_number = target->version};
   call.kind = node::Call::Kind::kHttp;
   call.arrived = request.received_at;
+  call.key_shown = access_.key_shown(request.headers, app);
+  strip_keys(request.headers);
   call.event_json = http_event(
       request,
       EventContext{.app = app, .function = target->function, .raw_path = raw_path, .id = id, .time = base::wall_now()});
@@ -101,6 +103,11 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
 
 io::Task<http::Response> FunctionUrl::direct(http::Request request, http::PathParams params) {
   const base::InvocationId id = base::new_invocation_id();
+  const base::Result<Caller> caller = access_.caller(request.headers);
+  if (!caller) co_return refused(caller.error(), id);
+  base::Result<> allowed = may(*caller, model::Permission::kInvoke);
+  if (allowed) allowed = may_touch(*caller, params["app"]);
+  if (!allowed) co_return refused(allowed.error(), id);
   const std::string& app = params["app"];
   const std::string& function = params["function"];
   if (const auto named = check_names(app, function); !named) co_return refused(named.error(), id);
@@ -112,6 +119,7 @@ io::Task<http::Response> FunctionUrl::direct(http::Request request, http::PathPa
   node::Call call{.id = id, .app = app, .function = function};
   call.version_number = static_cast<std::uint32_t>(*version);
   call.kind = node::Call::Kind::kDirect;
+  call.key_shown = node::Call::KeyShown::kGranted;
   call.content_type = request.headers.get("content-type");
   call.arrived = request.received_at;
   call.body = std::move(request.body);

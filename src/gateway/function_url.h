@@ -2,11 +2,14 @@
 // becomes an event; and the direct call of the control plane, whose body is the event as it is.
 //
 // 1. The invocation's id is made here and is the request id of everything that comes of it.
-// 2. The body moves from the request into the call and from the reply into the response; nothing here copies it.
+// 2. A direct call takes a key of role invoke. A URL is open to all unless the function's `auth` says key, which the
+// node decides; a key that is shown is taken out of the headers either way.
+// 3. The body moves from the request into the call and from the reply into the response; nothing here copies it.
 // Routed to by Gateway; runs on the connection's core. When the client goes away the coroutine is cancelled, and with
 // it the invocation.
 #pragma once
 
+#include "gateway/access.h"
 #include "http/message.h"
 #include "http/router.h"
 #include "io/task.h"
@@ -16,8 +19,8 @@ namespace ebb::gateway {
 
 class FunctionUrl {
  public:
-  /// Borrows the node, which outlives it.
-  explicit FunctionUrl(node::Node& node) : node_(node) {}
+  /// Borrows both, which outlive it.
+  FunctionUrl(node::Node& node, const Access& access) : node_(node), access_(access) {}
 
   /// Adds its routes. The router's tasks refer to this object, which stays where it is.
   base::Result<> add_routes(http::Router& router);
@@ -28,6 +31,7 @@ class FunctionUrl {
   io::Task<http::Response> run(node::Call call);
 
   node::Node& node_;
+  const Access& access_;
 };
 
 }  // namespace ebb::gateway

@@ -5,9 +5,10 @@
 
 namespace ebb::gateway {
 
-Gateway::Gateway(node::Node& node)
-    : function_url_(node),
-      control_plane_(node),
+Gateway::Gateway(node::Node& node, const std::vector<model::AccessKey>& keys)
+    : access_(keys),
+      function_url_(node, access_),
+      control_plane_(node, access_),
       router_("function URLs begin with /fn/, the control plane with /api/v1/, GET / says more") {
   // The patterns are literals of this part: one that is refused is a bug.
   EBB_CHECK(function_url_.add_routes(router_).has_value());
@@ -18,11 +19,16 @@ http::Handler Gateway::handler() {
   return [this](http::Request request) { return router_.route(std::move(request)); };
 }
 
-http::ServerOptions Gateway::server_options() {
+http::ServerOptions Gateway::server_options() const {
   http::ServerOptions options;
   options.body_limit = [](const http::Request& request) -> std::uint64_t {
     const bool upload = request.method == "POST" && request.path == "/api/v1/deployments";
     return upload ? limits::kPackageUploadBytes : limits::kHttpBodyBytes;
+  };
+  options.admit = [this](const http::Request& request) -> base::Result<> {
+    if (!request.path.starts_with("/api/")) return {};
+    EBB_TRY(const Caller caller, access_.caller(request.headers));
+    return {};
   };
   return options;
 }

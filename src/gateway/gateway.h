@@ -2,12 +2,14 @@
 //
 // 1. Stays where it is and outlives the server that calls it.
 // 2. Bodies of deployments may be as large as an upload, all others as large as an HTTP body: body_limit tells the
-// server. Made by the daemon, and by tests over a MemoryNode.
+// server. A request with a body for the control plane is refused without a key before its body is taken.
+// Made by the daemon, and by tests over a MemoryNode.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "gateway/access.h"
 #include "gateway/control_plane.h"
 #include "gateway/function_url.h"
 #include "http/message.h"
@@ -19,14 +21,14 @@ namespace ebb::gateway {
 
 class Gateway {
  public:
-  /// Borrows the node, which outlives it.
-  explicit Gateway(node::Node& node);
+  /// Borrows the node, which outlives it. `keys`: those the node has stored.
+  Gateway(node::Node& node, const std::vector<model::AccessKey>& keys);
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 
   /// What a server needs to serve this gateway. The options' limits are set; host and port are the caller's.
   http::Handler handler();
-  static http::ServerOptions server_options();
+  http::ServerOptions server_options() const;
 
   std::vector<http::Route> routes() const { return router_.routes(); }
 
@@ -34,6 +36,7 @@ class Gateway {
   void stop_waiting() { control_plane_.stop_waiting(); }
 
  private:
+  Access access_;
   FunctionUrl function_url_;
   ControlPlane control_plane_;
   http::Router router_;

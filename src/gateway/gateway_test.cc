@@ -357,7 +357,7 @@ TEST(Routes, AreThoseOfTheOpenApiFile) {
   }
   MemoryNode node;
   std::set<std::string> served;
-  for (const http::Route& route : Gateway(node).routes()) {
+  for (const http::Route& route : Gateway(node, {}).routes()) {
     std::string path = route.pattern;
     if (const auto dots = path.find("...}"); dots != std::string::npos) path.erase(dots, 3);
     std::string method = route.method;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ class MemoryNode final : public node::Node {
   std::vector<node::Call> calls;
   std::vector<std::string> archives;
   std::vector<std::string> removed;
+  std::vector<std::string> only_apps;
+  std::vector<model::AccessKey> keys;
   std::vector<node::LogQuery> log_queries;
   std::vector<node::UsageQuery> usage_queries;
 
@@ -44,8 +47,9 @@ class MemoryNode final : public node::Node {
     co_return reply;
   }
 
-  io::Task<base::Result<std::uint64_t>> deploy(std::string archive) override {
+  io::Task<base::Result<std::uint64_t>> deploy(std::string archive, std::string only_app) override {
     std::lock_guard lock(mutex);
+    only_apps.push_back(std::move(only_app));
     archives.push_back(std::move(archive));
     co_return deploy_answer;
   }
@@ -91,6 +95,38 @@ class MemoryNode final : public node::Node {
     co_return usage_page;
   }
 
+  std::map<std::string, std::string> secret_values;  // "app/name" -> value
+  std::uint64_t secret_deployment = 0;
+  io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override {
+    std::lock_guard lock(mutex);
+    secret_values[app + "/" + name] = std::move(value);
+    co_return secret_deployment;
+  }
+  io::Task<base::Result<std::vector<node::SecretView>>> secrets(std::string app) override {
+    std::lock_guard lock(mutex);
+    std::vector<node::SecretView> views;
+    for (const auto& [key, value] : secret_values) {
+      if (key.starts_with(app + "/"))
+        views.push_back({.name = key.substr(app.size() + 1), .version = 1, .functions = {"f"}});
+    }
+    co_return views;
+  }
+  io::Task<base::Result<>> remove_secret(std::string app, std::string name) override {
+    std::lock_guard lock(mutex);
+    if (secret_values.erase(app + "/" + name) == 0) co_return base::not_found("no such secret");
+    co_return base::Result<>();
+  }
+  base::Result<std::vector<model::AccessKey>> stored_keys() override { return keys; }
+  io::Task<base::Result<>> add_key(model::AccessKey key) override {
+    std::lock_guard lock(mutex);
+    keys.push_back(std::move(key));
+    co_return base::Result<>();
+  }
+  io::Task<base::Result<>> remove_key(std::string id) override {
+    std::lock_guard lock(mutex);
+    if (std::erase_if(keys, [&id](const auto& key) { return key.id == id; }) == 0) co_return base::not_found("no key");
+    co_return base::Result<>();
+  }
   std::string metrics_text() override {
     return "# HELP ebb_up 1 while the daemon serves.\n# TYPE ebb_up gauge\nebb_up 1\n";
   }

@@ -106,6 +106,44 @@ std::string usage_json(const node::UsagePage& page) {
   return JsonObject().raw("records", records.close()).raw("totals", totals).close() + "\n";
 }
 
+namespace {
+JsonObject key_object(const model::AccessKey& key) {
+  JsonObject object;
+  object.text("id", key.id)
+      .text("role", model::name_of(key.role))
+      .text("app", key.app)
+      .text("label", key.label)
+      .text("created", base::to_rfc3339(key.created))
+      .flag("local", key.local);
+  return object;
+}
+}  // namespace
+
+std::string secrets_json(const std::vector<node::SecretView>& secrets) {
+  JsonArray list;
+  for (const node::SecretView& secret : secrets) {
+    JsonArray functions;
+    for (const std::string& function : secret.functions) functions.add("\"" + function + "\"");
+    list.add(JsonObject()
+                 .text("name", secret.name)
+                 .number("version", secret.version)
+                 .text("updated", base::to_rfc3339(secret.updated))
+                 .raw("functions", functions.close())
+                 .close());
+  }
+  return JsonObject().raw("secrets", list.close()).close() + "\n";
+}
+
+std::string keys_json(const std::vector<model::AccessKey>& keys) {
+  JsonArray list;
+  for (const model::AccessKey& key : keys) list.add(key_object(key).close());
+  return JsonObject().raw("keys", list.close()).close() + "\n";
+}
+
+std::string fresh_key_json(const model::AccessKey& key, std::string_view text) {
+  return key_object(key).text("key", text).close() + "\n";
+}
+
 std::string limits_json() {
   JsonObject answer;
   answer.number("name_length", limits::kNameLength)

@@ -17,6 +17,11 @@ std::string deployment_json(const node::DeploymentStatus& status);
 std::string functions_json(const std::vector<node::FunctionView>& functions);
 std::string logs_json(const node::LogPage& page);
 std::string usage_json(const node::UsagePage& page);
+/// Names, versions and users: never a value.
+std::string secrets_json(const std::vector<node::SecretView>& secrets);
+std::string keys_json(const std::vector<model::AccessKey>& keys);
+/// The one answer that holds a key's text.
+std::string fresh_key_json(const model::AccessKey& key, std::string_view text);
 /// The bounds a client can run into, from base/limits.h; the unit is last in each name.
 std::string limits_json();
 

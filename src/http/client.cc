@@ -6,6 +6,8 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <charconv>
@@ -16,6 +18,7 @@
 
 #include "http/chunked.h"
 #include "http/head.h"
+#include "http/tls.h"
 #include "io/deadline.h"
 
 namespace ebb::http {
@@ -31,6 +34,7 @@ constexpr auto kContinueWait =
     std::chrono::seconds(1);  // a server that does not answer the question gets the body anyway
 
 struct Url {
+  bool tls = false;
   std::string host;  // without the brackets of IPv6
   std::string port;
   std::string authority;  // as given, for Host
@@ -41,17 +45,18 @@ base::Result<Url> parse_url(std::string_view text) {
   const auto malformed = [text] {
     return base::invalid_argument("\"" + std::string(text) + "\" is no URL like http://127.0.0.1:8080/path");
   };
-  constexpr std::string_view kScheme = "http://";
-  if (text.substr(0, kScheme.size()) != kScheme || !is_header_value(text) || text.find(' ') != std::string_view::npos) {
+  Url url;
+  url.tls = text.starts_with("https://");
+  if ((!url.tls && !text.starts_with("http://")) || !is_header_value(text) ||
+      text.find(' ') != std::string_view::npos) {
     return malformed();
   }
-  const std::string_view rest = text.substr(kScheme.size());
+  const std::string_view rest = text.substr(text.find("//") + 2);
   const std::size_t path = std::min(rest.find_first_of("/?"), rest.size());
-  Url url;
   url.authority = rest.substr(0, path);
   url.target = rest.substr(path);
   if (url.target.empty() || url.target.front() != '/') url.target.insert(0, "/");
-  url.port = "80";
+  url.port = url.tls ? "443" : "80";
   std::string_view host = url.authority;
   const std::size_t colon = host.rfind(':');
   const std::size_t bracket = host.rfind(']');
@@ -116,7 +121,28 @@ class Exchange {
     co_await asio::async_connect(socket_, found, asio::redirect_error(asio::use_awaitable, failed));
     if (failed) co_return broken("connect to", failed);
     socket_.set_option(tcp::no_delay(true), failed);
-    co_return base::Result<>();
+    if (!url_.tls) co_return base::Result<>();
+    co_return co_await shake_hands();
+  }
+
+  io::Task<base::Result<>> shake_hands() {
+    EBB_CO_TRY(tls_context_, client_tls_context(request_.ca_file));
+    tls_ = std::make_unique<asio::ssl::stream<tcp::socket&>>(socket_, *tls_context_);
+    boost::system::error_code failed;
+    asio::ip::make_address(url_.host, failed);
+    // The name goes in the open so that the server can choose a certificate; numeric addresses are not allowed there.
+    if (failed) SSL_set_tlsext_host_name(tls_->native_handle(), url_.host.c_str());
+    tls_->set_verify_callback(asio::ssl::host_name_verification(url_.host), failed);
+    co_await tls_->async_handshake(asio::ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, failed));
+    if (!failed) co_return base::Result<>();
+    base::Error error = broken("make a TLS connection with", failed);
+    if (SSL_get_verify_result(tls_->native_handle()) != X509_V_OK) {
+      error = base::Error{.code = base::Code::kPermissionDenied,
+                          .message = "the certificate of " + url_.authority + " is not trusted (" +
+                                     X509_verify_cert_error_string(SSL_get_verify_result(tls_->native_handle())) +
+                                     "): name its authority with --ca-file or EBB_CA_FILE"};
+    }
+    co_return error;
   }
 
   void compose_head(bool asks) {
@@ -133,8 +159,12 @@ class Exchange {
     while (written < bytes.size()) {
       const asio::const_buffer part(bytes.data() + written, std::min(kWriteBytes, bytes.size() - written));
       boost::system::error_code failed;
-      const std::size_t count =
-          co_await socket_.async_write_some(part, asio::redirect_error(asio::use_awaitable, failed));
+      std::size_t count = 0;
+      if (tls_) {
+        count = co_await tls_->async_write_some(part, asio::redirect_error(asio::use_awaitable, failed));
+      } else {
+        count = co_await socket_.async_write_some(part, asio::redirect_error(asio::use_awaitable, failed));
+      }
       if (failed) co_return broken("write to", failed);
       written += count;
       if (reports && request_.on_sent) request_.on_sent(written);
@@ -228,7 +258,12 @@ class Exchange {
       begin_ = 0;
     }
     const asio::mutable_buffer room(buffer_.data() + end_, buffer_.size() - end_);
-    const std::size_t count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    std::size_t count = 0;
+    if (tls_) {
+      count = co_await tls_->async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    } else {
+      count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    }
     end_ += count;
     co_return count;
   }
@@ -236,6 +271,8 @@ class Exchange {
   std::string_view pending() const { return {buffer_.data() + begin_, end_ - begin_}; }
 
   tcp::socket socket_;
+  std::shared_ptr<asio::ssl::context> tls_context_;
+  std::unique_ptr<asio::ssl::stream<tcp::socket&>> tls_;
   ClientRequest request_;
   Url url_;
   std::string out_;

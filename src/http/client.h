@@ -1,4 +1,4 @@
-// The HTTP client of the command line and of tests: one request over one connection, http:// only.
+// The HTTP client of the command line and of tests: one request over one connection, http:// or https://.
 //
 // 1. Every wait is bounded by the request's deadline; a body is bounded by body_bytes_max or handed on piece by piece.
 // 2. A large body waits for the server's 100 Continue first, so that a refusal (413) is read instead of lost.
@@ -25,6 +25,7 @@ struct ClientRequest {
   std::string url;  // "http://127.0.0.1:8080/api/v1/apps?x=y"
   Headers headers{};
   std::string body{};
+  std::string ca_file{};  // https: a PEM file of the authorities to trust; "" is the system's
   std::uint64_t body_bytes_max = limits::kHttpBodyBytes;  // of the response; not with on_chunk
   /// Called with the bytes of the body written so far.
   std::function<void(std::uint64_t)> on_sent{};

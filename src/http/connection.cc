@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include "http/chunked.h"
 #include "http/error_response.h"
 #include "http/response_head.h"
+#include "http/tls.h"
 
 namespace ebb::http {
 namespace {
@@ -102,11 +104,33 @@ void Connection::peer_left() {
 
 io::Task<> Connection::serve() {
   bool more = true;
+  if (options().tls) more = co_await shake_hands();
+  const bool reached = more;
   while (more) {
     more = co_await serve_one();
     held_.release();
   }
   if (refused_) co_await refuse();
+  if (tls_ && reached && !peer_gone_) co_await say_goodbye();
+}
+
+io::Task<bool> Connection::shake_hands() {
+  tls_context_ = options().tls->context();
+  tls_ = std::make_unique<asio::ssl::stream<Socket&>>(socket_, *tls_context_);
+  enter(Phase::kIdle, options().tls_handshake_timeout);
+  boost::system::error_code failed;
+  co_await tls_->async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, failed));
+  if (!failed) co_return true;
+  tls_.reset();
+  co_return false;
+}
+
+// Without it a client cannot tell the end from a cut.
+io::Task<> Connection::say_goodbye() {
+  boost::system::error_code ignored;
+  timed_out_ = false;
+  enter(Phase::kLingering, options().linger_timeout);
+  co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
 }
 
 // False: the connection ends, with a refusal if refused_ is set.
@@ -195,6 +219,13 @@ bool Connection::body_refused(Read read) {
 }
 
 io::Task<bool> Connection::read_body() {
+  if (options().admit) {
+    const base::Result<> admitted = options().admit(head_.request);
+    if (!admitted) {
+      refused_ = refusal_of(admitted.error());
+      co_return false;
+    }
+  }
   const std::uint64_t limit = options().body_limit ? options().body_limit(head_.request) : options().body_bytes_max;
   const bool sized = head_.framing == Framing::kLength;
   if (sized && head_.content_length > limit) {
@@ -237,7 +268,12 @@ io::Task<bool> Connection::read_sized_body() {
     }
     const asio::mutable_buffer room(body.data() + filled, body.size() - filled);
     boost::system::error_code failed;
-    const std::size_t count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    std::size_t count = 0;
+    if (tls_) {
+      count = co_await tls_->async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    } else {
+      count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    }
     const Read read = timed_out_ ? Read::kTimedOut : (failed ? Read::kEnded : Read::kBytes);
     if (body_refused(read)) co_return false;
     filled += count;
@@ -298,7 +334,12 @@ io::Task<Connection::Read> Connection::fill() {
   if (end_ == buffer_.size()) buffer_.resize(std::min(buffer_.size() * 2, options().header_bytes_max));
   const asio::mutable_buffer room(buffer_.data() + end_, buffer_.size() - end_);
   boost::system::error_code failed;
-  const std::size_t count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+  std::size_t count = 0;
+  if (tls_) {
+    count = co_await tls_->async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+  } else {
+    count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+  }
   if (timed_out_) co_return Read::kTimedOut;
   if (failed) co_return Read::kEnded;
   end_ += count;

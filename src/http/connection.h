@@ -24,6 +24,12 @@
 #include "http/server.h"
 #include "io/hangup.h"
 
+namespace boost::asio::ssl {
+class context;
+template <typename Stream>
+class stream;
+}  // namespace boost::asio::ssl
+
 namespace ebb::http {
 
 /// What all cores of a server share.
@@ -81,6 +87,8 @@ class Connection {
   enum class Read : std::uint8_t { kBytes, kEnded, kTimedOut };
   class StreamWriter;
 
+  io::Task<bool> shake_hands();
+  io::Task<> say_goodbye();
   io::Task<bool> serve_one();
   io::Task<bool> read_head();
   io::Task<bool> read_body();
@@ -103,6 +111,8 @@ class Connection {
   const ServerOptions& options() const { return state_->options; }
 
   Socket socket_;
+  std::shared_ptr<boost::asio::ssl::context> tls_context_;  // with TLS: outlives the stream
+  std::unique_ptr<boost::asio::ssl::stream<Socket&>> tls_;  // over socket_, whose deadlines and end stay the same
   std::shared_ptr<ServerState> state_;
   std::shared_ptr<io::HangupWatch> watch_;
   std::optional<io::HangupWatch::Token> watched_;

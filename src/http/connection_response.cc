@@ -1,6 +1,7 @@
 // The second half of a Connection: what goes out. connection.cc holds what comes in.
 #include <algorithm>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <utility>
@@ -107,6 +108,7 @@ io::Task<> Connection::refuse() {
 // yet.
 io::Task<> Connection::linger() {
   boost::system::error_code failed;
+  tls_.reset();  // what still comes is dropped, not deciphered; the answer's length says that it was whole
   socket_.shutdown(Socket::shutdown_send, failed);
   enter(Phase::kLingering, options().linger_timeout);
   std::size_t dropped = 0;
@@ -127,8 +129,12 @@ io::Task<base::Result<>> Connection::write_all(Parts parts) {
   while (left > 0) {
     enter(Phase::kWriting, options().body_stall_timeout);
     boost::system::error_code failed;
-    const std::size_t count =
-        co_await socket_.async_write_some(parts, asio::redirect_error(asio::use_awaitable, failed));
+    std::size_t count = 0;
+    if (tls_) {
+      count = co_await tls_->async_write_some(parts, asio::redirect_error(asio::use_awaitable, failed));
+    } else {
+      count = co_await socket_.async_write_some(parts, asio::redirect_error(asio::use_awaitable, failed));
+    }
     if (timed_out_) {
       co_return base::Error{.code = base::Code::kDeadlineExceeded, .message = "the client does not read its answer"};
     }

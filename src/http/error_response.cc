@@ -63,6 +63,7 @@ Response error_response(int status, const base::Error& error, std::string_view r
   Response response;
   response.status = status;
   response.headers.add("Content-Type", "application/json");
+  if (error.code == base::Code::kUnauthenticated) response.headers.add("WWW-Authenticate", "Bearer realm=\"ebb\"");
   if (error.retry_after || error.code == base::Code::kResourceExhausted) {
     const auto wait = error.retry_after.value_or(std::chrono::seconds(1));
     // Whole seconds, rounded up: a client must not come back too early; at least 1.

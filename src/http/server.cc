@@ -127,7 +127,7 @@ void admit(const std::shared_ptr<ServerCore>& core, tcp::socket socket) {
   if (!holder) return;
   if (core->state->connections.fetch_add(1, std::memory_order_relaxed) >= options.connections_max) {
     core->state->connections.fetch_sub(1, std::memory_order_relaxed);
-    turn_away(std::move(socket), options);
+    if (!options.tls) turn_away(std::move(socket), options);  // a handshake for a refusal would cost more than it says
     return;
   }
   auto session = std::make_shared<Session>(core, *std::move(holder), std::move(socket));

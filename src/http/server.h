@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/limits.h"
+#include "base/limits_access.h"
 #include "base/result.h"
 #include "http/message.h"
 #include "io/cores.h"
@@ -31,15 +32,21 @@ namespace ebb::http {
 /// Runs on the connection's core. What it throws becomes a 500 and a line in the log.
 using Handler = std::function<io::Task<Response>(Request)>;
 
+class TlsIdentity;
+
 struct ServerOptions {
-  std::string host = "127.0.0.1";  // a numeric address; "::" serves both families
-  std::uint16_t port = 0;          // 0: any free one
+  std::string host = "127.0.0.1";      // a numeric address; "::" serves both families
+  std::uint16_t port = 0;              // 0: any free one
+  std::shared_ptr<TlsIdentity> tls{};  // set: HTTPS only (tls.h)
+  base::Duration tls_handshake_timeout = limits::kTlsHandshakeTimeout;
   std::size_t header_bytes_max = limits::kHttpHeaderBytes;
   std::size_t target_bytes_max = limits::kHttpTargetBytes;
   std::uint64_t body_bytes_max = limits::kHttpBodyBytes;
   /// The body limit of one request by its head (its body is empty still), in place of body_bytes_max; e.g. for uploads.
   /// Called on any core, so it touches nothing that changes.
   std::function<std::uint64_t(const Request&)> body_limit{};
+  /// Whether a request with a body may send it, by its head: what strangers upload is refused unread. Any core.
+  std::function<base::Result<>(const Request&)> admit{};
   std::uint64_t buffered_body_bytes_max = limits::kBufferedBodyBytes;
   std::size_t connections_max = limits::kConnections;
   base::Duration header_timeout = limits::kHttpHeaderTimeout;

@@ -359,6 +359,7 @@ TEST_F(LauncherTest, MalformedRequestsAreAnsweredAndHarmNothing) {
   for (std::uint16_t type = 0; type < 100; ++type) {
     for (const std::string& payload : {std::string(), std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff", 9)}) {
       if (static_cast<LauncherType>(type) == LauncherType::kKill && payload.size() == 9) continue;  // well-formed
+      if (static_cast<LauncherType>(type) == LauncherType::kOpenEgress && payload.empty()) continue;  // too
       const Answer answer = harness_.ask(static_cast<LauncherType>(type), payload, {zero});
       const base::Code code = failure_of(answer).code;
       EXPECT_EQ(code, base::Code::kInvalidArgument) << type;

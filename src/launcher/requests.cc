@@ -114,6 +114,7 @@ base::Result<> Requests::perform(const wire::Message& message, std::vector<os::F
       return builds_.remove_content(message.id, wanted);
     }
     case LauncherType::kOpenEgress: {
+      if (!message.payload.empty()) return base::invalid_argument("an order to open egress says nothing more");
       EBB_CHECKED(network_.open());
       EBB_TRY(os::Fd udp, network_.resolver_udp());
       EBB_TRY(os::Fd tcp, network_.resolver_tcp());

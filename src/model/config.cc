@@ -15,7 +15,7 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 18> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 21> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -32,7 +32,10 @@ constexpr std::array<std::string_view, 18> kKeys = {"data_dir",
                                                     "egress_resolvers",
                                                     "egress_ipv4",
                                                     "egress_ipv6",
-                                                    "runsc"};
+                                                    "runsc",
+                                                    "function_auth",
+                                                    "tls_certificate",
+                                                    "tls_key"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -79,15 +82,37 @@ base::Result<void> read_range(const YamlMap& map, std::string_view key, base::Ip
   return {};
 }
 
+base::Result<void> read_function_auth(const YamlMap& map, Auth& out) {
+  std::string text(name_of(out));
+  EBB_CHECKED(map.read("function_auth", text));
+  const auto auth = auth_named(text);
+  if (!auth || *auth == Auth::kNode) return map.error_at("function_auth", "is '" + text + "', expected none or key");
+  out = *auth;
+  return {};
+}
+
 bool is_account(std::string_view text) {
   if (text.empty() || text.size() > 32) return false;
   const auto word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; };
   return std::all_of(text.begin(), text.end(), word) && !(text[0] >= '0' && text[0] <= '9') && text[0] != '-';
 }
 
+base::Result<void> check_tls(const YamlMap& map, const Config& config) {
+  if (config.tls_certificate.empty() != config.tls_key.empty()) {
+    const std::string_view missing = config.tls_key.empty() ? "tls_key" : "tls_certificate";
+    return map.error_at(missing, "is missing, TLS needs both tls_certificate and tls_key");
+  }
+  for (const auto& [key, path] :
+       {std::pair("tls_certificate", &config.tls_certificate), {"tls_key", &config.tls_key}}) {
+    if (!path->empty() && !path->starts_with('/')) return map.error_at(key, "must be an absolute path");
+  }
+  return {};
+}
+
 base::Result<void> check(const YamlMap& map, const Config& config) {
   if (!config.data_dir.starts_with('/')) return map.error_at("data_dir", "must be an absolute path");
   if (!config.python.starts_with('/')) return map.error_at("python", "must be an absolute path");
+  EBB_CHECKED(check_tls(map, config));
   if (const auto listen = parse_listen(config.listen); !listen) return map.error_at("listen", listen.error().message);
   if (!is_account(config.user)) {
     return map.error_at("user", "is '" + config.user + "', which is not the name of an account such as ebb");
@@ -189,6 +214,9 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(read_range(map, "egress_ipv4", config.egress_ipv4));
   EBB_CHECKED(read_range(map, "egress_ipv6", config.egress_ipv6));
   EBB_CHECKED(map.read("runsc", config.runsc));
+  EBB_CHECKED(map.read("tls_certificate", config.tls_certificate));
+  EBB_CHECKED(map.read("tls_key", config.tls_key));
+  EBB_CHECKED(read_function_auth(map, config.function_auth));
   EBB_CHECKED(check(map, config));
   return config;
 }
@@ -229,7 +257,9 @@ std::string effective_config_yaml(const Config& config) {
          line("egress_allow_private", list_of(config.egress_allow_private)) +
          line("egress_resolvers", list_of(config.egress_resolvers)) +
          line("egress_ipv4", quoted(base::to_string(config.egress_ipv4))) +
-         line("egress_ipv6", quoted(base::to_string(config.egress_ipv6))) + line("runsc", quoted(config.runsc));
+         line("egress_ipv6", quoted(base::to_string(config.egress_ipv6))) + line("runsc", quoted(config.runsc)) +
+         line("function_auth", name_of(config.function_auth)) +
+         line("tls_certificate", quoted(config.tls_certificate)) + line("tls_key", quoted(config.tls_key));
 }
 
 }  // namespace ebb::model

@@ -1,6 +1,6 @@
 // The daemon's configuration file: a map of the keys below, every one optional. An unknown key is an error with a
-// suggestion. The struct is the manual: default, unit, range. Every key is static: a change needs a restart. The
-// command line only overrides; tests construct the struct.
+// suggestion. The struct is the manual: default, unit, range. Every key is static, a change needs a restart;
+// the content of the TLS files is not. The command line only overrides; tests construct the struct.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "model/function_spec.h"
 
 namespace ebb::model {
 
@@ -24,8 +25,9 @@ struct Config {
   /// Default /var/lib/ebb. Static.
   std::string data_dir = "/var/lib/ebb";
 
-  /// "address:port" for all HTTP, "[::1]:8080" for IPv6. Port 0 takes a free one. There is no authentication yet, so an
-  /// address other than loopback gives the machine to everybody who reaches it. Default 127.0.0.1:8080. Static.
+  /// "address:port" for all HTTP, "[::1]:8080" for IPv6. Port 0 takes a free one. The control
+  /// plane asks for a key; on an address other than loopback keys travel in the clear without TLS. Default
+  /// 127.0.0.1:8080. Static.
   std::string listen = "127.0.0.1:8080";
 
   /// The account the daemon runs as after the launcher has started it; it must exist. Default ebb. Static.
@@ -86,6 +88,17 @@ struct Config {
   /// The program behind `isolation: gvisor`: a path, or a name looked up in PATH when ebb serve starts. Empty, or not
   /// found: functions that ask for it are refused. Default runsc. Static.
   std::string runsc = "runsc";
+
+  /// Who may call functions whose ebb.yaml says nothing: none = their URLs answer everybody; key = only holders of a
+  /// key of role invoke. Default none. Static.
+  Auth function_auth = Auth::kNone;
+
+  /// PEM file with the certificate and those between it and its authority; with tls_key turns HTTP into HTTPS. The
+  /// daemon's account must be able to read both. "" is none. Default none. Reloadable: a changed file is read in 10 s.
+  std::string tls_certificate;
+
+  /// PEM file with the certificate's private key. Default none. Reloadable, as tls_certificate.
+  std::string tls_key;
 
   bool operator==(const Config&) const = default;
 };

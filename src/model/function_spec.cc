@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/limits.h"
+#include "base/limits_access.h"
 #include "model/names.h"
 
 namespace ebb::model {
@@ -36,6 +37,28 @@ std::optional<Violation> env_violation(const std::map<std::string, std::string>&
   if (total <= limits::kEnvBytes) return std::nullopt;
   return Violation{"env", "has " + std::to_string(total) + " bytes of names and values, the limit is " +
                               std::to_string(limits::kEnvBytes) + ": put large values into the package"};
+}
+
+std::optional<Violation> secrets_violation(const FunctionSpec& spec) {
+  if (spec.secrets.size() > limits::kSecretsPerFunction) {
+    return Violation{"secrets", "has " + std::to_string(spec.secrets.size()) + " secrets, the limit is " +
+                                    std::to_string(limits::kSecretsPerFunction)};
+  }
+  for (const auto& [name, secret] : spec.secrets) {
+    if (!is_identifier(name) || name.size() > 64) {
+      return Violation{"secrets." + name, "is not an environment variable's name, use letters, digits and underscores"};
+    }
+    if (name.starts_with("EBB_") || name.starts_with("LD_")) {
+      return Violation{"secrets." + name, "is reserved, names beginning with EBB_ or LD_ belong to the platform"};
+    }
+    if (spec.env.contains(name)) return Violation{"secrets." + name, "stands in env too, keep one of the two"};
+    if (!is_name(secret)) {
+      return Violation{"secrets." + name, "is '" + secret +
+                                              "', a secret's name has lower-case letters, digits and "
+                                              "inner dashes, such as db-password"};
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<Violation> size_violation(const FunctionSpec& spec) {
@@ -120,6 +143,17 @@ base::Result<void> read(const json::object& object, std::string_view key, base::
   return {};
 }
 
+base::Result<void> read(const json::object& object, std::string_view key, std::map<std::string, std::string>& out) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr) return {};
+  if (!value->is_object()) return wrong(key, "must be an object");
+  for (const auto& entry : value->get_object()) {
+    if (!entry.value().is_string()) return wrong(key, "must hold strings");
+    out.emplace(entry.key(), json::value_to<std::string>(entry.value()));
+  }
+  return {};
+}
+
 base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
   std::string memory;
   EBB_CHECKED(read(object, "memory", memory));
@@ -197,6 +231,22 @@ std::optional<Network> network_named(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view name_of(Auth auth) {
+  switch (auth) {
+    case Auth::kNone: return "none";
+    case Auth::kKey: return "key";
+    case Auth::kNode: break;
+  }
+  return "node";
+}
+
+std::optional<Auth> auth_named(std::string_view name) {
+  for (const Auth auth : {Auth::kNode, Auth::kNone, Auth::kKey}) {
+    if (name == name_of(auth)) return auth;
+  }
+  return std::nullopt;
+}
+
 std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (const auto named = check_name("function", spec.name); !named) return Violation{"", named.error().message};
   if (spec.runtime != "python3") {
@@ -209,12 +259,15 @@ std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (auto violation = size_violation(spec)) return violation;
   if (auto violation = time_violation(spec)) return violation;
   if (auto violation = network_violation(spec)) return violation;
+  if (auto violation = secrets_violation(spec)) return violation;
   return env_violation(spec.env);
 }
 
 json::object to_json(const FunctionSpec& spec) {
   json::object env;
   for (const auto& [name, value] : spec.env) env.emplace(name, value);
+  json::object secrets;
+  for (const auto& [name, secret] : spec.secrets) secrets.emplace(name, secret);
   return json::object{
       {"name", spec.name},
       {"runtime", spec.runtime},
@@ -227,8 +280,10 @@ json::object to_json(const FunctionSpec& spec) {
       {"reuse", std::string(name_of(spec.reuse))},
       {"idle_timeout", base::to_string(spec.idle_timeout)},
       {"env", std::move(env)},
+      {"secrets", std::move(secrets)},
       {"network", network_to_json(spec)},
       {"isolation", std::string(name_of(spec.isolation))},
+      {"auth", std::string(name_of(spec.auth))},
   };
 }
 
@@ -241,13 +296,6 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read(object, "timeout", spec.timeout));
   EBB_CHECKED(read(object, "concurrency", spec.concurrency));
   EBB_CHECKED(read(object, "idle_timeout", spec.idle_timeout));
-  if (const json::value* env = object.if_contains("env")) {
-    if (!env->is_object()) return wrong("env", "must be an object");
-    for (const auto& entry : env->get_object()) {
-      if (!entry.value().is_string()) return wrong("env", "must hold strings");
-      spec.env.emplace(entry.key(), json::value_to<std::string>(entry.value()));
-    }
-  }
   EBB_CHECKED(read_network(object, spec));
   std::string reuse(name_of(spec.reuse));
   EBB_CHECKED(read(object, "reuse", reuse));
@@ -259,6 +307,13 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   const auto level = isolation_named(isolation);
   if (!level) return wrong("isolation", "must be namespaces or gvisor");
   spec.isolation = *level;
+  EBB_CHECKED(read(object, "env", spec.env));
+  EBB_CHECKED(read(object, "secrets", spec.secrets));
+  std::string auth(name_of(spec.auth));
+  EBB_CHECKED(read(object, "auth", auth));
+  const auto known_auth = auth_named(auth);
+  if (!known_auth) return wrong("auth", "must be none, key or node");
+  spec.auth = *known_auth;
   if (const auto violation = first_violation(spec)) return wrong(violation->field, violation->message);
   return spec;
 }

@@ -39,6 +39,12 @@ std::optional<Isolation> isolation_named(std::string_view name);
 std::string_view name_of(Network network);
 std::optional<Network> network_named(std::string_view name);
 
+/// Who may call a function by its URL: everybody, holders of a key, or as the node's `function_auth` says.
+enum class Auth : std::uint8_t { kNode, kNone, kKey };
+
+std::string_view name_of(Auth auth);
+std::optional<Auth> auth_named(std::string_view name);
+
 /// Bounds on the number of instances of one version.
 struct Scale {
   std::uint32_t min = 0;   // kept running without traffic
@@ -58,9 +64,11 @@ struct FunctionSpec {
   Reuse reuse = Reuse::kAlways;
   base::Duration idle_timeout = std::chrono::seconds(60);  // an idle instance is retired after it; 0 = at once
   std::map<std::string, std::string> env;
+  std::map<std::string, std::string> secrets;  // name inside the function -> a secret of the app
   Network network = Network::kNone;
   std::vector<EgressRule> egress;  // of kEgress: where to; empty: everywhere but private and forbidden addresses
   Isolation isolation = Isolation::kNamespaces;
+  Auth auth = Auth::kNode;         // who may call its URL
 
   bool operator==(const FunctionSpec&) const = default;
 };

@@ -13,9 +13,9 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 12> kFunctionKeys = {"runtime", "handler",      "memory",  "cpu",
-                                                            "timeout", "concurrency",  "scale",   "reuse",
-                                                            "env",     "idle_timeout", "network", "isolation"};
+constexpr std::array<std::string_view, 14> kFunctionKeys = {"runtime",     "handler", "memory", "cpu", "timeout",
+                                                            "concurrency", "scale",   "reuse",  "env", "idle_timeout",
+                                                            "network",     "auth",    "secrets", "isolation"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
@@ -51,13 +51,13 @@ base::Result<void> read_scale(const YamlMap& map, Scale& scale) {
   return {};
 }
 
-base::Result<void> read_env(const YamlMap& map, std::map<std::string, std::string>& env) {
-  const YamlNode* node = map.find("env");
+base::Result<void> read_texts(const YamlMap& map, std::string_view key, std::map<std::string, std::string>& texts) {
+  const YamlNode* node = map.find(key);
   if (node == nullptr || node->kind == Kind::kNull) return {};
-  const std::string path = map.path_of("env");
+  const std::string path = map.path_of(key);
   const std::vector<std::string_view> any(node->keys.begin(), node->keys.end());
   EBB_TRY(const YamlMap inner, YamlMap::open(*node, path, any));
-  for (const std::string& name : node->keys) EBB_CHECKED(inner.read(name, env[name]));
+  for (const std::string& name : node->keys) EBB_CHECKED(inner.read(name, texts[name]));
   return {};
 }
 
@@ -117,6 +117,15 @@ base::Result<void> read_isolation(const YamlMap& map, Isolation& isolation) {
   return {};
 }
 
+base::Result<void> read_auth(const YamlMap& map, Auth& auth) {
+  std::string name(name_of(auth));
+  EBB_CHECKED(map.read("auth", name));
+  const auto known = auth_named(name);
+  if (!known) return map.error_at("auth", "is '" + name + "', expected none, key or node");
+  auth = *known;
+  return {};
+}
+
 // The line of a violated field: of "scale.max" if written, else of "scale", else of the function.
 int line_of_field(const YamlMap& map, const YamlNode& node, std::string_view field) {
   const auto dot = field.find('.');
@@ -145,13 +154,15 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(map.read("concurrency", spec.concurrency));
   EBB_CHECKED(read_scale(map, spec.scale));
   EBB_CHECKED(map.read("idle_timeout", spec.idle_timeout));
-  EBB_CHECKED(read_env(map, spec.env));
   NetworkWish wish = of_app;
   EBB_CHECKED(read_network(map, wish));
   spec.network = wish.network;
   spec.egress = std::move(wish.egress);
   EBB_CHECKED(read_reuse(map, spec.reuse));
   EBB_CHECKED(read_isolation(map, spec.isolation));
+  EBB_CHECKED(read_texts(map, "env", spec.env));
+  EBB_CHECKED(read_texts(map, "secrets", spec.secrets));
+  EBB_CHECKED(read_auth(map, spec.auth));
   if (const auto violation = first_violation(spec)) {
     return yaml_error(line_of_field(map, node, violation->field), map.path_of(violation->field), violation->message);
   }

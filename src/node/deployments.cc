@@ -56,9 +56,21 @@ std::vector<std::string> pip_environment() {
 
 }  // namespace
 
-base::Result<std::uint64_t> Deployments::begin(std::string archive) {
+base::Result<std::uint64_t> Deployments::begin(std::string archive, std::string only_app) {
   auto job = std::make_shared<Job>();
   job->archive = std::move(archive);
+  job->status.only_app = std::move(only_app);
+  return begin_job(std::move(job));
+}
+
+base::Result<std::uint64_t> Deployments::begin_change(SecretChange change) {
+  auto job = std::make_shared<Job>();
+  job->status.app = change.app;
+  job->change = std::move(change);
+  return begin_job(std::move(job));
+}
+
+base::Result<std::uint64_t> Deployments::begin_job(std::shared_ptr<Job> job) {
   base::MutexLock lock(mutex_);
   if (waiting_.size() >= limits::kDeploymentsWaiting) {
     return base::Error{.code = base::Code::kResourceExhausted,
@@ -157,6 +169,7 @@ void Deployments::finish(const std::shared_ptr<Job>& job, base::Result<> result)
     base::MutexLock lock(mutex_);
     app = job->status.app;
     job->archive = {};
+    job->change.reset();
     job->status.state = result ? DeploymentStatus::State::kSucceeded : DeploymentStatus::State::kFailed;
     if (!result) job->status.error = result.error();
     watchers = std::move(job->watchers);
@@ -189,7 +202,13 @@ std::string Deployments::tree_path(std::string_view kind, const std::string& key
 
 io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
   Plan plan;
+  if (job->change) {
+    base::Result<> planned = co_await plan_change(job, plan);
+    if (planned) planned = co_await publish(job, plan);
+    co_return planned;
+  }
   base::Result<> step = co_await store_package(job, plan);
+  if (step) step = co_await check_secrets(plan);
   if (step) step = co_await build_layer(job, plan);
   if (step) step = co_await build_package(job, plan);
   if (step) step = co_await publish(job, plan);
@@ -207,6 +226,11 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
   plan.package_key = *key;
   EBB_CO_TRY(const std::string yaml, read_file(fs::path(packages) / *key / "ebb.yaml", limits::kManifestBytes));
   EBB_CO_TRY(plan.manifest, model::parse_manifest(yaml));
+  if (!job->status.only_app.empty() && job->status.only_app != plan.manifest.app) {
+    co_return base::Error{.code = base::Code::kPermissionDenied,
+                          .message = "this key deploys app " + job->status.only_app + ", the manifest is of app " +
+                                     plan.manifest.app + ": take a key of that app or correct ebb.yaml"};
+  }
   for (const model::FunctionSpec& spec : plan.manifest.functions) {
     const auto reachable = check_reachable(spec, services_.config);
     if (!reachable) co_return reachable.error();
@@ -222,6 +246,45 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
   auto row = co_await io::offload(services_.pool, "create app", std::move(create));
   if (!row) co_return row.error();
   plan.uid_index = row->uid_index;
+  co_return base::Result<>();
+}
+
+// Before minutes are spent on a build: is every secret there?
+io::Task<base::Result<>> Deployments::check_secrets(Plan& plan) {
+  Secrets& secrets = services_.secrets;
+  const model::Manifest manifest = plan.manifest;
+  std::function<base::Result<bool>()> check = [&secrets, manifest]() -> base::Result<bool> {
+    for (const model::FunctionSpec& spec : manifest.functions) {
+      EBB_TRY(const SecretValues values, secrets.values_for(manifest.app, spec));
+    }
+    return true;
+  };
+  const auto checked = co_await io::offload(services_.pool, "check secrets", std::move(check));
+  if (!checked) co_return checked.error();
+  co_return base::Result<>();
+}
+
+// All functions of the app as they are, those that bind the secret as new versions.
+io::Task<base::Result<>> Deployments::plan_change(std::shared_ptr<Job> job, Plan& plan) {
+  const SecretChange change = *job->change;
+  say(job, "secret", "trying the new value of " + change.name);
+  plan.manifest.app = change.app;
+  using Found = std::pair<store::App, std::vector<model::Version>>;
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<Found>()> find = [&metadata, app = change.app]() -> base::Result<Found> {
+    EBB_TRY(store::App row, metadata.app(app));
+    EBB_TRY(std::vector<model::Version> versions, metadata.functions(app));
+    return Found{std::move(row), std::move(versions)};
+  };
+  const auto found = co_await io::offload(services_.pool, "find functions", std::move(find));
+  if (!found) co_return found.error();
+  plan.uid_index = found->first.uid_index;
+  for (const model::Version& version : found->second) {
+    plan.wanted.push_back({.spec = version.spec,
+                           .package_key = version.package_key,
+                           .layer_key = version.layer_key,
+                           .fresh = binds(version.spec, change.name)});
+  }
   co_return base::Result<>();
 }
 
@@ -317,12 +380,14 @@ io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::s
 }
 
 io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& plan) {
-  std::vector<store::NewVersion> wanted;
   for (const model::FunctionSpec& spec : plan.manifest.functions) {
-    wanted.push_back({.spec = spec, .package_key = plan.package_key, .layer_key = plan.layer_key});
+    plan.wanted.push_back({.spec = spec, .package_key = plan.package_key, .layer_key = plan.layer_key});
   }
+  const std::vector<store::NewVersion> wanted = plan.wanted;
   const std::string app = plan.manifest.app;
+  const std::optional<SecretChange> change = job->change;
   store::Metadata& metadata = services_.metadata;
+  Secrets& secrets = services_.secrets;
   std::function<base::Result<std::vector<store::PublishedVersion>>()> stage = [&metadata, app, wanted] {
     return metadata.stage_versions(app, wanted);
   };
@@ -343,7 +408,11 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
       continue;
     }
     say(job, "zygote", "importing " + one.version.spec.handler + " of " + one.version.function);
-    auto runner = std::make_shared<VersionRunner>(services_, one.version, plan.uid_index);
+    std::function<base::Result<SecretValues>()> open = [&secrets, change, version = one.version] {
+      return secrets.values_for(version.app, version.spec, change ? &*change : nullptr);
+    };
+    base::Result<SecretValues> values = co_await io::offload(services_.pool, "open secrets", std::move(open));
+    auto runner = std::make_shared<VersionRunner>(services_, one.version, plan.uid_index, std::move(values));
     runners.push_back(runner);
     ZygoteOutcome outcome = co_await runner->prepare();
     if (!outcome.result) {
@@ -356,7 +425,9 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
   }
   if (result) {
     say(job, "publish", "publishing");
-    std::function<base::Result<bool>()> activate = [&metadata, app, ids]() -> base::Result<bool> {
+    std::function<base::Result<bool>()> activate = [&metadata, &secrets, change, app, ids]() -> base::Result<bool> {
+      // The value first: a start between the two would find it, and no version without it becomes current.
+      if (change) EBB_CHECKED(secrets.store(*change));
       EBB_CHECKED(metadata.activate_versions(app, ids));
       return true;
     };
@@ -381,6 +452,7 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
   std::set<std::string> functions;
   for (const DeployedFunction& one : deployed) functions.insert(one.name);
   publisher_.published(app, std::move(functions), std::move(runners));
+  if (change) publisher_.secret_changed(app, change->name);
   base::MutexLock lock(mutex_);
   job->status.functions = std::move(deployed);
   co_return base::Result<>();

@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,20 +27,27 @@ class Publisher {
   virtual ~Publisher() = default;
   virtual void published(const std::string& app, std::set<std::string> functions,
                          std::vector<std::shared_ptr<VersionRunner>> runners) = 0;
+  /// A secret of the app has another value now: what still runs with the one before ends.
+  virtual void secret_changed(const std::string& app, const std::string& secret) = 0;
 };
 
 class Deployments {
  public:
   Deployments(Services& services, Publisher& publisher) : services_(services), publisher_(publisher) {}
 
-  /// Queues it. Errors: kResourceExhausted when limits::kDeploymentsWaiting are queued already.
-  base::Result<std::uint64_t> begin(std::string archive);
+  /// Queues it; it fails when it is not of `only_app` ("": any). Errors: kResourceExhausted when
+  /// limits::kDeploymentsWaiting are queued already.
+  base::Result<std::uint64_t> begin(std::string archive, std::string only_app);
+  /// The same for a new value of a secret that functions bind: they are tried with it, then it is stored and new
+  /// versions of them are published.
+  base::Result<std::uint64_t> begin_change(SecretChange change);
   io::Task<base::Result<DeploymentStatus>> status(std::uint64_t id, std::uint64_t after, base::Duration wait);
 
  private:
   struct Job {
     DeploymentStatus status;
     std::string archive;
+    std::optional<SecretChange> change;  // in place of an archive
     std::vector<std::shared_ptr<io::OneShot<bool>>> watchers;
   };
   /// What the steps hand on to each other.
@@ -48,13 +56,17 @@ class Deployments {
     std::uint32_t uid_index = 0;
     std::string package_key;
     std::string layer_key;
+    std::vector<store::NewVersion> wanted;
   };
 
+  base::Result<std::uint64_t> begin_job(std::shared_ptr<Job> job);
   static io::Task<> run_all(Deployments& self);
   io::Task<base::Result<>> run(std::shared_ptr<Job> job);
   io::Task<base::Result<>> store_package(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_layer(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_package(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<>> check_secrets(Plan& plan);
+  io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> publish(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> run_build(std::shared_ptr<Job> job, std::string phase, wire::Build build);
   /// Deletes packages that no version refers to: what was uploaded (a version refers to what was built from it) and

@@ -4,6 +4,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <csignal>
 
+#include "base/co_checked.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/deadline.h"
@@ -27,6 +28,24 @@ base::Error no_function(const std::string& app, const std::string& function) {
   return base::not_found("there is no function " + app + "/" + function + ", `ebb ls` shows what is deployed");
 }
 
+bool asks_for_key(const model::FunctionSpec& spec, const model::Config& config) {
+  return spec.auth == model::Auth::kNode ? config.function_auth == model::Auth::kKey : spec.auth == model::Auth::kKey;
+}
+
+base::Error key_refusal(const Call& call) {
+  const std::string name = call.app + "/" + call.function;
+  if (call.key_shown == Call::KeyShown::kNotAllowed) {
+    return base::Error{.code = base::Code::kPermissionDenied,
+                       .message = "this key may not call " + name + ", it takes role invoke for app " + call.app};
+  }
+  const std::string wrong = call.key_shown == Call::KeyShown::kUnknown ? "this key is not known here (revoked?), " : "";
+  return base::Error{.code = base::Code::kUnauthenticated,
+                     .message = wrong + name +
+                                " takes calls with a key only: send Authorization: Bearer KEY or "
+                                "X-Ebb-Key: KEY with a key of `ebb key create --role invoke --app " +
+                                call.app + "`"};
+}
+
 }  // namespace
 
 Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
@@ -41,7 +60,8 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
                 .packages = *stores_.packages,
                 .log = *stores_.log,
                 .usage = *stores_.usage,
-                .metrics = metrics_},
+                .metrics = metrics_,
+                .secrets = *stores_.secrets},
       sandboxes_(services_),
       egress_(services_),
       deployments_(services_, *this) {
@@ -61,7 +81,8 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
   EBB_TRY(const std::vector<model::Version> versions, services_.metadata.all_current());
   for (const model::Version& version : versions) {
     EBB_TRY(const store::App app, services_.metadata.app(version.app));
-    auto runner = std::make_shared<VersionRunner>(services_, version, app.uid_index);
+    auto runner = std::make_shared<VersionRunner>(services_, version, app.uid_index,
+                                                  services_.secrets.values_for(version.app, version.spec));
     base::MutexLock lock(mutex_);
     current_[{version.app, version.function}] = runner;
   }
@@ -86,6 +107,9 @@ io::Task<Reply> Engine::invoke(Call call) {
     auto runner = co_await runner_for(call.app, call.function, call.version_number);
     if (!runner) co_return Reply{.error = runner.error()};
     const std::shared_ptr<VersionRunner> chosen = *runner;
+    if (call.key_shown != Call::KeyShown::kGranted && asks_for_key(chosen->version().spec, services_.config)) {
+      co_return Reply{.error = key_refusal(call)};
+    }
     ++running_;
     reply = co_await chosen->invoke(call);
     --running_;
@@ -111,17 +135,25 @@ io::Task<base::Result<std::shared_ptr<VersionRunner>>> Engine::runner_for(std::s
 
 io::Task<base::Result<std::shared_ptr<VersionRunner>>> Engine::runner_of_number(Name name, std::uint32_t number) {
   store::Metadata& metadata = services_.metadata;
-  using Found = std::pair<model::Version, std::uint32_t>;
-  std::function<base::Result<Found>()> find = [&metadata, name, number]() -> base::Result<Found> {
+  struct Found {
+    model::Version version;
+    std::uint32_t uid_index = 0;
+    base::Result<SecretValues> secrets;
+  };
+  Secrets& secrets = services_.secrets;
+  std::function<base::Result<Found>()> find = [&metadata, &secrets, name, number]() -> base::Result<Found> {
     EBB_TRY(model::Version version, metadata.version(name.first, name.second, number));
     EBB_TRY(const store::App app, metadata.app(name.first));
-    return Found{std::move(version), app.uid_index};
+    base::Result<SecretValues> values = secrets.values_for(version.app, version.spec);
+    return Found{std::move(version), app.uid_index, std::move(values)};
   };
   auto found = co_await io::offload(services_.pool, "find version", std::move(find));
   if (!found) co_return found.error();
   base::MutexLock lock(mutex_);
   auto& runner = by_number_[{name, number}];
-  if (!runner) runner = std::make_shared<VersionRunner>(services_, std::move(found->first), found->second);
+  if (!runner)
+    runner = std::make_shared<VersionRunner>(services_, std::move(found->version), found->uid_index,
+                                             std::move(found->secrets));
   co_return runner;
 }
 
@@ -151,8 +183,8 @@ void Engine::launcher_lost() {
 
 // --- control plane ---
 
-io::Task<base::Result<std::uint64_t>> Engine::deploy(std::string archive) {
-  co_return deployments_.begin(std::move(archive));
+io::Task<base::Result<std::uint64_t>> Engine::deploy(std::string archive, std::string only_app) {
+  co_return deployments_.begin(std::move(archive), std::move(only_app));
 }
 
 io::Task<base::Result<DeploymentStatus>> Engine::deployment(std::uint64_t id, std::uint64_t sequence,
@@ -184,6 +216,81 @@ void Engine::published(const std::string& app, std::set<std::string> functions,
   // A replaced version answers what waits for it, and by its number; close_unused() ends it. A removed one ends now.
   for (const auto& runner : replaced) runner->supersede();
   for (const auto& runner : removed) runner->close();
+}
+
+// Versions that go on by their number would go on with the value before: they end, and start anew when asked for.
+void Engine::secret_changed(const std::string& app, const std::string& secret) {
+  std::vector<std::shared_ptr<VersionRunner>> closed;
+  {
+    base::MutexLock lock(mutex_);
+    std::erase_if(by_number_, [&](const auto& entry) {
+      const model::Version& version = entry.second->version();
+      return version.app == app && binds(version.spec, secret) && (closed.push_back(entry.second), true);
+    });
+  }
+  for (const auto& runner : closed) runner->close();
+}
+
+io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::string name, std::string value) {
+  SecretChange change{.app = std::move(app), .name = std::move(name), .value = std::move(value)};
+  EBB_CO_CHECKED(Secrets::check(change));
+  for (const auto& runner : all_runners()) {
+    if (runner->version().app == change.app && binds(runner->version().spec, change.name)) {
+      co_return deployments_.begin_change(std::move(change));
+    }
+  }
+  Secrets& secrets = services_.secrets;
+  std::function<base::Result<bool>()> store = [&secrets, change]() -> base::Result<bool> {
+    EBB_CHECKED(secrets.store(change));
+    return true;
+  };
+  const auto stored = co_await io::offload(services_.pool, "store secret", std::move(store));
+  if (!stored) co_return stored.error();
+  co_return std::uint64_t{0};
+}
+
+io::Task<base::Result<std::vector<SecretView>>> Engine::secrets(std::string app) {
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<std::vector<store::StoredSecret>>()> read = [&metadata, app] {
+    return metadata.secrets(app);
+  };
+  const auto stored = co_await io::offload(services_.pool, "list secrets", std::move(read));
+  if (!stored) co_return stored.error();
+  std::vector<SecretView> views;
+  for (const store::StoredSecret& secret : *stored) {
+    SecretView view{.name = secret.name, .version = secret.version, .updated = secret.updated, .functions = {}};
+    base::MutexLock lock(mutex_);
+    for (const auto& [name, runner] : current_) {
+      if (name.first == app && binds(runner->version().spec, secret.name)) view.functions.push_back(name.second);
+    }
+    views.push_back(std::move(view));
+  }
+  co_return views;
+}
+
+io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name) {
+  std::string users;
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& [key, runner] : current_) {
+      if (key.first == app && binds(runner->version().spec, name)) users += (users.empty() ? "" : ", ") + key.second;
+    }
+  }
+  if (!users.empty()) {
+    co_return base::Error{.code = base::Code::kConflict,
+                          .message = "secret " + name + " is used by " + users +
+                                     ": take it out of their ebb.yaml and "
+                                     "deploy first"};
+  }
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<bool>()> remove = [&metadata, app, name]() -> base::Result<bool> {
+    EBB_CHECKED(metadata.remove_secret(app, name));
+    return true;
+  };
+  const auto removed = co_await io::offload(services_.pool, "remove secret", std::move(remove));
+  if (!removed) co_return removed.error();
+  secret_changed(app, name);
+  co_return base::Result<>();
 }
 
 io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string app) {
@@ -246,6 +353,28 @@ io::Task<base::Result<UsagePage>> Engine::usage(UsageQuery query) {
   meter::UsageLog& usage = services_.usage;
   std::function<base::Result<UsagePage>()> read = [&usage, query] { return read_usage(usage, query); };
   co_return co_await io::offload(services_.pool, "read usage", std::move(read));
+}
+
+io::Task<base::Result<>> Engine::add_key(model::AccessKey key) {
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<bool>()> add = [&metadata, key = std::move(key)]() -> base::Result<bool> {
+    EBB_CHECKED(metadata.add_key(key));
+    return true;
+  };
+  const auto added = co_await io::offload(services_.pool, "add key", std::move(add));
+  if (!added) co_return added.error();
+  co_return base::Result<>();
+}
+
+io::Task<base::Result<>> Engine::remove_key(std::string id) {
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<bool>()> remove = [&metadata, id = std::move(id)]() -> base::Result<bool> {
+    EBB_CHECKED(metadata.remove_key(id));
+    return true;
+  };
+  const auto removed = co_await io::offload(services_.pool, "remove key", std::move(remove));
+  if (!removed) co_return removed.error();
+  co_return base::Result<>();
 }
 
 std::string Engine::metrics_text() {

@@ -34,13 +34,19 @@ class Engine final : public Node, private Publisher {
   base::Result<> begin(os::Fd launcher_socket);
 
   io::Task<Reply> invoke(Call call) override;
-  io::Task<base::Result<std::uint64_t>> deploy(std::string archive) override;
+  io::Task<base::Result<std::uint64_t>> deploy(std::string archive, std::string only_app) override;
   io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
                                                       base::Duration wait) override;
   io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) override;
   io::Task<base::Result<>> remove(std::string app, std::string function) override;
   io::Task<base::Result<LogPage>> logs(LogQuery query) override;
   io::Task<base::Result<UsagePage>> usage(UsageQuery query) override;
+  io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override;
+  io::Task<base::Result<std::vector<SecretView>>> secrets(std::string app) override;
+  io::Task<base::Result<>> remove_secret(std::string app, std::string name) override;
+  base::Result<std::vector<model::AccessKey>> stored_keys() override { return services_.metadata.keys(); }
+  io::Task<base::Result<>> add_key(model::AccessKey key) override;
+  io::Task<base::Result<>> remove_key(std::string id) override;
   std::string metrics_text() override;
   bool ready() const override { return ready_; }
   io::Task<> drain(base::Duration deadline) override;
@@ -50,6 +56,7 @@ class Engine final : public Node, private Publisher {
 
   void published(const std::string& app, std::set<std::string> functions,
                  std::vector<std::shared_ptr<VersionRunner>> runners) override;
+  void secret_changed(const std::string& app, const std::string& secret) override;
   io::Task<base::Result<std::shared_ptr<VersionRunner>>> runner_for(std::string app, std::string function,
                                                                     std::uint32_t number);
   io::Task<base::Result<std::shared_ptr<VersionRunner>>> runner_of_number(Name name, std::uint32_t number);

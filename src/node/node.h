@@ -20,6 +20,7 @@
 #include "http/message.h"
 #include "io/cores.h"
 #include "io/task.h"
+#include "model/access_key.h"
 #include "model/config.h"
 #include "model/usage.h"
 #include "model/version.h"
@@ -38,6 +39,8 @@ struct Call {
   std::string content_type;  // kDirect: of the body; "" is JSON
   std::string body;
   base::SteadyTime arrived{};
+  /// What the caller has shown of a key for this app: a function of `auth: key` runs for kGranted only.
+  enum class KeyShown : std::uint8_t { kNone, kUnknown, kNotAllowed, kGranted } key_shown = KeyShown::kNone;
 };
 
 /// How long each phase took; every response carries it as Server-Timing, every usage record as nanoseconds.
@@ -78,6 +81,7 @@ struct DeploymentStatus {
   std::uint64_t id = 0;
   enum class State : std::uint8_t { kRunning, kSucceeded, kFailed } state = State::kRunning;
   std::string app;                          // known once the manifest is read
+  std::string only_app;                     // the app that the deployer's key is for, "" for any
   std::vector<DeploymentEvent> events;      // those after the sequence asked for
   std::vector<DeployedFunction> functions;  // on success
   std::optional<base::Error> error;         // on failure
@@ -93,6 +97,14 @@ struct FunctionView {
   std::uint32_t busy = 0;
   std::uint32_t starting = 0;
   std::size_t queued = 0;
+};
+
+/// A secret as it is shown: never with its value.
+struct SecretView {
+  std::string name;
+  std::uint64_t version = 0;  // counts up with every value
+  base::WallTime updated{};
+  std::vector<std::string> functions;  // current ones that bind it
 };
 
 struct LogLine {
@@ -143,8 +155,9 @@ class Node {
   /// Runs one invocation. Cancelling the coroutine kills the invocation. Never fails: errors are in the reply.
   virtual io::Task<Reply> invoke(Call call) = 0;
 
-  /// Takes an archive (tar, tar.gz, zip) with ebb.yaml at its root and works on it in the background.
-  virtual io::Task<base::Result<std::uint64_t>> deploy(std::string archive) = 0;
+  /// Takes an archive (tar, tar.gz, zip) with ebb.yaml at its root and works on it in the background. `only_app`: the
+  /// deployment of another app fails with kPermissionDenied; "" for any.
+  virtual io::Task<base::Result<std::uint64_t>> deploy(std::string archive, std::string only_app) = 0;
   /// Events after `sequence`; waits up to `wait` for something new.
   virtual io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
                                                               base::Duration wait) = 0;
@@ -153,6 +166,19 @@ class Node {
   virtual io::Task<base::Result<>> remove(std::string app, std::string function) = 0;        // empty function: the app
   virtual io::Task<base::Result<LogPage>> logs(LogQuery query) = 0;
   virtual io::Task<base::Result<UsagePage>> usage(UsageQuery query) = 0;
+  /// Stores a value. When functions bind it, new versions of them are tried with it first, in the background, and serve
+  /// from then on; a value that one does not start with is not stored. Gives the deployment to follow, or 0 when no
+  /// function was concerned. Errors: kInvalidArgument, kTooLarge, kResourceExhausted.
+  virtual io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) = 0;
+  virtual io::Task<base::Result<std::vector<SecretView>>> secrets(std::string app) = 0;
+  /// Errors: kNotFound; kConflict naming the functions that bind it.
+  virtual io::Task<base::Result<>> remove_secret(std::string app, std::string name) = 0;
+
+  /// All access keys, the local admin key's among them. Blocking: called before the cores run.
+  virtual base::Result<std::vector<model::AccessKey>> stored_keys() = 0;
+  /// On disk when they return. Errors: as Metadata's.
+  virtual io::Task<base::Result<>> add_key(model::AccessKey key) = 0;
+  virtual io::Task<base::Result<>> remove_key(std::string id) = 0;
   virtual std::string metrics_text() = 0;
   /// True once the launcher answers and metadata is read: /readyz.
   virtual bool ready() const = 0;

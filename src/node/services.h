@@ -15,6 +15,7 @@
 #include "meter/metrics.h"
 #include "meter/usage_log.h"
 #include "model/config.h"
+#include "node/secrets.h"
 #include "sandbox/launcher_client.h"
 #include "store/function_log.h"
 #include "store/metadata.h"
@@ -53,6 +54,7 @@ struct Services {
   store::FunctionLogs& log;
   meter::UsageLog& usage;
   meter::Metrics& metrics;
+  Secrets& secrets;
   std::shared_ptr<sandbox::LauncherClient> launcher;
   SandboxPool* sandboxes = nullptr;
   Egress* egress = nullptr;

@@ -13,6 +13,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "node/local_key.h"
 #include "os/fd.h"
 #include "store/sqlite_metadata.h"
 
@@ -71,6 +72,8 @@ base::Result<Stores> open_stores(const model::Config& config) {
   Stores stores;
   EBB_TRY(stores.python_version, version_of(config.python));
   EBB_TRY(stores.metadata, store::SqliteMetadata::open(config.data_dir + "/metadata.db"));
+  EBB_CHECKED(ensure_local_key(config.data_dir, *stores.metadata));
+  EBB_TRY(stores.secrets, Secrets::open(config.data_dir, *stores.metadata));
   EBB_TRY(store::PackageStore packages, store::PackageStore::open(config.data_dir + "/packages"));
   stores.packages = std::make_unique<store::PackageStore>(std::move(packages));
   stores.log = std::make_unique<store::FunctionLogs>(config.data_dir + "/logs");

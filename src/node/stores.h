@@ -9,6 +9,7 @@
 #include "meter/usage_log.h"
 #include "model/config.h"
 #include "node/node.h"
+#include "node/secrets.h"
 #include "store/function_log.h"
 #include "store/metadata.h"
 #include "store/package.h"
@@ -17,6 +18,7 @@ namespace ebb::node {
 
 struct Stores {
   std::unique_ptr<store::Metadata> metadata;
+  std::unique_ptr<Secrets> secrets;
   std::unique_ptr<store::PackageStore> packages;
   std::unique_ptr<store::FunctionLogs> log;
   std::unique_ptr<meter::UsageLog> usage;

@@ -49,10 +49,12 @@ base::Result<std::array<os::Fd, 2>> channel_pair() {
 
 }  // namespace
 
-VersionRunner::VersionRunner(Services& services, model::Version version, std::uint32_t uid_index)
+VersionRunner::VersionRunner(Services& services, model::Version version, std::uint32_t uid_index,
+                             base::Result<SecretValues> secrets)
     : services_(services),
       version_(std::move(version)),
       uid_index_(uid_index),
+      secrets_(std::move(secrets)),
       metrics_(services.metrics.function(version_.app, version_.function)),
       dispatcher_(options_of(version_.spec, services.config), &services.next_instance) {}
 
@@ -321,6 +323,7 @@ io::Task<ZygoteOutcome> VersionRunner::do_without_zygote(std::string reason) {
 
 io::Task<base::Result<>> VersionRunner::register_version() {
   if (registered_) co_return base::Result<>();
+  if (!secrets_) co_return secrets_.error();
   const model::FunctionSpec& spec = version_.spec;
   wire::MakeVersion order{.version = version_.id,
                           .app = version_.app,
@@ -330,7 +333,7 @@ io::Task<base::Result<>> VersionRunner::register_version() {
                           .cpu_millis = spec.cpu_millis,
                           .pids = limits::kFunctionPids,
                           .instances_max = spec.scale.max,
-                          .config = config_for_runtime()};
+                          .config = config_for_runtime(*secrets_)};
   if (spec.network == model::Network::kEgress) {
     const auto opened = co_await services_.egress->open();
     if (!opened) co_return opened.error();
@@ -346,6 +349,7 @@ io::Task<base::Result<>> VersionRunner::register_version() {
     registered_ = answer.has_value();
     if (registered_) services_.egress->announce(version_.id, spec);
     if (registered_) co_return base::Result<>();
+    if (!secrets_) co_return secrets_.error();
     if (answer.error().code != base::Code::kUnavailable || base::steady_now() > give_up) co_return answer.error();
     co_await io::sleep_for(kDropRetry);
   }
@@ -628,9 +632,12 @@ sandbox::OutputPipe::Sink VersionRunner::sink(store::LogStream stream) {
   };
 }
 
-std::string VersionRunner::config_for_runtime() const {
+// Secrets are environment like any other from here on: user code reads os.environ as it is imported, so init has them
+// too, and a new value is a new version with a zygote of its own.
+std::string VersionRunner::config_for_runtime(const SecretValues& secrets) const {
   boost::json::object env;
   for (const auto& [name, value] : version_.spec.env) env[name] = value;
+  for (const auto& [name, value] : secrets) env[name] = value;
   return boost::json::serialize(boost::json::object{
       {"app", version_.app},
       {"function", version_.function},

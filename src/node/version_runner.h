@@ -32,7 +32,9 @@ struct ZygoteOutcome {
 
 class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
  public:
-  VersionRunner(Services& services, model::Version version, std::uint32_t uid_index);
+  /// `secrets`: what it is given; an error is that of every start.
+  VersionRunner(Services& services, model::Version version, std::uint32_t uid_index,
+                base::Result<SecretValues> secrets);
 
   /// Waits for an instance and runs the call in it. Cancelling withdraws or kills it. The call outlives the task; when
   /// the reply says `replaced` it is as it was, for another version to run.
@@ -97,12 +99,13 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   Phases phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased);
   void give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy);
   Reply refused(const Call& call, sched::Refuse::Why why);
-  std::string config_for_runtime() const;
+  std::string config_for_runtime(const SecretValues& secrets) const;
   sandbox::OutputPipe::Sink sink(store::LogStream stream);
 
   Services& services_;
   const model::Version version_;
   const std::uint32_t uid_index_;
+  const base::Result<SecretValues> secrets_;
   const std::shared_ptr<meter::FunctionMetrics> metrics_;
 
   base::Mutex mutex_;

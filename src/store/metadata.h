@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/access_key.h"
 #include "model/version.h"
 
 namespace ebb::store {
@@ -29,6 +30,15 @@ struct NewVersion {
   model::FunctionSpec spec;  // its name is the function's
   std::string package_key;
   std::string layer_key;  // "" without requirements
+  bool fresh = false;     // a new version even when nothing of this changed: what it is given has
+};
+
+struct StoredSecret {
+  std::string app;
+  std::string name;
+  std::uint64_t version = 0;
+  std::string sealed;  // as SecretBox::seal gave it
+  base::WallTime updated{};
 };
 
 struct PublishedVersion {
@@ -77,6 +87,24 @@ class Metadata {
   virtual base::Result<void> remove_app(std::string_view name) = 0;
   /// Removes a function and its versions; numbers go on where they were if it comes back. Errors: kNotFound.
   virtual base::Result<void> remove_function(std::string_view app, std::string_view function) = 0;
+
+  /// Access keys; revoking one is removing it. They do not belong to an app's life: a key may be there before its app.
+  /// Errors: kResourceExhausted (limits::kAccessKeys), kInvalidArgument.
+  virtual base::Result<void> add_key(const model::AccessKey& key) = 0;
+  /// Errors: kNotFound.
+  virtual base::Result<void> remove_key(std::string_view id) = 0;
+  /// Oldest first.
+  virtual base::Result<std::vector<model::AccessKey>> keys() = 0;
+
+  /// Secrets, sealed by the caller. They belong to an app's name: one may be set before the app's first deployment;
+  /// remove_app removes them. The version that the next value of a secret gets, from 1.
+  /// Errors: kInvalidArgument (names), kResourceExhausted (limits::kSecretsPerApp).
+  virtual base::Result<std::uint64_t> next_secret_version(std::string_view app, std::string_view name) = 0;
+  virtual base::Result<void> put_secret(const StoredSecret& secret) = 0;
+  /// Sorted by name; of all apps when `app` is empty.
+  virtual base::Result<std::vector<StoredSecret>> secrets(std::string_view app) = 0;
+  /// Errors: kNotFound.
+  virtual base::Result<void> remove_secret(std::string_view app, std::string_view name) = 0;
 
   /// Package and layer keys of all versions.
   virtual base::Result<std::set<std::string>> content_keys() = 0;

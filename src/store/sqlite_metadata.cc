@@ -37,6 +37,21 @@ constexpr std::array kMigrations = {
          created_ns INTEGER NOT NULL,
          UNIQUE (function_id, number));
        CREATE INDEX functions_current ON functions (current_version_id);)",
+    R"(CREATE TABLE access_keys (
+         id TEXT PRIMARY KEY,
+         digest TEXT NOT NULL,
+         role TEXT NOT NULL,
+         app TEXT NOT NULL,
+         label TEXT NOT NULL,
+         created_ns INTEGER NOT NULL,
+         local INTEGER NOT NULL);)",
+    R"(CREATE TABLE secrets (
+         app TEXT NOT NULL,
+         name TEXT NOT NULL,
+         version INTEGER NOT NULL,
+         sealed TEXT NOT NULL,
+         updated_ns INTEGER NOT NULL,
+         PRIMARY KEY (app, name));)",
 };
 
 // The columns that read_version expects, and the joins that give them.
@@ -199,7 +214,7 @@ Result<SqliteMetadata::FunctionRow> SqliteMetadata::function_row(std::int64_t ap
 Result<PublishedVersion> SqliteMetadata::stage_one(std::int64_t app_id, std::string_view app,
                                                    const NewVersion& version) {
   EBB_TRY(const FunctionRow function, function_row(app_id, version.spec.name));
-  if (function.current_version != 0) {
+  if (function.current_version != 0 && !version.fresh) {
     EBB_TRY(SqliteQuery query, database_->query(EBB_VERSION_COLUMNS "WHERE v.id = ?"));
     EBB_TRY(const bool row, query.bind(function.current_version).step());
     EBB_CHECK(row);
@@ -377,6 +392,9 @@ Result<void> SqliteMetadata::remove_app(std::string_view name) {
   EBB_TRY(const std::int64_t id, app_id(name));
   EBB_TRY(SqliteQuery query, database_->query("DELETE FROM apps WHERE id = ?"));
   EBB_CHECKED(query.bind(id).run());
+  // Whoever takes the name next must not inherit them.
+  EBB_TRY(SqliteQuery secrets, database_->query("DELETE FROM secrets WHERE app = ?"));
+  EBB_CHECKED(secrets.bind(name).run());
   return transaction.commit();
 }
 

@@ -156,7 +156,7 @@ class Node:
         for line in stream:
             with open(self.log_path, "ab") as log:
                 log.write(line)
-            found = re.search(rb"listening on (http://\S+)", line)
+            found = re.search(rb"listening on (https?://\S+)", line)
             if found:
                 self.url = found.group(1).decode()
                 self._listening.set()
@@ -312,11 +312,21 @@ class Node:
     def serve_log(self):
         return self.log_path.read_text(errors="replace")
 
+    @property
+    def key(self):
+        """The node's own admin key."""
+        return (self.data / "admin.key").read_text().strip()
+
     # The command line.
 
-    def cli(self, *arguments, expect=0, stdin=None, timeout=300):
+    def environment(self, changes=None):
+        """Of the command line. It finds the admin key by itself, as root on this machine; no key of the outer world reaches it."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("EBB_KEY")}
+        return {**plain, "EBB_URL": self.url, "HOME": str(self.directory), **(changes or {})}
+
+    def cli(self, *arguments, expect=0, stdin=None, timeout=300, env=None):
         """Runs `ebb ARGUMENTS` against this node. `expect`: the exit code, or None for any."""
-        done = subprocess.run([str(BINARY), *map(str, arguments)], env={**os.environ, "EBB_URL": self.url}, input=stdin,
+        done = subprocess.run([str(BINARY), *map(str, arguments)], env=self.environment(env), input=stdin,
                               capture_output=True, timeout=timeout * PATIENCE, check=False)
         done.stdout, done.stderr = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         if expect is not None and done.returncode != expect:
@@ -393,7 +403,10 @@ class Node:
         return self._http.session
 
     def call(self, path, data=None, method=None, headers=None, timeout=60, **options):
-        """A request to a function, e.g. call("app/f/sub?x=1"), or to any path that begins with a slash."""
+        """A request to a function, e.g. call("app/f/sub?x=1"), or to any path that begins with a slash. The control plane is shown
+        the admin key unless `headers` says who calls."""
+        if path.startswith(("/api/", "/metrics")):
+            headers = {"Authorization": f"Bearer {self.key}", **(headers or {})}
         url = self.url + (path if path.startswith("/") else f"/fn/{path}")
         return self.session().request(method or ("GET" if data is None and "json" not in options else "POST"), url, data=data,
                                       headers=headers, timeout=timeout * PATIENCE, **options)

@@ -31,6 +31,7 @@ Outcome ebb(std::vector<std::string> arguments, const std::string& url = {}) {
     arguments.push_back(url);
   }
   arguments.insert(arguments.begin(), "ebb");
+  setenv("EBB_KEY", gateway::MemoryServer::admin().text.c_str(), 1);
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
@@ -298,6 +299,46 @@ TEST(Remove, AsksOnlyOnATerminal) {
   EXPECT_EQ(server.node.removed.size(), 1U);
   server.node.remove_answer = base::not_found("there is no app vision");
   EXPECT_EQ(ebb({"rm", "vision", "-y"}, server.url).status, 3);
+}
+
+TEST(CommandLine, KeysAreMadeListedAndRevoked) {
+  gateway::MemoryServer server;
+  const Outcome made = ebb({"key", "create", "--role", "read", "--app", "vision", "--label", "ci"}, server.url);
+  ASSERT_EQ(made.status, 0) << made.err;
+  ASSERT_EQ(made.out.size(), 82U) << "the key alone on standard output";
+  EXPECT_TRUE(holds(made.err, "not shown again"));
+  const std::string id = made.out.substr(4, 12);
+  const Outcome listed = ebb({"key", "ls"}, server.url);
+  EXPECT_TRUE(holds(listed.out, id) && holds(listed.out, "vision") && holds(listed.out, "ci")) << listed.out;
+  EXPECT_FALSE(holds(listed.out, made.out.substr(17, 64)));
+  EXPECT_EQ(ebb({"key", "rm", id}, server.url).status, 0);
+  EXPECT_EQ(ebb({"key", "rm", id}, server.url).status, 3);
+  EXPECT_EQ(ebb({"key", "create", "--role", "root"}, server.url).status, 2);
+  EXPECT_EQ(ebb({"key"}, server.url).status, 2);
+}
+
+TEST(CommandLine, SecretsComeFromAFileAndAreNeverShown) {
+  gateway::MemoryServer server;
+  AppFolder folder("");
+  std::ofstream(folder.path + "/value") << "hunter2\n";
+  const Outcome set =
+      ebb({"secret", "set", "vision", "db-password", "--from-file", folder.path + "/value"}, server.url);
+  ASSERT_EQ(set.status, 0) << set.err;
+  EXPECT_EQ(server.node.secret_values["vision/db-password"], "hunter2");
+  const Outcome listed = ebb({"secret", "ls", "vision"}, server.url);
+  EXPECT_TRUE(holds(listed.out, "db-password"));
+  EXPECT_FALSE(holds(listed.out + set.out + set.err, "hunter2"));
+  std::ofstream(folder.path + "/value", std::ios::binary) << "\xff\xfe";
+  EXPECT_EQ(ebb({"secret", "set", "vision", "raw", "--from-file", folder.path + "/value"}, server.url).status, 2);
+  EXPECT_EQ(ebb({"secret", "set", "vision", "Bad", "--from-file", folder.path + "/value"}, server.url).status, 2);
+  EXPECT_EQ(ebb({"secret", "rm", "vision", "db-password"}, server.url).status, 0);
+}
+
+TEST(CommandLine, CompletionKnowsTheInnerCommands) {
+  const Outcome bash = ebb({"completion", "bash"});
+  EXPECT_TRUE(holds(bash.out, "inner=\"create ls rm\"") || holds(bash.out, "create")) << bash.out;
+  EXPECT_TRUE(holds(ebb({"completion", "zsh"}).out, "compadd -- "));
+  EXPECT_TRUE(holds(ebb({"completion", "fish"}).out, "__fish_seen_subcommand_from key"));
 }
 
 }  // namespace

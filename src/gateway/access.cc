@@ -1,0 +1,115 @@
+#include "gateway/access.h"
+
+#include <algorithm>
+
+#include "store/access_keys.h"
+
+namespace ebb::gateway {
+namespace {
+
+constexpr std::string_view kRemedy =
+    "send Authorization: Bearer KEY. `ebb` finds a key in EBB_KEY, in the file of --key-file, or, as root on the "
+    "node's "
+    "own machine, by itself; `ebb key create` makes one";
+
+// The token of "Bearer TOKEN"; "" for another scheme.
+std::string_view bearer_token(std::string_view value) {
+  constexpr std::string_view kScheme = "bearer ";
+  if (value.size() <= kScheme.size() || !http::same_name(value.substr(0, kScheme.size()), kScheme)) return {};
+  value.remove_prefix(kScheme.size());
+  while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
+  while (!value.empty() && value.back() == ' ') value.remove_suffix(1);
+  return value;
+}
+
+bool looks_like_key(std::string_view token) { return token.starts_with("ebb_"); }
+
+// What is shown as a key: X-Ebb-Key whatever it holds, else a bearer token. "" for neither.
+std::string_view shown_key(const http::Headers& headers) {
+  if (const std::string* own = headers.find("x-ebb-key")) return *own;
+  const std::string* authorization = headers.find("authorization");
+  return authorization == nullptr ? std::string_view() : bearer_token(*authorization);
+}
+
+base::Error unauthenticated(std::string_view what) {
+  return base::Error{.code = base::Code::kUnauthenticated, .message = std::string(what) + ": " + std::string(kRemedy)};
+}
+
+base::Error denied(std::string message) {
+  return base::Error{.code = base::Code::kPermissionDenied, .message = std::move(message)};
+}
+
+}  // namespace
+
+Access::Access(const std::vector<model::AccessKey>& keys) {
+  base::MutexLock lock(mutex_);
+  for (const model::AccessKey& key : keys) keys_[key.id] = key;
+}
+
+base::Result<Caller> Access::caller(const http::Headers& headers) const {
+  const std::string_view shown = shown_key(headers);
+  if (shown.empty()) return unauthenticated("this needs a key");
+  const auto id = model::key_id_of(shown);
+  if (!id) return unauthenticated("what was sent is not a key of Ebb");
+  base::MutexLock lock(mutex_);
+  const auto at = keys_.find(std::string(*id));
+  if (at == keys_.end() || !store::matches(at->second, shown)) {
+    return unauthenticated("this key is not known here, it may have been revoked");
+  }
+  return Caller{.key_id = at->second.id, .role = at->second.role, .app = at->second.app};
+}
+
+void Access::add(const model::AccessKey& key) {
+  base::MutexLock lock(mutex_);
+  keys_[key.id] = key;
+}
+
+void Access::remove(std::string_view id) {
+  base::MutexLock lock(mutex_);
+  keys_.erase(std::string(id));
+}
+
+std::vector<model::AccessKey> Access::keys() const {
+  std::vector<model::AccessKey> keys;
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& [id, key] : keys_) keys.push_back(key);
+  }
+  std::sort(keys.begin(), keys.end(),
+            [](const auto& a, const auto& b) { return a.created != b.created ? a.created < b.created : a.id < b.id; });
+  return keys;
+}
+
+node::Call::KeyShown Access::key_shown(const http::Headers& headers, std::string_view app) const {
+  using KeyShown = node::Call::KeyShown;
+  const std::string_view shown = shown_key(headers);
+  if (shown.empty() || (!looks_like_key(shown) && headers.find("x-ebb-key") == nullptr)) return KeyShown::kNone;
+  const auto known = caller(headers);
+  if (!known) return KeyShown::kUnknown;
+  return may(*known, model::Permission::kInvoke) && may_touch(*known, app) ? KeyShown::kGranted : KeyShown::kNotAllowed;
+}
+
+base::Result<> may(const Caller& caller, model::Permission permission) {
+  if (model::allows(caller.role, permission)) return {};
+  return denied("this takes a key of role " + std::string(model::name_of(model::role_for(permission))) + ", key " +
+                caller.key_id + " is of role " + std::string(model::name_of(caller.role)));
+}
+
+base::Result<> may_touch(const Caller& caller, std::string_view app) {
+  if (caller.app.empty() || caller.app == app) return {};
+  return denied("key " + caller.key_id + " is for app " + caller.app + ", this takes a key for app " +
+                std::string(app.substr(0, 64)));
+}
+
+base::Result<> may_see_node(const Caller& caller) {
+  if (caller.app.empty()) return {};
+  return denied("this takes a key for the whole node, key " + caller.key_id + " is for app " + caller.app);
+}
+
+void strip_keys(http::Headers& headers) {
+  if (headers.find("x-ebb-key") != nullptr) headers.remove("x-ebb-key");
+  const std::string* authorization = headers.find("authorization");
+  if (authorization != nullptr && looks_like_key(bearer_token(*authorization))) headers.remove("authorization");
+}
+
+}  // namespace ebb::gateway

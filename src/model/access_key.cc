@@ -1,0 +1,78 @@
+#include "model/access_key.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/limits.h"
+#include "base/limits_access.h"
+#include "model/names.h"
+
+namespace ebb::model {
+namespace {
+
+constexpr std::string_view kPrefix = "ebb_";
+constexpr std::size_t kIdDigits = 12;
+constexpr std::size_t kSecretDigits = 64;
+
+// In the order of the enumerators.
+constexpr std::array<std::string_view, 4> kRoleNames = {"admin", "deploy", "invoke", "read"};
+
+bool is_hex(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+}  // namespace
+
+std::string_view name_of(Role role) { return kRoleNames[static_cast<std::size_t>(role)]; }
+
+std::optional<Role> role_named(std::string_view name) {
+  const auto at = std::find(kRoleNames.begin(), kRoleNames.end(), name);
+  if (at == kRoleNames.end()) return std::nullopt;
+  return static_cast<Role>(at - kRoleNames.begin());
+}
+
+bool allows(Role role, Permission permission) {
+  switch (role) {
+    case Role::kAdmin: return true;
+    case Role::kDeploy: return permission != Permission::kAdmin;
+    case Role::kInvoke: return permission == Permission::kInvoke || permission == Permission::kAnyKey;
+    case Role::kRead: return permission == Permission::kRead || permission == Permission::kAnyKey;
+  }
+  return false;
+}
+
+Role role_for(Permission permission) {
+  switch (permission) {
+    case Permission::kAdmin: return Role::kAdmin;
+    case Permission::kDeploy: return Role::kDeploy;
+    case Permission::kInvoke: return Role::kInvoke;
+    case Permission::kRead:
+    case Permission::kAnyKey: return Role::kRead;
+  }
+  return Role::kAdmin;
+}
+
+std::optional<std::string_view> key_id_of(std::string_view text) {
+  if (text.size() != kPrefix.size() + kIdDigits + 1 + kSecretDigits || !text.starts_with(kPrefix)) return std::nullopt;
+  const std::string_view id = text.substr(kPrefix.size(), kIdDigits);
+  const std::string_view rest = text.substr(kPrefix.size() + kIdDigits);
+  if (!is_hex(id) || rest.front() != '_' || !is_hex(rest.substr(1))) return std::nullopt;
+  return id;
+}
+
+bool is_key_id(std::string_view text) { return text.size() == kIdDigits && is_hex(text); }
+
+base::Result<void> check_key(Role role, std::string_view app, std::string_view label) {
+  if (role == Role::kAdmin && !app.empty()) {
+    return base::invalid_argument("an admin key is for the whole node, leave app out or take role deploy");
+  }
+  if (!app.empty()) EBB_CHECKED(check_name("app", app));
+  const bool plain = std::all_of(label.begin(), label.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+  if (!plain || label.size() > limits::kKeyLabelBytes) {
+    return base::invalid_argument("the label must be at most " + std::to_string(limits::kKeyLabelBytes) +
+                                  " printable ASCII characters");
+  }
+  return {};
+}
+
+}  // namespace ebb::model
