@@ -32,7 +32,7 @@ void GapHistogram::add(base::Duration gap) {
   if (++total_ < kTotalMax) return;
   total_ = 0;
   for (std::uint16_t& count : counts_) {
-    count = static_cast<std::uint16_t>((count + 1) / 2);  // rounded up: a rare gap is forgotten last
+    count = static_cast<std::uint16_t>((count + 1) / 2);  // rounded up: a rare gap is never forgotten quite
     total_ += count;
   }
 }

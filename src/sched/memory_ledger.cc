@@ -27,7 +27,7 @@ void MemoryEstimate::seen(base::Bytes used) {
   if (++total_ >= kSamplesMax) {
     total_ = 0;
     for (std::uint8_t& count : counts_) {
-      count = static_cast<std::uint8_t>((count + 1) / 2);
+      count = static_cast<std::uint8_t>(count / 2);
       total_ += count;
     }
   }
