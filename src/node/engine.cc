@@ -147,14 +147,20 @@ io::Task<base::Result<std::shared_ptr<VersionRunner>>> Engine::runner_of_number(
     base::Result<SecretValues> values = secrets.values_for(version.app, version.spec);
     return Found{std::move(version), app.uid_index, std::move(values)};
   };
-  auto found = co_await io::offload(services_.pool, "find version", std::move(find));
-  if (!found) co_return found.error();
-  base::MutexLock lock(mutex_);
-  auto& runner = by_number_[{name, number}];
-  if (!runner)
-    runner = std::make_shared<VersionRunner>(services_, std::move(found->version), found->uid_index,
-                                             std::move(found->secrets));
-  co_return runner;
+  for (;;) {
+    const std::uint64_t before = secret_changes_;
+    std::function<base::Result<Found>()> find_it = find;
+    auto found = co_await io::offload(services_.pool, "find version", std::move(find_it));
+    if (!found) co_return found.error();
+    base::MutexLock lock(mutex_);
+    if (secret_changes_ != before) continue;  // what was read may be the value before
+    auto& runner = by_number_[{name, number}];
+    if (!runner) {
+      runner = std::make_shared<VersionRunner>(services_, std::move(found->version), found->uid_index,
+                                               std::move(found->secrets));
+    }
+    co_return runner;
+  }
 }
 
 // --- the launcher's events ---
@@ -223,6 +229,7 @@ void Engine::secret_changed(const std::string& app, const std::string& secret) {
   std::vector<std::shared_ptr<VersionRunner>> closed;
   {
     base::MutexLock lock(mutex_);
+    ++secret_changes_;
     std::erase_if(by_number_, [&](const auto& entry) {
       const model::Version& version = entry.second->version();
       return version.app == app && binds(version.spec, secret) && (closed.push_back(entry.second), true);

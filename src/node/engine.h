@@ -78,6 +78,7 @@ class Engine final : public Node, private Publisher {
   std::map<Name, std::shared_ptr<VersionRunner>> current_ EBB_GUARDED_BY(mutex_);
   std::map<std::pair<Name, std::uint32_t>, std::shared_ptr<VersionRunner>> by_number_
       EBB_GUARDED_BY(mutex_);  // not current, asked for by number
+  std::atomic<std::uint64_t> secret_changes_ = 0;  // how often a secret got another value, or went
   std::atomic<bool> ready_ = false;
   std::atomic<bool> draining_ = false;
   std::atomic<std::uint32_t> running_ = 0;  // invocations under way

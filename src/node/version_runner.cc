@@ -474,7 +474,8 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   if (!moved) co_return moved.error();
   if (instance->rung == model::Rung::kBoot) {
     const wire::FrameHeader header{.type = wire::FrameType::kConfigure};
-    const std::string config = config_for_runtime();
+    if (!secrets_) co_return secrets_.error();
+    const std::string config = config_for_runtime(*secrets_);
     auto sent = co_await instance->channel.send(header, "", config);
     if (!sent) co_return sent.error();
   }
