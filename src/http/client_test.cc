@@ -118,7 +118,7 @@ TEST_F(ClientTest, BoundsAndDeadlines) {
 }
 
 TEST(Client, RefusesWhatItCannotSend) {
-  for (const char* bad : {"", "127.0.0.1", "https://127.0.0.1/", "http://", "http://h:0/", "http://h:65536/",
+  for (const char* bad : {"", "127.0.0.1", "ftp://127.0.0.1/", "http://", "http://h:0/", "http://h:65536/",
                           "http://h:x/", "http://u@h/", "http://h/a b", "http://h/a\r\nX: y"}) {
     ClientRequest wanted;
     wanted.url = bad;
