@@ -30,20 +30,24 @@ def assert_unharmed(node):
     assert list(node.functions("app")) == ["app/f"]
 
 
-def left_over(node, before):
+def outside_sandboxes(node):
+    return node.pids() - set(node.groups())
+
+
+def left_over(node, before, processes):
     """Temporary things and processes that a failed deployment left."""
     now = files_of(node)
     found = {name for name in now - before if any(part.startswith(".") or "tmp" in part for part in name.split("/"))}
-    return found | {pid for pid in node.pids() - set(node.groups()) if pid not in (node.launcher_pid, node.daemon_pid)}
+    return found | (outside_sandboxes(node) - processes)
 
 
 def refused(node, package, *words, expect=2):
     """Deploys what must fail: by which code, saying what; and the old version must be unharmed. Returns the output."""
-    before, zygotes = files_of(node), node.pids_in("zygotes")
+    before, zygotes, processes = files_of(node), node.pids_in("zygotes"), outside_sandboxes(node)
     done = node.deploy(package, expect=expect)
     for word in words:
         assert word in done.stderr, done.stderr
-    eventually(lambda: node.pids_in("zygotes") <= zygotes and not left_over(node, before), "a clean end of the failed deployment", 20)
+    eventually(lambda: node.pids_in("zygotes") <= zygotes and not left_over(node, before, processes), "a clean end of the failed deployment", 20)
     assert_unharmed(node)
     return done
 
