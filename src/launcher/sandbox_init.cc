@@ -99,7 +99,8 @@ base::Result<> build_sandbox(const RootPlan& root, bool own_network) {
   if (own_network) EBB_CHECKED(os::bring_loopback_up());
   EBB_CHECKED(enter_root(root));
   // OpenSSL and others tell a fork by a changed pid, so a zygote's pid must be none that an instance can have.
-  return os::raise_pids_above(kPidFloor);
+  EBB_CHECKED(os::raise_pids_above(kPidFloor));
+  return root.mask_proc ? mask_proc() : base::Result<>();
 }
 
 void limit_resources() {

@@ -193,25 +193,6 @@ base::Result<> furnish(const os::Fd& root, const RootPlan& plan) {
   return {};
 }
 
-// What instances forked from a zygote mask too (runtimes/native/instance_walls.c): files that tell of the host or of
-// its other tenants. One that is not there needs no mask.
-base::Result<> mask(const std::string& proc) {
-  for (const char* file : kMaskedFiles) {
-    const std::string path = proc + "/" + file;
-    if (::mount("/dev/null", path.c_str(), nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT) {
-      return base::os_error("mask " + path, errno);
-    }
-  }
-  for (const char* directory : kMaskedDirectories) {
-    const std::string path = proc + "/" + directory;
-    constexpr unsigned long kFlags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    if (::mount("tmpfs", path.c_str(), "tmpfs", kFlags, "size=4k,mode=0555") != 0 && errno != ENOENT) {
-      return base::os_error("mask " + path, errno);
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 base::Result<RootPlan> plan_root(const RootSources& sources) {
@@ -247,9 +228,7 @@ base::Result<> enter_root(const RootPlan& plan) {
   EBB_CHECKED(furnish(root, plan));
   // 4. /proc while the host's is still in sight: the kernel gives a fresh one only to who sees an unmasked one. It
   // stays unmasked for the same reason where instances mount theirs, and mask it, later.
-  const std::string proc = std::string(kStage) + "/proc";
-  EBB_CHECKED(os::mount_proc(proc.c_str()));
-  if (plan.mask_proc) EBB_CHECKED(mask(proc));
+  EBB_CHECKED(os::mount_proc((std::string(kStage) + "/proc").c_str()));
   // 5. The host's tree goes. 6. Nothing but the scratch places can be written.
   EBB_CHECKED(os::pivot_to(root));
   EBB_CHECKED(os::make_read_only(AT_FDCWD, "/dev"));
@@ -265,6 +244,24 @@ base::Result<os::Fd> stage_root(const RootPlan& plan) {
   EBB_TRY(const os::Fd root, make_stage(kStagedRoot, true));
   EBB_CHECKED(furnish(root, plan));
   return stage;
+}
+
+// One that is not there needs no mask.
+base::Result<> mask_proc() {
+  for (const char* file : kMaskedFiles) {
+    const std::string path = std::string("/proc/") + file;
+    if (::mount("/dev/null", path.c_str(), nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT) {
+      return base::os_error("mask " + path, errno);
+    }
+  }
+  for (const char* directory : kMaskedDirectories) {
+    const std::string path = std::string("/proc/") + directory;
+    constexpr unsigned long kFlags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (::mount("tmpfs", path.c_str(), "tmpfs", kFlags, "size=4k,mode=0555") != 0 && errno != ENOENT) {
+      return base::os_error("mask " + path, errno);
+    }
+  }
+  return {};
 }
 
 }  // namespace ebb::launcher

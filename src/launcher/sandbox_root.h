@@ -54,7 +54,11 @@ base::Result<RootPlan> plan_root(const RootSources& sources);
 /// In the new mount, pid and user namespaces, as their root: makes the plan the root directory.
 base::Result<> enter_root(const RootPlan& plan);
 
-/// The same, in new mount and pid namespaces, as a directory to hand to another program: the tree is put together at
+/// In the new root: lays masks over what tells of the host or of its other tenants, as instances do that were forked
+/// from a zygote (runtimes/native/instance_walls.c). Last: nothing writes to /proc, or mounts another, after it.
+base::Result<> mask_proc();
+
+/// The plan, in new mount and pid namespaces, as a directory to hand to another program: the tree is put together at
 /// <stage>/root, where `stage` is a fresh tmpfs on /tmp that it returns. The host's tree stays in sight.
 base::Result<os::Fd> stage_root(const RootPlan& plan);
 inline constexpr const char* kStagedRoot = "/tmp/root";
