@@ -152,7 +152,7 @@ def finish(node, load, records):
     node.cli("rm", "app", "--yes")
     eventually(lambda: not node.groups(), "the end of every process in a sandbox")
     eventually(lambda: not any("/app-" in folder for folder in node.cgroup_directories()), "the end of every cgroup of the app")
-    eventually(lambda: node.pids() == {node.launcher_pid, node.daemon_pid}, "only launcher and daemon")
+    eventually(lambda: node.pids() == node.platform_pids(), "only launcher and daemon")
     node.stop()  # asserts that no process, cgroup or mount is left
 
 
@@ -161,7 +161,7 @@ def test_daemon_killed(node):
     for _ in range(ROUNDS):
         load.grows()
         records.read()
-        daemon, others = node.daemon_pid, node.pids() - {node.launcher_pid}
+        daemon, others = node.daemon_pid, node.pids() - node.platform_pids()
         os.kill(daemon, signal.SIGKILL)
         eventually(lambda: gone([daemon]), "the daemon's end")
         eventually(lambda: serves(node), "service again", 30)

@@ -199,6 +199,15 @@ class Node:
         """All living processes of the node: launcher, daemon, sandboxes."""
         return descendants(os.getpid()) - self._before
 
+    def platform_pids(self):
+        """What is in no sandbox: launcher, daemon, and the process that starts runsc, where that is installed."""
+        def name(pid):
+            try:
+                return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+            except OSError:
+                return ""
+        return {self.launcher_pid, self.daemon_pid} | {pid for pid in self.pids() if name(pid) == "ebb-gvisor"}
+
     def leftovers(self, seconds=5.0):
         """What is still there after the end, in words; awaited for a moment, since exits are asynchronous."""
         def found():

@@ -183,7 +183,7 @@ def steady(node):
 
 FAULTS = {"open": ("openat", "EMFILE"), "write": ("pwrite64", "ENOSPC"), "read": ("pread64", "EIO"), "fsync": ("fsync,fdatasync", "EIO"),
           "rename": ("rename,renameat,renameat2", "EIO"), "socketpair": ("socketpair", "EMFILE"), "pipe": ("pipe2", "ENFILE"),
-          "accept": ("accept,accept4", "EMFILE"), "unlink": ("unlink,unlinkat", "EIO")}
+          "accept": ("accept,accept4", "EMFILE")}
 
 
 @pytest.mark.parametrize("kind", FAULTS)
