@@ -59,7 +59,7 @@ def test_frames():
 
 
 def test_tmp_size():
-    assert "kTmpInodes = 65'536" in text("src/base/limits.h")
-    assert "kTmpBytes = 512ull << 20" in text("src/launcher/sandbox_root.h")
+    assert "kTmpInodes = 65'536" in text("src/launcher/sandbox_root.h")
+    assert "kTmpBytes = 512ull << 20" in text("src/base/limits.h")
     assert "nr_inodes=65536" in text("runtimes/native/instance_walls.c")
     assert "size=512m" in text("runtimes/native/instance_walls.c")
