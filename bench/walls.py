@@ -65,16 +65,6 @@ class Cgroups:
                     time.sleep(0.01)
 
 
-def timed(make):
-    started = time.perf_counter()
-    instance = make()
-    instance.call({})
-    taken = time.perf_counter() - started
-    instance.close()
-    time.sleep(REST_SECONDS)
-    return taken * 1000
-
-
 def forks(rounds, seconds_max):
     """(walls, bare, warm walls, warm bare): milliseconds of the samples."""
     import bench_fork
@@ -101,10 +91,16 @@ def forks(rounds, seconds_max):
     caged = Caged(function.control)
     bare = bench_fork.BareZygote(package, None)
     samples = ([], [], [], [])
+
+    def rested(make):
+        taken = bench_fork.timed(make)
+        time.sleep(REST_SECONDS)
+        return taken
+
     try:
         limit = time.monotonic() + seconds_max
         for number in range(-WARM_UP, rounds):
-            pair = timed(caged.fork), timed(bare.start)
+            pair = rested(caged.fork), rested(bare.start)
             if number >= 0:
                 samples[0].append(pair[0])
                 samples[1].append(pair[1])

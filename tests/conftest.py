@@ -24,19 +24,9 @@ def _need_a_binary_and_root():
 
 def _running(config=None):
     _need_a_binary_and_root()
-    from ebb_node import Node, adopt_orphans
-    adopt_orphans()
-    node = Node(config)
-    try:
-        node.start()
+    from ebb_node import Node, running
+    with running(Node(config)) as node:
         yield node
-        node.stop()
-    finally:
-        try:
-            if node.process is not None:
-                node.stop(kill=True)
-        finally:
-            node.remove()
 
 
 @pytest.fixture(scope="module")

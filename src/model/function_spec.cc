@@ -183,6 +183,18 @@ json::value network_to_json(const FunctionSpec& spec) {
   return json::object{{"egress", std::move(rules)}};
 }
 
+// A word of an enumeration. `words` lists them for the error.
+template <typename Enum>
+base::Result<void> read_word(const json::object& object, std::string_view key,
+                             std::optional<Enum> (*named)(std::string_view), std::string_view words, Enum& out) {
+  std::string name(name_of(out));
+  EBB_CHECKED(read(object, key, name));
+  const auto known = named(name);
+  if (!known) return wrong(key, "must be " + std::string(words));
+  out = *known;
+  return {};
+}
+
 base::Result<void> read_network(const json::object& object, FunctionSpec& spec) {
   const json::value* value = object.if_contains("network");
   if (value != nullptr && value->is_object()) {
@@ -197,12 +209,7 @@ base::Result<void> read_network(const json::object& object, FunctionSpec& spec) 
     }
     return {};
   }
-  std::string network(name_of(spec.network));
-  EBB_CHECKED(read(object, "network", network));
-  const auto known = network_named(network);
-  if (!known) return wrong("network", "must be none or egress");
-  spec.network = *known;
-  return {};
+  return read_word(object, "network", network_named, "none or egress", spec.network);
 }
 
 }  // namespace
@@ -297,23 +304,11 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read(object, "concurrency", spec.concurrency));
   EBB_CHECKED(read(object, "idle_timeout", spec.idle_timeout));
   EBB_CHECKED(read_network(object, spec));
-  std::string reuse(name_of(spec.reuse));
-  EBB_CHECKED(read(object, "reuse", reuse));
-  const auto known_reuse = reuse_named(reuse);
-  if (!known_reuse) return wrong("reuse", "must be always or never");
-  spec.reuse = *known_reuse;
-  std::string isolation(name_of(spec.isolation));
-  EBB_CHECKED(read(object, "isolation", isolation));
-  const auto level = isolation_named(isolation);
-  if (!level) return wrong("isolation", "must be namespaces or gvisor");
-  spec.isolation = *level;
+  EBB_CHECKED(read_word(object, "reuse", reuse_named, "always or never", spec.reuse));
+  EBB_CHECKED(read_word(object, "isolation", isolation_named, "namespaces or gvisor", spec.isolation));
   EBB_CHECKED(read(object, "env", spec.env));
   EBB_CHECKED(read(object, "secrets", spec.secrets));
-  std::string auth(name_of(spec.auth));
-  EBB_CHECKED(read(object, "auth", auth));
-  const auto known_auth = auth_named(auth);
-  if (!known_auth) return wrong("auth", "must be none, key or node");
-  spec.auth = *known_auth;
+  EBB_CHECKED(read_word(object, "auth", auth_named, "none, key or node", spec.auth));
   if (const auto violation = first_violation(spec)) return wrong(violation->field, violation->message);
   return spec;
 }

@@ -61,12 +61,15 @@ base::Result<void> read_texts(const YamlMap& map, std::string_view key, std::map
   return {};
 }
 
-base::Result<void> read_reuse(const YamlMap& map, Reuse& reuse) {
-  std::string name(name_of(reuse));
-  EBB_CHECKED(map.read("reuse", name));
-  const auto known = reuse_named(name);
-  if (!known) return map.error_at("reuse", "is '" + name + "', expected always or never");
-  reuse = *known;
+// A word of an enumeration. `expected` lists the words for who wrote another.
+template <typename Enum>
+base::Result<void> read_word(const YamlMap& map, std::string_view key, std::optional<Enum> (*named)(std::string_view),
+                             std::string_view expected, Enum& out) {
+  std::string name(name_of(out));
+  EBB_CHECKED(map.read(key, name));
+  const auto known = named(name);
+  if (!known) return map.error_at(key, "is '" + name + "', expected " + std::string(expected));
+  out = *known;
   return {};
 }
 
@@ -82,12 +85,7 @@ base::Result<void> read_network(const YamlMap& map, NetworkWish& wish) {
   if (node == nullptr) return {};
   wish = {};
   if (node->kind != Kind::kMap) {
-    std::string name(name_of(wish.network));
-    EBB_CHECKED(map.read("network", name));
-    const auto known = network_named(name);
-    if (!known) return map.error_at("network", "is '" + name + "', expected none or egress, or {egress: [HOST, ...]}");
-    wish.network = *known;
-    return {};
+    return read_word(map, "network", network_named, "none or egress, or {egress: [HOST, ...]}", wish.network);
   }
   EBB_TRY(const YamlMap inner, YamlMap::open(*node, map.path_of("network"), kNetworkKeys));
   const YamlNode* list = inner.find("egress");
@@ -105,24 +103,6 @@ base::Result<void> read_network(const YamlMap& map, NetworkWish& wish) {
     if (!rule) return yaml_error(item.line, inner.path_of("egress"), rule.error().message);
     wish.egress.push_back(*rule);
   }
-  return {};
-}
-
-base::Result<void> read_isolation(const YamlMap& map, Isolation& isolation) {
-  std::string name(name_of(isolation));
-  EBB_CHECKED(map.read("isolation", name));
-  const auto known = isolation_named(name);
-  if (!known) return map.error_at("isolation", "is '" + name + "', expected namespaces or gvisor");
-  isolation = *known;
-  return {};
-}
-
-base::Result<void> read_auth(const YamlMap& map, Auth& auth) {
-  std::string name(name_of(auth));
-  EBB_CHECKED(map.read("auth", name));
-  const auto known = auth_named(name);
-  if (!known) return map.error_at("auth", "is '" + name + "', expected none, key or node");
-  auth = *known;
   return {};
 }
 
@@ -158,11 +138,11 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(read_network(map, wish));
   spec.network = wish.network;
   spec.egress = std::move(wish.egress);
-  EBB_CHECKED(read_reuse(map, spec.reuse));
-  EBB_CHECKED(read_isolation(map, spec.isolation));
+  EBB_CHECKED(read_word(map, "reuse", reuse_named, "always or never", spec.reuse));
+  EBB_CHECKED(read_word(map, "isolation", isolation_named, "namespaces or gvisor", spec.isolation));
   EBB_CHECKED(read_texts(map, "env", spec.env));
   EBB_CHECKED(read_texts(map, "secrets", spec.secrets));
-  EBB_CHECKED(read_auth(map, spec.auth));
+  EBB_CHECKED(read_word(map, "auth", auth_named, "none, key or node", spec.auth));
   if (const auto violation = first_violation(spec)) {
     return yaml_error(line_of_field(map, node, violation->field), map.path_of(violation->field), violation->message);
   }

@@ -253,15 +253,13 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
 io::Task<base::Result<>> Deployments::check_secrets(Plan& plan) {
   Secrets& secrets = services_.secrets;
   const model::Manifest manifest = plan.manifest;
-  std::function<base::Result<bool>()> check = [&secrets, manifest]() -> base::Result<bool> {
+  std::function<base::Result<>()> check = [&secrets, manifest]() -> base::Result<> {
     for (const model::FunctionSpec& spec : manifest.functions) {
       EBB_TRY(const SecretValues values, secrets.values_for(manifest.app, spec));
     }
-    return true;
+    return {};
   };
-  const auto checked = co_await io::offload(services_.pool, "check secrets", std::move(check));
-  if (!checked) co_return checked.error();
-  co_return base::Result<>();
+  co_return co_await io::offload(services_.pool, "check secrets", std::move(check));
 }
 
 // All functions of the app as they are, those that bind the secret as new versions.
@@ -425,21 +423,16 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
   }
   if (result) {
     say(job, "publish", "publishing");
-    std::function<base::Result<bool>()> activate = [&metadata, &secrets, change, app, ids]() -> base::Result<bool> {
+    std::function<base::Result<>()> activate = [&metadata, &secrets, change, app, ids]() -> base::Result<> {
       // The value first: a start between the two would find it, and no version without it becomes current.
       if (change) EBB_CHECKED(secrets.store(*change));
-      EBB_CHECKED(metadata.activate_versions(app, ids));
-      return true;
+      return metadata.activate_versions(app, ids);
     };
-    auto activated = co_await io::offload(services_.pool, "activate versions", std::move(activate));
-    if (!activated) result = activated.error();
+    result = co_await io::offload(services_.pool, "activate versions", std::move(activate));
   }
   if (!result) {
     for (const auto& runner : runners) runner->close();
-    std::function<base::Result<bool>()> discard = [&metadata, ids]() -> base::Result<bool> {
-      EBB_CHECKED(metadata.discard_versions(ids));
-      return true;
-    };
+    std::function<base::Result<>()> discard = [&metadata, ids] { return metadata.discard_versions(ids); };
     (void)co_await io::offload(services_.pool, "discard versions", std::move(discard));
     base::MutexLock lock(mutex_);
     job->status.detail = std::move(detail);

@@ -247,10 +247,7 @@ io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::s
     }
   }
   Secrets& secrets = services_.secrets;
-  std::function<base::Result<bool>()> store = [&secrets, change]() -> base::Result<bool> {
-    EBB_CHECKED(secrets.store(change));
-    return true;
-  };
+  std::function<base::Result<>()> store = [&secrets, change] { return secrets.store(change); };
   const auto stored = co_await io::offload(services_.pool, "store secret", std::move(store));
   if (!stored) co_return stored.error();
   co_return std::uint64_t{0};
@@ -290,10 +287,7 @@ io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name
                                      "deploy first"};
   }
   store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<bool>()> remove = [&metadata, app, name]() -> base::Result<bool> {
-    EBB_CHECKED(metadata.remove_secret(app, name));
-    return true;
-  };
+  std::function<base::Result<>()> remove = [&metadata, app, name] { return metadata.remove_secret(app, name); };
   const auto removed = co_await io::offload(services_.pool, "remove secret", std::move(remove));
   if (!removed) co_return removed.error();
   secret_changed(app, name);
@@ -317,10 +311,9 @@ io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string 
 io::Task<base::Result<>> Engine::remove(std::string app, std::string function) {
   store::Metadata& metadata = services_.metadata;
   store::FunctionLogs& log = services_.log;
-  std::function<base::Result<bool>()> remove_rows = [&metadata, &log, app, function]() -> base::Result<bool> {
+  std::function<base::Result<>()> remove_rows = [&metadata, &log, app, function]() -> base::Result<> {
     EBB_CHECKED(function.empty() ? metadata.remove_app(app) : metadata.remove_function(app, function));
-    EBB_CHECKED(log.remove(app, function));
-    return true;
+    return log.remove(app, function);
   };
   auto removed = co_await io::offload(services_.pool, "remove", std::move(remove_rows));
   if (!removed) co_return removed.error();
@@ -364,24 +357,14 @@ io::Task<base::Result<UsagePage>> Engine::usage(UsageQuery query) {
 
 io::Task<base::Result<>> Engine::add_key(model::AccessKey key) {
   store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<bool>()> add = [&metadata, key = std::move(key)]() -> base::Result<bool> {
-    EBB_CHECKED(metadata.add_key(key));
-    return true;
-  };
-  const auto added = co_await io::offload(services_.pool, "add key", std::move(add));
-  if (!added) co_return added.error();
-  co_return base::Result<>();
+  std::function<base::Result<>()> add = [&metadata, key = std::move(key)] { return metadata.add_key(key); };
+  co_return co_await io::offload(services_.pool, "add key", std::move(add));
 }
 
 io::Task<base::Result<>> Engine::remove_key(std::string id) {
   store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<bool>()> remove = [&metadata, id = std::move(id)]() -> base::Result<bool> {
-    EBB_CHECKED(metadata.remove_key(id));
-    return true;
-  };
-  const auto removed = co_await io::offload(services_.pool, "remove key", std::move(remove));
-  if (!removed) co_return removed.error();
-  co_return base::Result<>();
+  std::function<base::Result<>()> remove = [&metadata, id = std::move(id)] { return metadata.remove_key(id); };
+  co_return co_await io::offload(services_.pool, "remove key", std::move(remove));
 }
 
 std::string Engine::metrics_text() {
@@ -433,10 +416,9 @@ io::Task<> Engine::flush_usage_forever(Engine& engine) {
   meter::UsageLog& usage = engine.services_.usage;
   for (;;) {
     co_await io::sleep_for(engine.services_.config.usage_flush_interval);
-    std::function<base::Result<bool>()> flush = [&usage]() -> base::Result<bool> {
+    std::function<base::Result<>()> flush = [&usage]() -> base::Result<> {
       EBB_CHECKED(usage.prepare());
-      EBB_CHECKED(usage.flush());
-      return true;
+      return usage.flush();
     };
     const auto flushed = co_await io::offload(engine.services_.pool, "flush usage", std::move(flush));
     if (!flushed) base::log(base::LogLevel::kError, "usage_flush_failed", {{"error", flushed.error().message}});

@@ -47,13 +47,44 @@ void refuse_link_local(const NetlinkSocket& socket, const std::string& name) {
   static_cast<void>(socket.perform(request, "configure the interface " + name));
 }
 
-base::Result<std::vector<std::string>> all_routes(const NetlinkSocket& socket, base::IpFamily family) {
+/// One object of a list: its fixed part, and the attributes behind it.
+template <typename Head>
+struct Listed {
+  Head head{};
+  std::string attributes;
+};
+
+template <typename Head>
+base::Result<std::vector<Listed<Head>>> list(const NetlinkSocket& socket, std::uint16_t type, const Head& wanted,
+                                             std::string_view what) {
   NetlinkRequest request;
-  request.begin(RTM_GETROUTE, NLM_F_DUMP);
+  request.begin(type, NLM_F_DUMP);
+  request.header(wanted);
+  EBB_TRY(const std::vector<std::string> found, socket.dump(request, what));
+  std::vector<Listed<Head>> objects;
+  for (const std::string& one : found) {
+    if (one.size() < sizeof(Head)) continue;
+    Listed<Head> object{.attributes = one.substr(sizeof(Head))};
+    std::memcpy(&object.head, one.data(), sizeof(Head));
+    objects.push_back(std::move(object));
+  }
+  return objects;
+}
+
+base::Result<std::vector<Listed<ifinfomsg>>> all_links(const NetlinkSocket& socket) {
+  return list(socket, RTM_GETLINK, ifinfomsg{}, "list interfaces");
+}
+
+std::string_view name_of(const Listed<ifinfomsg>& link) {
+  std::string_view name = find_attribute(link.attributes, IFLA_IFNAME);
+  if (name.ends_with('\0')) name.remove_suffix(1);
+  return name;
+}
+
+base::Result<std::vector<Listed<rtmsg>>> all_routes(const NetlinkSocket& socket, base::IpFamily family) {
   rtmsg wanted{};
   wanted.rtm_family = family == base::IpFamily::kV4 ? AF_INET : AF_INET6;
-  request.header(wanted);
-  return socket.dump(request, "list routes");
+  return list(socket, RTM_GETROUTE, wanted, "list routes");
 }
 
 }  // namespace
@@ -111,16 +142,10 @@ base::Result<> remove_link(const NetlinkSocket& socket, const std::string& name)
 }
 
 base::Result<std::vector<std::string>> links_named(const NetlinkSocket& socket, std::string_view prefix) {
-  NetlinkRequest request;
-  request.begin(RTM_GETLINK, NLM_F_DUMP);
-  request.header(ifinfomsg{});
-  EBB_TRY(const std::vector<std::string> links, socket.dump(request, "list interfaces"));
+  EBB_TRY(const std::vector<Listed<ifinfomsg>> links, all_links(socket));
   std::vector<std::string> names;
-  for (const std::string& link : links) {
-    if (link.size() < sizeof(ifinfomsg)) continue;
-    std::string_view name = find_attribute(std::string_view(link).substr(sizeof(ifinfomsg)), IFLA_IFNAME);
-    if (name.ends_with('\0')) name.remove_suffix(1);
-    if (name.starts_with(prefix)) names.emplace_back(name);
+  for (const Listed<ifinfomsg>& link : links) {
+    if (name_of(link).starts_with(prefix)) names.emplace_back(name_of(link));
   }
   return names;
 }
@@ -161,15 +186,12 @@ base::Result<> add_route(const NetlinkSocket& socket, const std::string& name, c
 }
 
 base::Result<std::vector<base::IpRange>> routes(const NetlinkSocket& socket, base::IpFamily family) {
-  EBB_TRY(const std::vector<std::string> found, all_routes(socket, family));
+  EBB_TRY(const std::vector<Listed<rtmsg>> found, all_routes(socket, family));
   std::vector<base::IpRange> targets;
-  for (const std::string& route : found) {
-    rtmsg message{};
-    if (route.size() < sizeof message) continue;
-    std::memcpy(&message, route.data(), sizeof message);
-    base::IpRange target{.first = {.family = family, .bytes = {}}, .prefix = message.rtm_dst_len};
-    const std::string_view bytes = find_attribute(std::string_view(route).substr(sizeof message), RTA_DST);
-    if (message.rtm_table != RT_TABLE_MAIN || bytes.size() > target.first.size()) continue;
+  for (const Listed<rtmsg>& route : found) {
+    base::IpRange target{.first = {.family = family, .bytes = {}}, .prefix = route.head.rtm_dst_len};
+    const std::string_view bytes = find_attribute(route.attributes, RTA_DST);
+    if (route.head.rtm_table != RT_TABLE_MAIN || bytes.size() > target.first.size()) continue;
     std::memcpy(target.first.bytes.data(), bytes.data(), bytes.size());
     targets.push_back(target);
   }
@@ -177,33 +199,21 @@ base::Result<std::vector<base::IpRange>> routes(const NetlinkSocket& socket, bas
 }
 
 base::Result<std::vector<std::string>> default_route_links(const NetlinkSocket& socket, base::IpFamily family) {
-  EBB_TRY(const std::vector<std::string> routes, all_routes(socket, family));
+  EBB_TRY(const std::vector<Listed<rtmsg>> found, all_routes(socket, family));
   std::vector<std::uint32_t> indices;
-  for (const std::string& route : routes) {
-    rtmsg message{};
-    if (route.size() < sizeof message) continue;
-    std::memcpy(&message, route.data(), sizeof message);
-    if (message.rtm_dst_len != 0 || message.rtm_type != RTN_UNICAST) continue;
-    const std::string_view out = find_attribute(std::string_view(route).substr(sizeof message), RTA_OIF);
+  for (const Listed<rtmsg>& route : found) {
+    if (route.head.rtm_dst_len != 0 || route.head.rtm_type != RTN_UNICAST) continue;
+    const std::string_view out = find_attribute(route.attributes, RTA_OIF);
     std::uint32_t index = 0;
     if (out.size() != sizeof index) continue;
     std::memcpy(&index, out.data(), sizeof index);
     indices.push_back(index);
   }
-  NetlinkRequest list;
-  list.begin(RTM_GETLINK, NLM_F_DUMP);
-  list.header(ifinfomsg{});
-  EBB_TRY(const std::vector<std::string> links, socket.dump(list, "list interfaces"));
+  EBB_TRY(const std::vector<Listed<ifinfomsg>> links, all_links(socket));
   std::vector<std::string> names;
-  for (const std::string& link : links) {
-    ifinfomsg info{};
-    if (link.size() < sizeof info) continue;
-    std::memcpy(&info, link.data(), sizeof info);
-    if (std::find(indices.begin(), indices.end(), static_cast<std::uint32_t>(info.ifi_index)) == indices.end())
-      continue;
-    std::string_view name = find_attribute(std::string_view(link).substr(sizeof info), IFLA_IFNAME);
-    if (name.ends_with('\0')) name.remove_suffix(1);
-    names.emplace_back(name);
+  for (const Listed<ifinfomsg>& link : links) {
+    const auto index = static_cast<std::uint32_t>(link.head.ifi_index);
+    if (std::find(indices.begin(), indices.end(), index) != indices.end()) names.emplace_back(name_of(link));
   }
   return names;
 }

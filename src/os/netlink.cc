@@ -23,6 +23,29 @@ constexpr int kAnswerSeconds = 5;  // the kernel answers while the request is be
 
 constexpr std::size_t aligned(std::size_t size) { return (size + 3) & ~std::size_t{3}; }
 
+struct NetlinkMessage {
+  std::uint16_t type = 0;
+  std::string_view payload;
+};
+
+// Takes the first message off `left`; nothing when that does not begin with a whole one.
+std::optional<NetlinkMessage> take_message(std::string_view& left) {
+  nlmsghdr header{};
+  if (left.size() < sizeof header) return std::nullopt;
+  std::memcpy(&header, left.data(), sizeof header);
+  if (header.nlmsg_len < sizeof header || header.nlmsg_len > left.size()) return std::nullopt;
+  const NetlinkMessage message{header.nlmsg_type, left.substr(sizeof header, header.nlmsg_len - sizeof header)};
+  left.remove_prefix(std::min(aligned(header.nlmsg_len), left.size()));
+  return message;
+}
+
+// What an NLMSG_ERROR says: 0, or a negative errno; 0 too when it is too short to say anything.
+int error_in(const NetlinkMessage& message) {
+  int code = 0;
+  if (message.payload.size() >= sizeof code) std::memcpy(&code, message.payload.data(), sizeof code);
+  return code;
+}
+
 }  // namespace
 
 void NetlinkRequest::append(const void* data, std::size_t size) {
@@ -117,18 +140,12 @@ base::Result<> NetlinkSocket::perform(const NetlinkRequest& request, std::string
   for (std::uint32_t answered = 0; answered < request.acknowledged();) {
     EBB_TRY(const std::string answer, receive(what));
     std::string_view left = answer;
-    nlmsghdr header{};
-    while (left.size() >= sizeof header) {
-      std::memcpy(&header, left.data(), sizeof header);
-      if (header.nlmsg_len < sizeof header || header.nlmsg_len > left.size()) break;
-      if (header.nlmsg_type == NLMSG_ERROR && header.nlmsg_len >= sizeof header + sizeof(int)) {
-        int code = 0;
-        std::memcpy(&code, left.data() + sizeof header, sizeof code);
-        if (code != 0 && outcome) outcome = base::os_error(what, -code);
-        // A message that asked for nothing may fail too, and then nothing else is acknowledged.
-        ++answered;
-      }
-      left.remove_prefix(std::min(aligned(header.nlmsg_len), left.size()));
+    while (const auto message = take_message(left)) {
+      if (message->type != NLMSG_ERROR || message->payload.size() < sizeof(int)) continue;
+      const int code = error_in(*message);
+      if (code != 0 && outcome) outcome = base::os_error(what, -code);
+      // A message that asked for nothing may fail too, and then nothing else is acknowledged.
+      ++answered;
     }
   }
   return outcome;
@@ -140,21 +157,15 @@ base::Result<std::vector<std::string>> NetlinkSocket::dump(const NetlinkRequest&
   for (;;) {
     EBB_TRY(const std::string answer, receive(what));
     std::string_view left = answer;
-    nlmsghdr header{};
-    while (left.size() >= sizeof header) {
-      std::memcpy(&header, left.data(), sizeof header);
-      if (header.nlmsg_len < sizeof header || header.nlmsg_len > left.size()) break;
-      if (header.nlmsg_type == NLMSG_DONE) return payloads;
-      if (header.nlmsg_type == NLMSG_ERROR) {
-        int code = 0;
-        if (header.nlmsg_len >= sizeof header + sizeof code)
-          std::memcpy(&code, left.data() + sizeof header, sizeof code);
+    while (const auto message = take_message(left)) {
+      if (message->type == NLMSG_DONE) return payloads;
+      if (message->type == NLMSG_ERROR) {
+        const int code = error_in(*message);
         if (code == 0) return payloads;  // the acknowledgement that ends an answer of one message
         return base::os_error(what, -code);
       }
       if (payloads.size() >= kDumpMessages) return base::internal(std::string(what) + ": too many answers");
-      payloads.emplace_back(left.substr(sizeof header, header.nlmsg_len - sizeof header));
-      left.remove_prefix(std::min(aligned(header.nlmsg_len), left.size()));
+      payloads.emplace_back(message->payload);
     }
   }
 }

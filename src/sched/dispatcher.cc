@@ -95,8 +95,7 @@ void Dispatcher::call_finished(base::InstanceId instance, base::SteadyTime now, 
   if (options_.reuse) {
     make_idle(instance, now, out);
   } else {
-    remove(instance);
-    out.push_back(Retire{instance});
+    retire(instance, out);
     start_what_is_wanted(now, out);
   }
   check();
@@ -111,35 +110,25 @@ void Dispatcher::instance_gone(base::InstanceId instance, base::SteadyTime now, 
 
 void Dispatcher::tick(base::SteadyTime now, Actions& out) {
   while (idle() > 0 && (closed_ || above_minimum())) {
-    const base::InstanceId coldest = frozen_.empty() ? idle_.back() : frozen_.back();
-    if (!closed_ && now - instances_.at(coldest).idle_since < options_.idle_timeout) break;
-    remove(coldest);
-    out.push_back(Retire{coldest});
+    if (!closed_ && now - instances_.at(coldest()).idle_since < options_.idle_timeout) break;
+    retire(coldest(), out);
   }
   while (!idle_.empty() && now - instances_.at(idle_.back()).idle_since >= options_.freeze_after) {
-    const base::InstanceId coldest = idle_.back();
-    instances_.at(coldest).state = State::kFrozen;
+    const base::InstanceId longest_idle = idle_.back();
+    instances_.at(longest_idle).state = State::kFrozen;
     frozen_.splice(frozen_.begin(), idle_, std::prev(idle_.end()));
-    out.push_back(Freeze{coldest});
+    out.push_back(Freeze{longest_idle});
   }
   check();
 }
 
 base::SteadyTime Dispatcher::next_tick() const {
   base::SteadyTime next = base::SteadyTime::max();
-  if (idle() > 0 && above_minimum()) {
-    const base::InstanceId coldest = frozen_.empty() ? idle_.back() : frozen_.back();
-    next = instances_.at(coldest).idle_since + options_.idle_timeout;
-  }
+  if (idle() > 0 && above_minimum()) next = instances_.at(coldest()).idle_since + options_.idle_timeout;
   if (!idle_.empty() && options_.freeze_after != base::Duration::max()) {
     next = std::min(next, instances_.at(idle_.back()).idle_since + options_.freeze_after);
   }
   return next;
-}
-
-// Without reuse the minimum is of instances that wait for their one call, else of all that there are.
-bool Dispatcher::above_minimum() const {
-  return (options_.reuse ? instances_.size() : idle() + starting_) > options_.instances_min;
 }
 
 void Dispatcher::set_minimum(std::uint32_t instances) {
@@ -148,9 +137,7 @@ void Dispatcher::set_minimum(std::uint32_t instances) {
 
 bool Dispatcher::retire_coldest(Actions& out) {
   if (idle() == 0) return false;
-  const base::InstanceId coldest = frozen_.empty() ? idle_.back() : frozen_.back();
-  remove(coldest);
-  out.push_back(Retire{coldest});
+  retire(coldest(), out);
   check();
   return true;
 }
@@ -207,11 +194,14 @@ void Dispatcher::remove(base::InstanceId id) {
   instances_.erase(at);
 }
 
+void Dispatcher::retire(base::InstanceId id, Actions& out) {
+  remove(id);
+  out.push_back(Retire{id});
+}
+
 void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
   if (closed_) return;
-  const auto total = static_cast<std::uint32_t>(instances_.size());
-  const std::uint32_t counted = options_.reuse ? total : idle() + starting_;
-  const std::uint32_t for_minimum = counted < options_.instances_min ? options_.instances_min - counted : 0;
+  const std::uint32_t for_minimum = kept() < options_.instances_min ? options_.instances_min - kept() : 0;
   const auto waiting = static_cast<std::uint32_t>(std::min<std::size_t>(queue_.size(), options_.instances_max));
   const std::uint32_t for_queue = waiting > starting_ ? waiting - starting_ : 0;
   std::uint32_t wanted = std::max(for_minimum, for_queue);
@@ -221,7 +211,7 @@ void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
     out.push_back(StartZygote{});
   }
   if (zygote_ == ZygoteState::kAbsent || zygote_ == ZygoteState::kStarting) return;
-  wanted = std::min({wanted, options_.instances_max - total,
+  wanted = std::min({wanted, options_.instances_max - instances(),
                      options_.starting_max > starting_ ? options_.starting_max - starting_ : 0});
   for (std::uint32_t i = 0; i < wanted; ++i) {
     const base::InstanceId id{(*next_instance_)++};

@@ -93,8 +93,6 @@ class Dispatcher {
   void tick(base::SteadyTime now, Actions& out);
   /// Asks for the minimum of instances, and for a zygote even when no call waits (after deploy, after a restart).
   void prewarm(base::SteadyTime now, Actions& out);
-  /// From here on no minimum is kept: another version has taken the name.
-  void release_minimum() { options_.instances_min = 0; }
   /// As many instances are kept from now on, bounded by the maximum; prewarm() starts what is missing.
   void set_minimum(std::uint32_t instances);
   /// For instances that go idle, and those that are.
@@ -127,7 +125,12 @@ class Dispatcher {
 
   void make_idle(base::InstanceId id, base::SteadyTime now, Actions& out);
   void lease_idle(CallId call, Actions& out);
-  bool above_minimum() const;
+  /// What the minimum is of: without reuse the instances that wait for their one call, else all.
+  std::uint32_t kept() const { return options_.reuse ? instances() : idle() + starting_; }
+  bool above_minimum() const { return kept() > options_.instances_min; }
+  /// The instance that has idled longest; one must be idle.
+  base::InstanceId coldest() const { return (frozen_.empty() ? idle_ : frozen_).back(); }
+  void retire(base::InstanceId id, Actions& out);
   void remove(base::InstanceId id);
   void start_what_is_wanted(base::SteadyTime now, Actions& out);
   void refuse_all(Refuse::Why why, Actions& out);

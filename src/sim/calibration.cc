@@ -1,8 +1,9 @@
 #include "sim/calibration.h"
 
 #include <boost/json.hpp>
-#include <cstdio>
 #include <map>
+
+#include "sim/formatted.h"
 
 namespace ebb::sim {
 namespace {
@@ -65,16 +66,10 @@ base::Result<Calibration> parse_calibration(std::string_view text) {
 std::string to_json_text(const Calibration& calibration) {
   // By hand: three decimals are enough, and people read and edit the file.
   std::string text = "{\n  \"measured_on\": " + json::serialize(json::value(calibration.measured_on));
-  const auto short_number = [](double value) {
-    char digits[32];
-    std::snprintf(digits, sizeof digits, "%.3f", value);
-    return std::string(digits);
-  };
   const auto add = [&](const char* key, const Curve& curve) {
     text += std::string(",\n  \"") + key + "\": [";
     for (const Curve::Point& point : curve.points()) {
-      text += (&point == &curve.points().front() ? "[" : ", [") + short_number(point.quantile) + ", " +
-              short_number(point.value) + "]";
+      text += (&point == &curve.points().front() ? "[" : ", [") + formatted("%.3f, %.3f]", point.quantile, point.value);
     }
     text += "]";
   };
@@ -83,8 +78,8 @@ std::string to_json_text(const Calibration& calibration) {
   add("runtime_ms", calibration.runtime_ms);
   add("boot_ms", calibration.boot_ms);
   add("init_ms", calibration.init_ms);
-  return text + ",\n  \"runtime_mb\": " + short_number(calibration.runtime_mb) +
-         ",\n  \"instance_mb\": " + short_number(calibration.instance_mb) + "\n}\n";
+  return text + ",\n  \"runtime_mb\": " + formatted("%.3f", calibration.runtime_mb) +
+         ",\n  \"instance_mb\": " + formatted("%.3f", calibration.instance_mb) + "\n}\n";
 }
 
 base::Result<Calibration> calibrate(std::string_view usage_json, const Calibration& base, std::string measured_on) {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
+
+#include "sim/formatted.h"
 
 namespace ebb::sim {
 namespace {
@@ -13,17 +13,8 @@ constexpr double kLeft = 70;
 constexpr double kRight = 940;
 constexpr std::size_t kBucketMinutes = 10;
 
-__attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...) {
-  char text[1024];
-  va_list arguments;
-  va_start(arguments, pattern);
-  std::vsnprintf(text, sizeof text, pattern, arguments);
-  va_end(arguments);
-  return text;
-}
-
 std::string head(double height) {
-  return format(
+  return formatted(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" font-family=\"sans-serif\" font-size=\"13\">\n"
       "<rect width=\"%g\" height=\"%g\" fill=\"#ffffff\"/>\n",
       kWidth, height, kWidth, height);
@@ -31,12 +22,13 @@ std::string head(double height) {
 
 std::string label(double x, double y, const std::string& text, const char* fill = "#333333",
                   const char* anchor = "start") {
-  return format("<text x=\"%.1f\" y=\"%.1f\" fill=\"%s\" text-anchor=\"%s\">", x, y, fill, anchor) + text + "</text>\n";
+  return formatted("<text x=\"%.1f\" y=\"%.1f\" fill=\"%s\" text-anchor=\"%s\">", x, y, fill, anchor) + text +
+         "</text>\n";
 }
 
 std::string line(double x1, double y1, double x2, double y2, const char* stroke, const char* more = "") {
-  return format("<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" %s/>\n", x1, y1, x2, y2, stroke,
-                more);
+  return formatted("<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" %s/>\n", x1, y1, x2, y2, stroke,
+                   more);
 }
 
 /// 1, 2 or 5 times a power of ten, about a quarter of the range.
@@ -50,9 +42,9 @@ double tick_step(double range) {
 }
 
 std::string number(double value) {
-  if (value >= 1e6) return format("%g M", value / 1e6);
-  if (value >= 1e3) return format("%g k", value / 1e3);
-  return format("%g", value);
+  if (value >= 1e6) return formatted("%g M", value / 1e6);
+  if (value >= 1e3) return formatted("%g k", value / 1e3);
+  return formatted("%g", value);
 }
 
 std::vector<double> bucketed(const std::vector<double>& minutes, bool average) {
@@ -87,7 +79,7 @@ class Panel {
     const double hours = minutes / 60;
     const double hour_step = hours > 12 ? 3 : hours > 3 ? 1 : 0.25;
     for (double hour = 0; hour <= hours; hour += hour_step)
-      text_ += label(x(hour * 60), bottom + 17, format("%g h", hour), "#666666", "middle");
+      text_ += label(x(hour * 60), bottom + 17, formatted("%g h", hour), "#666666", "middle");
   }
 
   void curve(const std::vector<double>& values, const char* stroke, bool filled, const char* more = "") {
@@ -95,13 +87,14 @@ class Panel {
     std::string points;
     const double step = minutes_ / static_cast<double>(values.size());
     for (std::size_t i = 0; i < values.size(); ++i)
-      points += format("%.1f,%.1f ", x((static_cast<double>(i) + 0.5) * step), y(values[i]));
+      points += formatted("%.1f,%.1f ", x((static_cast<double>(i) + 0.5) * step), y(values[i]));
     if (filled) {
-      text_ += format("<polygon fill=\"%s\" fill-opacity=\"0.35\" points=\"%.1f,%.1f ", stroke, x(step / 2), bottom_) +
-               points + format("%.1f,%.1f\"/>\n", x(minutes_ - step / 2), bottom_);
+      text_ +=
+          formatted("<polygon fill=\"%s\" fill-opacity=\"0.35\" points=\"%.1f,%.1f ", stroke, x(step / 2), bottom_) +
+          points + formatted("%.1f,%.1f\"/>\n", x(minutes_ - step / 2), bottom_);
     }
-    text_ += format("<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\" %s points=\"", stroke, more) + points +
-             "\"/>\n";
+    text_ += formatted("<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\" %s points=\"", stroke, more) +
+             points + "\"/>\n";
   }
   const std::string& text() const { return text_; }
 
@@ -220,18 +213,19 @@ std::string frontier_chart(const Report& report) {
   }
   std::string points;
   for (const Outcome& outcome : report.frontier) {
-    points += format("%.1f,%.1f ", x(outcome.totals.held_gbs), y(outcome.totals.added.mean()));
+    points += formatted("%.1f,%.1f ", x(outcome.totals.held_gbs), y(outcome.totals.added.mean()));
   }
-  svg += format("<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", kHeld.stroke) + points + "\"/>\n";
+  svg +=
+      formatted("<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", kHeld.stroke) + points + "\"/>\n";
   for (const Outcome& outcome : report.frontier)
-    svg += format("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n", x(outcome.totals.held_gbs),
-                  y(outcome.totals.added.mean()), kHeld.stroke);
+    svg += formatted("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n", x(outcome.totals.held_gbs),
+                     y(outcome.totals.added.mean()), kHeld.stroke);
   for (const Outcome& outcome : report.outcomes) {
     const bool ours = outcome.policy.mechanics == Mechanics::kZygotes;
     const double at_x = x(outcome.totals.held_gbs);
     const double at_y = y(outcome.totals.added.mean());
-    svg += format("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"%s\"/>\n", at_x, at_y,
-                  ours ? kHeld.stroke : kFixed.stroke);
+    svg += formatted("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"%s\"/>\n", at_x, at_y,
+                     ours ? kHeld.stroke : kFixed.stroke);
     svg += label(at_x + 8, at_y - 7, outcome.policy.name);
   }
   return svg + "</svg>\n";

@@ -51,36 +51,37 @@ struct Machine::Function {
   Nanos timer_at = INT64_MAX;  // the earliest timer under way
 };
 
-bool Faults::any() const {
-  return crash_in_call > 0 || crash_idle > 0 || zygote_death > 0 || start_failure > 0 || boot_failure > 0 ||
-         slow_start > 0 || withdrawal > 0 || lost_memory > 0 || clock_step > 0;
-}
-
 Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
     : options_(std::move(options)),
+      zygotes_(options_.policy.mechanics == Mechanics::kZygotes),
       random_(random),
       cache_(options_.policy.memory.count == 0 ? base::Bytes{UINT64_MAX} : options_.policy.memory) {
   functions_.reserve(loads.size());
-  const bool zygotes = options_.policy.mechanics == Mechanics::kZygotes;
   for (Load& load : loads) {
     const auto index = static_cast<std::uint32_t>(functions_.size());
     const FunctionCosts runtime{.gigabytes = load.runtime_mb / 1024, .start = mean_of(load.runtime_ms)};
     const FunctionCosts beyond{.gigabytes = (load.zygote_mb + load.instance_mb) / 1024,
                                .start = mean_of(load.zygote_ms)};
     const FunctionCosts whole{.gigabytes = load.trace->memory_mb / 1024, .start = mean_of(load.whole_ms)};
-    auto policy = make_keep_alive(options_.policy, zygotes ? beyond : whole);
-    const base::Duration instance_idle = zygotes ? options_.policy.instance_idle : policy->plan().first_hold();
-    const sched::DispatcherOptions dispatcher{.instances_min = 0,
-                                              .instances_max = options_.instances_max,
-                                              .idle_timeout = instance_idle,
-                                              .freeze_after = options_.freeze_after,
-                                              .reuse = options_.reuse,
-                                              .queue_max = options_.queue_max,
-                                              .starting_max = zygotes ? options_.starting_max : options_.instances_max};
+    if (!zygotes_) {  // nothing is shared: an instance holds all of it and starts from nothing
+      load.instance_mb = load.trace->memory_mb;
+      load.zygote_mb = load.runtime_mb = 0;
+      load.fork_ms = load.whole_ms;
+    }
+    auto policy = make_keep_alive(options_.policy, zygotes_ ? beyond : whole);
+    const base::Duration instance_idle = zygotes_ ? options_.policy.instance_idle : policy->plan().first_hold();
+    const sched::DispatcherOptions dispatcher{
+        .instances_min = 0,
+        .instances_max = options_.instances_max,
+        .idle_timeout = instance_idle,
+        .freeze_after = options_.freeze_after,
+        .reuse = options_.reuse,
+        .queue_max = options_.queue_max,
+        .starting_max = zygotes_ ? options_.starting_max : options_.instances_max};
     functions_.emplace_back(index, std::move(load), dispatcher, &next_instance_, std::move(policy),
                             make_keep_alive(options_.policy, runtime), random_.below(kMinute));
-    if (!zygotes) {
-      // Nothing is shared there: as if a zygote of no size were always ready, and starts were long.
+    if (!zygotes_) {
+      // As if a zygote of no size were always ready, and starts were long.
       functions_.back().dispatcher.zygote_ready(sched::ZygoteState::kReady, sched_now(), actions_);
       functions_.back().zygote_ready = functions_.back().zygote_up = true;
     }
@@ -100,10 +101,9 @@ void Machine::push(Nanos at, Kind kind, std::uint32_t function, std::uint64_t su
 }
 
 void Machine::run(std::uint32_t minutes, bool drain) {
-  end_ = Nanos{minutes} * kMinute;
-  for (minute_ = 0; minute_ < minutes && !violation_; ++minute_) {
-    arrivals_of(minute_);
-    const Nanos border = Nanos{minute_ + 1} * kMinute;
+  for (std::uint32_t minute = 0; minute < minutes && !violation_; ++minute) {
+    arrivals_of(minute);
+    const Nanos border = Nanos{minute + 1} * kMinute;
     std::size_t next = 0;
     while (!violation_) {
       const Nanos arrival = next < arrivals_.size() ? arrivals_[next].first : INT64_MAX;
@@ -347,7 +347,7 @@ void Machine::lease(Function& function, const sched::LeaseTo& leased) {
   totals_.added.add(static_cast<double>(now_ - call.arrived) / 1e6);
   if (now_ == call.arrived) {
     ++totals_.from_idle;
-  } else if (options_.policy.mechanics == Mechanics::kZygotes && call.saw_zygote) {
+  } else if (zygotes_ && call.saw_zygote) {
     ++totals_.from_fork;
   } else {
     ++totals_.from_boot;
@@ -407,14 +407,13 @@ void Machine::kill_zygote(Function& function) {
 }
 
 void Machine::start_instance(Function& function, base::InstanceId id) {
-  const bool zygotes = options_.policy.mechanics == Mechanics::kZygotes;
-  if (zygotes && !(function.zygote_ready && function.runtime_up))
+  if (zygotes_ && !(function.zygote_ready && function.runtime_up))
     breach(&function, "an instance was started without a zygote");
   if (!instances_.emplace(id, SimInstance{.function = function.index}).second) breach(&function, "an instance twice");
   ++function.instances;
   ++totals_.instance_starts;
-  hold(function, zygotes ? function.load.instance_mb : function.load.trace->memory_mb);
-  const double time = start_time(zygotes ? function.load.fork_ms : function.load.whole_ms);
+  hold(function, function.load.instance_mb);
+  const double time = start_time(function.load.fork_ms);
   push(now_ + std::max<Nanos>(1, nanos(time)), Kind::kInstanceReady, function.index, base::raw(id));
 }
 
@@ -430,8 +429,7 @@ void Machine::forget_instance(Function& function, base::InstanceId id) {
     breach(&function, "a busy instance was retired");
   instances_.erase(at);
   --function.instances;
-  hold(function,
-       options_.policy.mechanics == Mechanics::kZygotes ? -function.load.instance_mb : -function.load.trace->memory_mb);
+  hold(function, -function.load.instance_mb);
 }
 
 void Machine::end_call(std::uint64_t slot) {
@@ -460,8 +458,7 @@ void Machine::settle(Function& function) {
   if (idle && !function.residency.wanted(sched_now())) {
     release(function);
   } else if (idle) {
-    const bool zygotes = options_.policy.mechanics == Mechanics::kZygotes;
-    if (!zygotes)
+    if (!zygotes_)
       function.dispatcher.set_idle_timeout(
           std::max<base::Duration>(1s, function.residency.policy().plan().first_hold()));
     if (!function.evicted) function.dispatcher.set_minimum(1);
@@ -470,15 +467,14 @@ void Machine::settle(Function& function) {
       perform(function);
     }
   }
-  if (options_.policy.mechanics == Mechanics::kZygotes && idle) settle_runtime(function);
+  if (zygotes_ && idle) settle_runtime(function);
   if (options_.policy.memory.count != 0) {
     if (function.held_mb > 0) {
       cache_.insert(function.index, bytes(function.held_mb), mean_of(function.load.whole_ms));
     } else {
       cache_.erase(function.index);
     }
-    cache_.set_pinned(function.index,
-                      function.idle == 0 || (options_.policy.mechanics == Mechanics::kZygotes && !idle));
+    cache_.set_pinned(function.index, function.idle == 0 || (zygotes_ && !idle));
     evict();
   }
   arm_timer(function);
@@ -499,8 +495,7 @@ void Machine::release(Function& function) {
   while (function.dispatcher.retire_coldest(actions_)) {
   }
   perform(function);
-  if (options_.policy.mechanics == Mechanics::kZygotes && function.zygote_ready && function.instances == 0)
-    kill_zygote(function);
+  if (zygotes_ && function.zygote_ready && function.instances == 0) kill_zygote(function);
 }
 
 void Machine::evict() {
@@ -510,7 +505,7 @@ void Machine::evict() {
     Function& function = functions_[*victim];
     ++totals_.evictions;
     function.evicted = true;
-    if (options_.policy.mechanics == Mechanics::kZygotes) {
+    if (zygotes_) {
       release(function);
       settle_runtime(function);
     } else {
@@ -532,8 +527,7 @@ void Machine::evict() {
 
 void Machine::arm_timer(Function& function) {
   base::SteadyTime next = std::min(function.residency.next_change(sched_now()), function.dispatcher.next_tick());
-  if (options_.policy.mechanics == Mechanics::kZygotes)
-    next = std::min(next, function.runtime_residency.next_change(sched_now()));
+  if (zygotes_) next = std::min(next, function.runtime_residency.next_change(sched_now()));
   Nanos at = INT64_MAX;
   if (next != base::SteadyTime::max())
     at = std::max(now_ + 1, (next.time_since_epoch() - std::chrono::hours(1)).count() - skew_);
@@ -566,9 +560,8 @@ void Machine::check(const Function& function) {
   if (function.instances > options_.instances_max) breach(&function, "more instances than allowed");
   if (function.running + function.idle > function.instances)
     breach(&function, "more calls run than there are instances");
-  const bool zygotes = options_.policy.mechanics == Mechanics::kZygotes;
-  double holds = (zygotes ? function.load.instance_mb : function.load.trace->memory_mb) * function.instances;
-  if (zygotes && function.zygote_up) holds += function.load.zygote_mb;
+  double holds = function.load.instance_mb * function.instances;
+  if (function.zygote_up) holds += function.load.zygote_mb;
   if (function.runtime_up) holds += function.load.runtime_mb;
   if (std::abs(holds - function.held_mb) > 0.01) breach(&function, "memory that nothing holds was not returned");
 }

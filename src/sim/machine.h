@@ -53,7 +53,6 @@ struct Faults {
   double withdrawal = 0;     // a caller goes away while it waits
   double lost_memory = 0;    // at a call: half of the bound goes, and returns a minute later
   double clock_step = 0;     // at an event: sched's time is up to a minute ahead, or 10 ms behind, of the last one
-  bool any() const;
 };
 
 struct MachineOptions {
@@ -157,6 +156,7 @@ class Machine {
   void breach(const Function* function, const std::string& what);
 
   MachineOptions options_;
+  const bool zygotes_;
   Random random_;
   std::vector<Function> functions_;
   std::vector<CallSlot> calls_;
@@ -171,13 +171,11 @@ class Machine {
   std::optional<std::string> violation_;
   Nanos now_ = 0;
   Nanos skew_ = 0;
-  Nanos end_ = 0;
   std::uint64_t order_ = 0;
   double held_mb_ = 0;
   double used_mb_ = 0;
   double minute_held_ = 0;  // MB x ns of the current minute
   double minute_used_ = 0;
-  std::uint32_t minute_ = 0;
 };
 
 }  // namespace ebb::sim

@@ -10,6 +10,7 @@
 
 #include "sim/calibration.h"
 #include "sim/experiment.h"
+#include "sim/steady_trace.h"
 
 namespace ebb::sim {
 namespace {
@@ -91,19 +92,6 @@ TEST(Machine, NoSeedBreaksAnInvariant) {
     const auto violation = run_seed(seed);
     ASSERT_FALSE(violation) << "EBB_SIM_SEED=" << seed << " shows it again: " << *violation;
   }
-}
-
-Trace steady_trace() {
-  Trace trace;
-  trace.minutes = 60;
-  TraceFunction one;
-  one.name = "a/f";
-  one.per_minute.assign(60, 6);
-  one.run_ms = Curve::constant(500);
-  one.memory_mb = 100;
-  one.memory_low_mb = 80;
-  trace.functions.push_back(one);
-  return trace;
 }
 
 TEST(Machine, EqualSeedsGiveEqualRunsAndOthersDoNot) {

@@ -1,11 +1,10 @@
 #include "sim/policy.h"
 
-#include <cstdio>
-
 #include "base/check.h"
 #include "sched/keep_alive_fixed.h"
 #include "sched/keep_alive_hybrid.h"
 #include "sched/keep_alive_worth.h"
+#include "sim/formatted.h"
 
 namespace ebb::sim {
 
@@ -31,9 +30,7 @@ std::vector<PolicyOptions> standard_policies(double price, double all_functions_
 std::vector<PolicyOptions> frontier_policies() {
   std::vector<PolicyOptions> policies;
   for (const double price : {0.0, 3.0, 10.0, 30.0, 60.0, 100.0, 200.0, 400.0, 1000.0, 3000.0, 10000.0}) {
-    char name[32];
-    std::snprintf(name, sizeof name, "ebb, price %g", price);
-    policies.push_back({.name = name, .price = price});
+    policies.push_back({.name = formatted("ebb, price %g", price), .price = price});
   }
   return policies;
 }

@@ -1,37 +1,28 @@
 #include "sim/report.h"
 
 #include <boost/json.hpp>
-#include <cstdarg>
-#include <cstdio>
+
+#include "sim/formatted.h"
 
 namespace ebb::sim {
 namespace {
 
 namespace json = boost::json;
 
-__attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...) {
-  char text[512];
-  va_list arguments;
-  va_start(arguments, pattern);
-  std::vsnprintf(text, sizeof text, pattern, arguments);
-  va_end(arguments);
-  return text;
-}
-
 std::string time_text(double milliseconds) {
   if (milliseconds == 0) return "0";
-  if (milliseconds < 1000) return format("%.3g ms", milliseconds);
-  return format("%.3g s", milliseconds / 1000);
+  if (milliseconds < 1000) return formatted("%.3g ms", milliseconds);
+  return formatted("%.3g s", milliseconds / 1000);
 }
 
 std::string row(const Outcome& outcome, double reference_gbs) {
   const Totals& totals = outcome.totals;
   const double per_gb = reference_gbs > 0 ? totals.held_gbs / reference_gbs : 0;
-  return format("%-18s %7.3f %%  %7.3f %%  %9s %9s %9s %9s  %10.0f  %6.3f  %9.2f  %7.0f\n", outcome.policy.name.c_str(),
-                100 * totals.cold_share(), 100 * totals.waited_share(), time_text(totals.added.mean()).c_str(),
-                time_text(totals.added.at(0.99)).c_str(), time_text(totals.added.at(0.999)).c_str(),
-                time_text(totals.added.max()).c_str(), totals.held_gbs, per_gb,
-                totals.used_gbs > 0 ? totals.held_gbs / totals.used_gbs : 0, totals.start_seconds);
+  return formatted("%-18s %7.3f %%  %7.3f %%  %9s %9s %9s %9s  %10.0f  %6.3f  %9.2f  %7.0f\n",
+                   outcome.policy.name.c_str(), 100 * totals.cold_share(), 100 * totals.waited_share(),
+                   time_text(totals.added.mean()).c_str(), time_text(totals.added.at(0.99)).c_str(),
+                   time_text(totals.added.at(0.999)).c_str(), time_text(totals.added.max()).c_str(), totals.held_gbs,
+                   per_gb, totals.used_gbs > 0 ? totals.held_gbs / totals.used_gbs : 0, totals.start_seconds);
 }
 
 double reference_of(const Report& report) {
@@ -99,13 +90,13 @@ std::string_view name_of(Spread spread) {
 std::string to_table(const Report& report) {
   const Totals* first = report.outcomes.empty() ? nullptr : &report.outcomes.front().totals;
   std::string text =
-      format("%s: %llu functions, %u minutes, %llu calls, %u node%s, arrivals %s, seed %llu\n", report.trace.c_str(),
-             static_cast<unsigned long long>(report.functions), report.minutes,
-             static_cast<unsigned long long>(first == nullptr ? 0 : first->arrived), report.options.nodes,
-             report.options.nodes == 1 ? "" : "s", std::string(name_of(report.options.spread)).c_str(),
-             static_cast<unsigned long long>(report.options.seed));
-  text += format("%-18s %9s  %9s  %9s %9s %9s %9s  %10s  %6s  %9s  %7s\n", "POLICY", "COLD", "WAITED", "MEAN", "P99",
-                 "P99.9", "MAX", "HELD GB-s", "/10min", "HELD/USED", "STARTS");
+      formatted("%s: %llu functions, %u minutes, %llu calls, %u node%s, arrivals %s, seed %llu\n", report.trace.c_str(),
+                static_cast<unsigned long long>(report.functions), report.minutes,
+                static_cast<unsigned long long>(first == nullptr ? 0 : first->arrived), report.options.nodes,
+                report.options.nodes == 1 ? "" : "s", std::string(name_of(report.options.spread)).c_str(),
+                static_cast<unsigned long long>(report.options.seed));
+  text += formatted("%-18s %9s  %9s  %9s %9s %9s %9s  %10s  %6s  %9s  %7s\n", "POLICY", "COLD", "WAITED", "MEAN", "P99",
+                    "P99.9", "MAX", "HELD GB-s", "/10min", "HELD/USED", "STARTS");
   const double reference = reference_of(report);
   for (const Outcome& outcome : report.outcomes) text += row(outcome, reference);
   if (!report.frontier.empty()) {

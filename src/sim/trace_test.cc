@@ -12,6 +12,7 @@
 #include "sim/calibration.h"
 #include "sim/chart.h"
 #include "sim/report.h"
+#include "sim/steady_trace.h"
 
 namespace ebb::sim {
 namespace {
@@ -137,15 +138,7 @@ TEST(Calibration, ComesFromUsageRecordsByTheirRung) {
 }
 
 TEST(Report, ShowsEveryPolicyAndTheChartEveryCurve) {
-  Trace trace;
-  trace.minutes = 30;
-  TraceFunction one;
-  one.name = "a/f";
-  one.per_minute.assign(30, 2);
-  one.run_ms = Curve::constant(300);
-  one.memory_mb = 100;
-  one.memory_low_mb = 80;
-  trace.functions.push_back(one);
+  const Trace trace = steady_trace({.minutes = 30, .calls_per_minute = 2, .run_ms = 300});
   Report report{.trace = "x.csv", .functions = 1, .minutes = 30};
   for (const PolicyOptions& policy : standard_policies(kDefaultPrice, 100)) {
     auto outcome = run_experiment(trace, default_calibration(), policy, {});

@@ -6,6 +6,7 @@ Nothing here is faked. `Node` is used through the fixtures of conftest.py; a tes
 """
 
 import concurrent.futures
+import contextlib
 import ctypes
 import json
 import os
@@ -119,6 +120,7 @@ class Node:
 
     def __init__(self, config=None, directory=None, inherit=()):
         self.inherit = inherit  # descriptors that `ebb serve` is started with
+        self.serve_binary = BINARY  # what `ebb serve` is started as: a test may put a wrapper around it
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="ebb-test-", dir="/tmp"))
         self.directory.chmod(0o755)  # the daemon's account has to reach its data
         self.data = self.directory / "data"
@@ -141,7 +143,7 @@ class Node:
         self._before = descendants(os.getpid())
         log = open(self.log_path, "ab")
         with log:
-            self.process = subprocess.Popen([str(BINARY), "serve", "--config", str(file)], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([str(self.serve_binary), "serve", "--config", str(file)], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE, stderr=log, start_new_session=True, pass_fds=self.inherit)
         self._listening = threading.Event()
         threading.Thread(target=self._read_stdout, args=(self.process.stdout,), daemon=True).start()
@@ -495,3 +497,19 @@ def as_list(value):
         lists = [inner for inner in value.values() if isinstance(inner, list)]
         return lists[0] if len(lists) == 1 else [value]
     return value
+
+
+@contextlib.contextmanager
+def running(node):
+    """Starts a node and ends it: with the check that nothing is left, or by force after an error. Its data goes either way."""
+    adopt_orphans()
+    try:
+        node.start()
+        yield node
+        node.stop()
+    finally:
+        try:
+            if node.process is not None:
+                node.stop(kill=True)
+        finally:
+            node.remove()

@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-import ebb_node
-from ebb_node import Node, adopt_orphans, eventually
+from ebb_node import BINARY, Node, eventually, running
 
 LIMITS = pathlib.Path(__file__).parent / "namespace_limits.py"
 
@@ -54,28 +53,18 @@ def handler(event, context):
 @pytest.fixture(scope="module", params=["none", "for root only"])
 def limited_node(request, tmp_path_factory):
     """A node on a host that lets no user namespace be made at all, or none inside another."""
-    adopt_orphans()
     wrapper = tmp_path_factory.mktemp("limited") / "ebb"
     most = 0 if request.param == "none" else 1
-    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} {LIMITS} {most} {ebb_node.BINARY} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} {LIMITS} {most} {BINARY} "$@"\n')
     wrapper.chmod(0o755)
     node = Node()
     node.level = request.param
-    binary, ebb_node.BINARY = ebb_node.BINARY, wrapper
-    try:
-        node.start()
-    finally:
-        ebb_node.BINARY = binary
-    try:
+    node.serve_binary = wrapper
+    with running(node):
         if most == 1:
             # What the node found out stays: room for one sandbox, none for one inside it. From now on there is room for many.
             subprocess.run(["nsenter", "-t", str(node.launcher_pid), "-U", "sh", "-c", "echo 1000 > /proc/sys/user/max_user_namespaces"], check=True)
         yield node
-        node.stop()
-    finally:
-        if node.process is not None:
-            node.stop(kill=True)
-        node.remove()
 
 
 def answer(node, target):

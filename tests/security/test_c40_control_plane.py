@@ -11,8 +11,7 @@ import tempfile
 import pytest
 import requests
 
-import ebb_node
-from ebb_node import Node, adopt_orphans, eventually
+from ebb_node import BINARY, Node, eventually, running
 
 
 class SmallDisk:
@@ -40,19 +39,12 @@ class SmallDisk:
 
 @pytest.fixture
 def small_disk_node():
-    adopt_orphans()
     disk = SmallDisk(48)
-    node = Node({"data_dir": str(disk.data)})
     try:
-        node.start()
-        yield node, disk
+        with running(Node({"data_dir": str(disk.data)})) as node:
+            yield node, disk
     finally:
-        try:
-            if node.process is not None:
-                node.stop(kill=True)
-        finally:
-            disk.remove()
-            node.remove()
+        disk.remove()
 
 
 def test_c40_disk_full(small_disk_node):
@@ -103,25 +95,14 @@ def test_c40_disk_full_at_start(small_disk_node):
 
 
 @pytest.fixture
-def few_descriptors_node(monkeypatch):
+def few_descriptors_node():
     """A node whose launcher and daemon may open so many files and no more."""
-    adopt_orphans()
     node = Node()
-    wrapper = node.directory / "ebb"
-    wrapper.write_text(f'#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec {ebb_node.BINARY} "$@"\n')
-    wrapper.chmod(0o755)
-    monkeypatch.setattr(ebb_node, "BINARY", wrapper)
-    try:
-        node.start()
-        monkeypatch.undo()
+    node.serve_binary = node.directory / "ebb"
+    node.serve_binary.write_text(f'#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec {BINARY} "$@"\n')
+    node.serve_binary.chmod(0o755)
+    with running(node):
         yield node
-        node.stop()
-    finally:
-        try:
-            if node.process is not None:
-                node.stop(kill=True)
-        finally:
-            node.remove()
 
 
 DESCRIPTORS = 128

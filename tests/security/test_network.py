@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from ebb_node import Node, adopt_orphans, eventually
+from ebb_node import Node, eventually, running
 
 CLONE_NEWNET = 0x40000000
 TAG = f"ebbtest{os.getpid()}"
@@ -182,17 +182,9 @@ def deploy_all(node):
 
 @pytest.fixture(scope="module")
 def node(world):
-    adopt_orphans()
-    node = Node(CONFIG)
-    try:
-        node.start()
+    with running(Node(CONFIG)) as node:
         deploy_all(node)
         yield node
-        node.stop()
-    finally:
-        if node.process is not None:
-            node.stop(kill=True)
-        node.remove()
 
 
 @pytest.fixture
@@ -523,37 +515,24 @@ def test_another_daemon_and_another_node_on_the_same_host(node, inside):
 
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_node_that_ends_leaves_nothing_on_the_host(world, kill):
-    adopt_orphans()
     before = host_state()
-    node = Node(CONFIG)
-    try:
-        node.start()
+    with running(Node(CONFIG)) as node:
         deploy_all(node)
         assert host_state() != before
         node.stop(kill=kill)
         after = ("links", "routes", "tables", *(() if kill else ("settings",)))
         eventually(lambda: all(host_state()[key] == before[key] for key in after), f"the host as it was: {before}")
-    finally:
-        if node.process is not None:
-            node.stop(kill=True)
-        node.remove()
 
 
 def test_a_host_that_cannot_have_it_refuses_the_deployment_with_the_remedy(world):
-    adopt_orphans()
     run("ip", "-n", NODE, "route", "add", "10.77.0.0/16", "via", "203.0.113.1")
-    node = Node({**CONFIG, "egress_ipv4": "10.77.1.0/24"})
     try:
-        node.start()
-        before = host_state()
-        done = node.deploy_app(PROBE, {"probe": {"network": "egress"}}, app="open", expect=None)
-        assert done.returncode == 8, done.stderr + done.stdout
-        assert "not to be had on this host" in done.stderr + done.stdout and "egress_ipv4" in done.stderr + done.stdout
-        assert host_state() == before and node.functions() == {}
-        node.deploy_app(PROBE, {"probe": {"network": "none"}}, app="open")
-        node.stop()
+        with running(Node({**CONFIG, "egress_ipv4": "10.77.1.0/24"})) as node:
+            before = host_state()
+            done = node.deploy_app(PROBE, {"probe": {"network": "egress"}}, app="open", expect=None)
+            assert done.returncode == 8, done.stderr + done.stdout
+            assert "not to be had on this host" in done.stderr + done.stdout and "egress_ipv4" in done.stderr + done.stdout
+            assert host_state() == before and node.functions() == {}
+            node.deploy_app(PROBE, {"probe": {"network": "none"}}, app="open")
     finally:
-        if node.process is not None:
-            node.stop(kill=True)
-        node.remove()
         run("ip", "-n", NODE, "route", "delete", "10.77.0.0/16")

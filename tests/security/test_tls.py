@@ -11,7 +11,7 @@ import time
 
 import pytest
 import requests
-from ebb_node import PATIENCE, Node, adopt_orphans, eventually
+from ebb_node import PATIENCE, Node, adopt_orphans, eventually, running
 
 ECHO = "def handler(event, context):\n    return {'statusCode': 200, 'body': event.get('body', ''), 'isBase64Encoded': event.get('isBase64Encoded', False)}\n"
 
@@ -49,17 +49,9 @@ class TlsNode(Node):
 
 @pytest.fixture(scope="module")
 def node():
-    adopt_orphans()
-    node = TlsNode()
-    try:
-        node.start()
+    with running(TlsNode()) as node:
         node.deploy_function(ECHO)
         yield node
-        node.stop()
-    finally:
-        if node.process is not None:
-            node.stop(kill=True)
-        node.remove()
 
 
 def s_client(node, *options, data=b""):
