@@ -129,9 +129,8 @@ def one_round(server, generator, rounds, peak_seconds, rate_seconds, samples):
         load(server, "hello", rounds, 1)  # warm up
         drain(server)
         samples["idle_pss_mb"].append(settled_pss(server))
-        if server.each_from_zero or hasattr(server, "zero"):
-            path = getattr(server, "zero", None) or server.path("hello", rounds)
-            samples["from_zero_ms"] += from_zero(server, path, server.body_of("hello", rounds))
+        if server.zero:
+            samples["from_zero_ms"] += from_zero(server, server.zero, server.body_of("hello", rounds))
         for function in server.functions:
             rate, cpu = peak(server, function, rounds, max(peak_seconds, 3) if is_slow(server, function) else peak_seconds)
             drain(server)

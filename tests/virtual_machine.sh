@@ -1,7 +1,7 @@
 #!/bin/bash
 # Shows Ebb on what this host may not have: a machine booted by systemd with cgroup v2 only, and another kernel (Debian's).
-# Takes the folder that `tests/fresh_debian.sh --keep` left, makes a disk of it and boots it in QEMU, without KVM where there
-# is none (then ten times slower). Inside, packaging/ebb.service is installed and started, then COMMANDS run in /ebb.
+# Takes the folder that `tests/fresh_debian.sh --keep` left, makes a disk of it and boots it in QEMU, by
+# emulation, so ten times slower. Inside, packaging/ebb.service is installed and started, then COMMANDS run in /ebb.
 # On demand, as root, with qemu-system-x86 installed. Nothing of it is left afterwards but what was added to the folder.
 #
 # usage: tests/virtual_machine.sh FOLDER [--cgroup v1] [--run COMMANDS]
@@ -81,8 +81,7 @@ mkfs.ext4 -q -d "$rsync_out" "$disk/image" 8G
 rm -rf "$rsync_out"
 
 echo "== boot"
-accel=tcg,thread=multi
-timeout "$limit_seconds" qemu-system-x86_64 -accel "$accel" -cpu max -smp 2 -m 4096 -nographic -no-reboot -nic none \
+timeout "$limit_seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 4096 -nographic -no-reboot -nic none \
   -kernel "$(ls "$folder"/boot/vmlinuz-* | tail -n 1)" -initrd "$(ls "$folder"/boot/initrd.img-* | tail -n 1)" \
   -append "root=/dev/vda rw console=ttyS0 quiet systemd.unified_cgroup_hierarchy=$layout systemd.show_status=0 panic=1" \
   -drive file="$disk/image",format=raw,if=virtio,cache=unsafe </dev/null | tee "$disk/console"

@@ -35,22 +35,21 @@ def _run(what, command, **options):
     return (done.stdout + done.stderr).strip()
 
 
-def python_packages(out):
-    """A virtual environment with gunicorn and awslambdaric."""
-    folder = out / "peers/python"
-    wanted = f"{GUNICORN}\n{AWSLAMBDARIC}\n"
+def python_package(out, name, package):
+    """A virtual environment of its own with one package; its folder of programs."""
+    folder = out / "peers" / name
     stamp = folder / "installed.txt"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"installing {GUNICORN} and {AWSLAMBDARIC} into {folder}", flush=True)
+    if not stamp.exists() or stamp.read_text() != package:
+        print(f"installing {package} into {folder}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        _run("gunicorn", ["/usr/bin/python3", "-m", "venv", folder])
-        _run("gunicorn", [folder / "bin/pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", GUNICORN, AWSLAMBDARIC])
-        stamp.write_text(wanted)
+        _run(name, ["/usr/bin/python3", "-m", "venv", folder])
+        _run(name, [folder / "bin/pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", package])
+        stamp.write_text(package)
     return folder / "bin"
 
 
 def gunicorn(out):
-    return {"command": python_packages(out) / "gunicorn", "version": GUNICORN}
+    return {"command": python_package(out, "gunicorn", GUNICORN) / "gunicorn", "version": GUNICORN}
 
 
 def workerd(out):

@@ -36,7 +36,7 @@ class Server:
     functions = ("hello", "burn")
     connections = CONNECTIONS  # 1 for what cannot serve two requests at a time
     each_from_zero = False     # every request starts a process
-    body = None                # not None: POST
+    zero = None                # the path of a function whose every call is one from zero
 
     def __init__(self, out):
         self._out = out
@@ -189,6 +189,7 @@ class WatchdogFork(Server):
     name = "of-watchdog fork"
     note = "a python3 process a request"
     each_from_zero = True
+    zero = "/hello"
 
     def installed(self, out):
         return install.from_path("of-watchdog", "fwatchdog")
@@ -206,7 +207,7 @@ class LambdaRie(Server):
     connections = 1
 
     def installed(self, out):
-        return {**install.from_path("aws-lambda-rie"), "python": install.python_packages(out) / "python3"}
+        return {**install.from_path("aws-lambda-rie"), "python": install.python_package(out, "awslambdaric", install.AWSLAMBDARIC) / "python3"}
 
     def launch(self):
         self._spawn("rie", [self.program["command"], "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{self.port}",
@@ -286,6 +287,7 @@ class Ebb(Server):
         try:
             self._node.start()
             self._node.deploy(_HERE / "functions")
+            self._labels = {self._node.launcher_pid: "launcher", self._node.daemon_pid: "daemon"}
             self.port = int(self._node.url.rsplit(":", 1)[1])
             connection = cold.Connection(self._node.url)
             cold.settle(connection, "zero", connection.request_of(self.zero))
@@ -299,14 +301,7 @@ class Ebb(Server):
         return self._node.pids()
 
     def label(self, pid):
-        if pid in (self._node.launcher_pid, self._daemon()):
-            return "launcher" if pid == self._node.launcher_pid else "daemon"
-        return "sandboxes"
-
-    def _daemon(self):
-        if getattr(self, "_known_node", None) is not self._node:
-            self._known_node, self._daemon_pid = self._node, self._node.daemon_pid
-        return self._daemon_pid
+        return self._labels.get(pid, "sandboxes")
 
     def stop(self):
         try:

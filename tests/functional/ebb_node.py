@@ -129,6 +129,7 @@ class Node:
         self.log_path = self.directory / "serve.log"
         self.process = None
         self.url = None
+        self.verify = True  # whose certificates are believed: requests' `verify`
         self._before = set()
         self._cgroups = set()
         self._http = threading.local()
@@ -165,7 +166,7 @@ class Node:
 
     def is_ready(self):
         try:
-            return requests.get(self.url + "/readyz", timeout=2).status_code == 200
+            return requests.get(self.url + "/readyz", timeout=2, verify=self.verify).status_code == 200
         except requests.RequestException:
             return False
 
@@ -411,6 +412,7 @@ class Node:
         if not hasattr(self._http, "session"):
             self._http.session = requests.Session()
             self._http.session.trust_env = False
+            self._http.session.verify = self.verify
         return self._http.session
 
     def call(self, path, data=None, method=None, headers=None, timeout=60, **options):

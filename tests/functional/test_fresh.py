@@ -1,6 +1,5 @@
 """Instances that no zygote forks, on hosts that forbid user namespaces: the same functions, walls and ends, only slower."""
 
-import os
 import pathlib
 import subprocess
 import sys

@@ -7,7 +7,7 @@ import pytest
 from ebb_node import eventually, in_parallel, server_timing
 
 SOURCE = '''
-import os, subprocess, time, uuid
+import os, subprocess, time
 made = []
 
 def fresh(event, context):

@@ -231,7 +231,7 @@ def processor_time(pids):
     return total
 
 
-def await_frozen(node, pids):
+def await_frozen(pids):
     """Frozen: the busy processes in it use no more processor."""
     def still():
         before = processor_time(pids)
@@ -246,7 +246,7 @@ def uses_nothing(node, seconds):
     assert len(pids) == 2 and begun.json() == 1, pids
     busy = processor_time(pids)
     eventually(lambda: processor_time(pids) > busy, "work in the background")
-    await_frozen(node, pids)
+    await_frozen(pids)
     before = processor_time(pids)
     time.sleep(seconds)
     assert processor_time(pids) == before, f"an idle instance used the processor within {seconds} s"
@@ -284,7 +284,7 @@ def test_b30_frozen_and_thawed_again_and_again_it_answers_right(node):
         answer = run(node, "busy", f"[begin_spinning() if {turn} == 0 else None, threading.active_count(), {turn}]")
         assert answer.json()[1:] == [3, turn]
         pids |= node.pids_in("instances")
-        await_frozen(node, pids)
+        await_frozen(pids)
         if turn:
             assert server_timing(answer)["start"]["desc"] == "frozen"
     assert len(pids) == 2  # one instance and its child all the time
@@ -307,7 +307,7 @@ def test_b30_a_frozen_instance_is_retired_and_may_be_killed(node):
     eventually(lambda: not pids & node.pids_in("instances"), "the end of all its processes")
     run(node, "brief", "begin_spinning()")
     pids = node.pids_in("instances")
-    await_frozen(node, pids)
+    await_frozen(pids)
     node.deploy_app(SOURCE + "\n# another version\n", FUNCTIONS)
     node.cli("rm", "app", "--yes")
     eventually(lambda: not node.groups(), "the end of everything, frozen or not")
@@ -318,7 +318,7 @@ def test_b30_a_frozen_instance_is_retired_and_may_be_killed(node):
 def test_b30_a_frozen_instance_dies_with_its_zygote(node, victim):
     run(node, "plain", "begin_spinning()")
     pids = node.pids_in("instances")
-    await_frozen(node, pids)
+    await_frozen(pids)
     for pid in node.pids_in(victim):
         try:
             os.kill(pid, signal.SIGKILL)
@@ -589,7 +589,7 @@ def test_b29_a_zygote_that_cannot_be_forked_uses_no_processor(node):
     assert node.functions("unfit")["unfit/f"]["zygote"] == "unfit"
     pids = node.pids_in("zygotes", "unfit")
     assert pids
-    await_frozen(node, pids)
+    await_frozen(pids)
     assert node.call("unfit/f").json() == 1
     node.cli("rm", "unfit", "--yes")
     eventually(lambda: not alive(pids), "its end, frozen or not")

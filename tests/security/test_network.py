@@ -132,17 +132,12 @@ def build_world():
         run("ip", "-n", WORLD, "address", "add", address, "dev", "lo", *(["nodad"] if ":" in address else []))
 
 
-def stop(process):
-    process.kill()
-    process.wait()
-
-
 @pytest.fixture(scope="module")
 def world():
     """The namespaces and the servers in them; this thread is in the node's from here on."""
     if os.geteuid() != 0:
         pytest.fail("making network namespaces needs root")
-    processes = []
+    server = None
     home = "/proc/self/task/%d/ns/net" % threading.get_native_id()
     here = os.open(home, os.O_RDONLY)
     try:
@@ -152,15 +147,15 @@ def world():
             pytest.skip(f"this host makes no network namespaces with veth pairs: {error}")
         script = pathlib.Path(__file__).with_name("world.py")
         server = subprocess.Popen(["nsenter", f"--net=/run/netns/{WORLD}", sys.executable, script], stdout=subprocess.PIPE, text=True)
-        processes.append(server)
         assert server.stdout.readline() == "ready\n"
         enter(f"/run/netns/{NODE}")
         yield
     finally:
         ctypes.CDLL(None).setns(here, CLONE_NEWNET)
         os.close(here)
-        for process in processes:
-            stop(process)
+        if server:
+            server.kill()
+            server.wait()
         for name in (NODE, WORLD):
             run("ip", "netns", "delete", name, check=False)
 
@@ -495,20 +490,13 @@ def test_another_daemon_and_another_node_on_the_same_host(node, inside):
     os.kill(node.daemon_pid, 9)
     eventually(lambda: node.is_ready(), "the next daemon")
     assert eventually(lambda: inside("fetch('api.test')").startswith("hello from"), "a way out again")
-    other = Node(CONFIG)
-    try:
-        other.start()
+    with running(Node(CONFIG)) as other:
         other.deploy_app(PROBE, {"probe": {"network": "egress"}}, app="open")
         reply = other.call("open/probe", data=b"fetch('api.test') + ' as ' + own()", headers={"Content-Type": "text/plain"}).text
         assert reply.startswith("hello from")
         theirs = reply.rpartition(" as ")[2]
         assert inside(f"fetch({theirs!r}, 8000, 1)") in REFUSALS
         assert len(host_state()["links"]) == 2
-        other.stop()
-    finally:
-        if other.process is not None:
-            other.stop(kill=True)
-        other.remove()
     assert eventually(lambda: len(host_state()["links"]) == 1, "the end of the other node's interface")
     assert inside("fetch('api.test')").startswith("hello from")
 

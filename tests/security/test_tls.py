@@ -30,13 +30,8 @@ class TlsNode(Node):
     def __init__(self):
         super().__init__()
         self.cert, self.tls_key = certificate(self.directory, "first")
+        self.verify = str(self.cert)
         self.config.update(tls_certificate=str(self.cert), tls_key=str(self.tls_key))
-
-    def is_ready(self):
-        try:
-            return requests.get(self.url + "/readyz", timeout=2, verify=str(self.cert)).status_code == 200
-        except requests.RequestException:
-            return False
 
     def environment(self, changes=None):
         return {**super().environment(changes), "EBB_CA_FILE": str(self.cert), **(changes or {})}
@@ -62,10 +57,10 @@ def s_client(node, *options, data=b""):
 
 def test_functions_and_the_command_line_over_tls(node):
     assert node.url.startswith("https://")
-    answer = node.call("app/f", data=b"over tls", verify=str(node.cert))
+    answer = node.call("app/f", data=b"over tls")
     assert answer.status_code == 200 and answer.text == "over tls"
     big = os.urandom(3 << 20)
-    assert node.call("app/f", data=big, headers={"Content-Type": "application/octet-stream"}, verify=str(node.cert)).content == big
+    assert node.call("app/f", data=big, headers={"Content-Type": "application/octet-stream"}).content == big
     assert "app/f" in node.functions()  # as root, the local key by itself
     assert json.loads(node.cli("invoke", "app/f", "--data", '{"body": "direct"}').stdout)["body"] == "direct"
 

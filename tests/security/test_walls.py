@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ebb_node import eventually, in_parallel
+from ebb_node import in_parallel
 
 PROBE = '''
 import ctypes, errno, os, socket, subprocess, sys, time
