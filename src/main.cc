@@ -137,7 +137,7 @@ class LocalKeyLink {
     path_ = model::local_key_link(listen->port);
     ::mkdir(model::kLocalNodesDirectory, 0755);  // root's: nobody else can put a link there
     ::unlink(path_.c_str());                     // of a node that ended badly
-    const std::string target = config.data_dir + "/admin.key";
+    const std::string target = model::local_key_file(config.data_dir);
     if (::symlink(target.c_str(), path_.c_str()) == 0) return;
     base::log(base::LogLevel::kWarning, "local_key_link_failed",
               {{"link", path_}, {"remedy", "name the key with --key-file " + target}});

@@ -125,14 +125,13 @@ static void make_scratch(const struct ebb_birth* birth) {
 // Files of /proc that tell of the host, its kernel or its other tenants. Those that this uid cannot open anyway need no
 // mask; that does not change between forks, so it is found out once, in the zygote.
 static const char* const kMaskedFiles[] = {
-    "/proc/keys",          "/proc/key-users",   "/proc/kallsyms",
-    "/proc/interrupts",    "/proc/config.gz",   "/proc/cmdline",
-    "/proc/kcore",         "/proc/kmsg",        "/proc/sched_debug",
-    "/proc/timer_list",    "/proc/timer_stats", "/proc/latency_stats",
-    "/proc/sysrq-trigger", "/proc/vmallocinfo", "/proc/slabinfo",
-    "/proc/modules",       "/proc/softirqs",    "/proc/sys/kernel/ns_last_pid",
+#define EBB_MASK_FILE(path) path,
+#include "../../src/os/proc_masks.def"
 };
-static const char* const kMaskedDirectories[] = {"/proc/pressure", "/proc/scsi", "/proc/acpi", "/proc/bus"};
+static const char* const kMaskedDirectories[] = {
+#define EBB_MASK_DIRECTORY(path) path,
+#include "../../src/os/proc_masks.def"
+};
 enum {
   kMaskedFileCount = sizeof kMaskedFiles / sizeof *kMaskedFiles,
   kMaskedDirectoryCount = sizeof kMaskedDirectories / sizeof *kMaskedDirectories,

@@ -15,9 +15,7 @@ _package = types.ModuleType("_ebb_runtime")
 _package.__path__ = [_HERE]
 sys.modules["_ebb_runtime"] = _package
 
-import socket  # noqa: E402  (the package had to exist first)
-
-from _ebb_runtime import _ebb, instance, loading, surroundings, trace, wire  # noqa: E402
+from _ebb_runtime import _ebb, instance, loading, surroundings, trace, wire  # noqa: E402  (the package had to exist first)
 
 _PROTOCOL_FAILED = 112
 
@@ -34,22 +32,12 @@ def place_channel(given):
 
 def receive_config():
     """The first frame. None: the daemon has gone."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=os.dup(instance.CHANNEL_FD)) as sock:
-        def exactly(size):
-            parts = bytearray()
-            while len(parts) < size:
-                got = sock.recv(min(size - len(parts), 65536))
-                if not got:
-                    return None
-                parts += got
-            return bytes(parts)
-
-        header = exactly(wire.FRAME.size)
-        if header is None:
-            return None
+    try:
+        header = _ebb.read_bytes(instance.CHANNEL_FD, b"", wire.FRAME.size)
         meta_bytes, body_bytes, _ = wire.read_frame_header(header, wire.CONFIGURE)
-        config = exactly(meta_bytes + body_bytes)
-        return None if config is None else config[meta_bytes:].decode()
+        return _ebb.read_bytes(instance.CHANNEL_FD, b"", meta_bytes + body_bytes)[meta_bytes:].decode()
+    except EOFError:
+        return None
 
 
 def main():

@@ -100,8 +100,8 @@ std::string to_hex(std::string_view bytes) {
   return text;
 }
 
-bool is_content_key(std::string_view text) {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
+bool is_content_key(std::string_view text) { return text.size() == 64 && is_hex(text); }
+
+bool is_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
 
 }  // namespace ebb::base

@@ -39,5 +39,7 @@ constexpr std::uint64_t raw(Id id) {
 std::string to_hex(std::string_view bytes);
 /// True for exactly 64 lower-case hexadecimal digits: the form of every content key.
 bool is_content_key(std::string_view text);
+/// Nothing but lower-case hexadecimal digits; also true of nothing at all.
+bool is_hex(std::string_view text);
 
 }  // namespace ebb::base

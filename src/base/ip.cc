@@ -33,7 +33,7 @@ Result<IpAddress> parse_ip(std::string_view text) {
 Result<IpRange> parse_ip_range(std::string_view text) {
   const std::size_t slash = text.find('/');
   EBB_TRY(const IpAddress first, parse_ip(text.substr(0, slash)));
-  IpRange range{.first = first, .prefix = static_cast<std::uint8_t>(first.size() * 8)};
+  IpRange range = single(first);
   if (slash == std::string_view::npos) return range;
   const std::string_view digits = text.substr(slash + 1);
   const unsigned bits = range.prefix;
@@ -97,6 +97,10 @@ IpAddress unmapped(const IpAddress& address) {
   IpAddress inner;
   std::copy_n(address.bytes.begin() + 12, 4, inner.bytes.begin());
   return inner;
+}
+
+IpRange single(const IpAddress& address) {
+  return {.first = address, .prefix = static_cast<std::uint8_t>(address.size() * 8)};
 }
 
 IpAddress nth(const IpAddress& first, std::uint32_t number) {

@@ -48,6 +48,8 @@ std::string to_string(const IpRange& range);
 IpAddress ipv4(std::uint32_t host_order);
 /// The IPv4 address within an IPv4-mapped IPv6 one (::ffff:a.b.c.d); any other as it is.
 IpAddress unmapped(const IpAddress& address);
+/// The range of one address.
+IpRange single(const IpAddress& address);
 /// `first` plus `number`, without a carry beyond the lowest 32 bits.
 IpAddress nth(const IpAddress& first, std::uint32_t number);
 

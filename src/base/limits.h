@@ -114,14 +114,14 @@ inline constexpr std::size_t kEgressLinksPremade = 2;      // pairs of interface
 inline constexpr std::uint32_t kEgressConnections = 1024;  // open connections of one sandbox; more are refused
 inline constexpr std::size_t kEgressAddresses = 1024;      // that a sandbox's names may stand for at one time
 inline constexpr std::size_t kNetlinkBytes = 32 * 1024;    // one message to the kernel's network configuration
-inline constexpr auto kEgressAddressMin = 60s;             // a name's address is reachable at least so long, whatever
-inline constexpr auto kEgressAddressMax = 1h;              // its time to live, and at most so long
-inline constexpr std::size_t kDnsMessageBytes = 4096;      // a query or an answer
-inline constexpr std::size_t kDnsQueries = 1024;           // under way on a node; more are dropped, clients repeat
-inline constexpr std::size_t kDnsQueriesPerSandbox = 64;   // of these
-inline constexpr std::size_t kDnsConnections = 64;         // of clients that ask over TCP
-inline constexpr std::size_t kDnsAddresses = 64;           // taken from one answer
-inline constexpr auto kDnsTimeout = 4s;                    // for one resolver's answer
-inline constexpr auto kDnsIdleTimeout = 10s;               // of a client's TCP connection
+inline constexpr auto kEgressAddressMin = 60s;             // a name's address is needed at least so long, whatever
+inline constexpr auto kEgressAddressMax = 1h;             // its time to live, and at most so long; given for twice that
+inline constexpr std::size_t kDnsMessageBytes = 4096;     // a query or an answer
+inline constexpr std::size_t kDnsQueries = 1024;          // under way on a node; more are dropped, clients repeat
+inline constexpr std::size_t kDnsQueriesPerSandbox = 64;  // of these
+inline constexpr std::size_t kDnsConnections = 64;        // of clients that ask over TCP
+inline constexpr std::size_t kDnsAddresses = 64;          // taken from one answer
+inline constexpr auto kDnsTimeout = 4s;                   // for one resolver's answer
+inline constexpr auto kDnsIdleTimeout = 10s;              // of a client's TCP connection
 
 }  // namespace ebb::limits

@@ -11,8 +11,8 @@
 #include <set>
 #include <sstream>
 
-#include "base/limits.h"
 #include "base/limits_access.h"
+#include "cli/rest.h"
 #include "model/access_key.h"
 #include "model/local_node.h"
 
@@ -85,8 +85,7 @@ base::Result<std::string> from_list(const std::string& path, const std::string& 
     std::string name;
     std::string key;
     words >> name >> key;
-    while (!name.empty() && name.back() == '/') name.pop_back();
-    if (name == url) return checked(key, "the line of " + url + " in " + path);
+    if (without_slash(name) == url) return checked(key, "the line of " + url + " in " + path);
   }
   return std::string();
 }
@@ -131,8 +130,7 @@ base::Result<std::string> of_local_node(const std::string& url) {
 }  // namespace
 
 base::Result<std::string> find_key(const std::string& url, const std::string& key_file) {
-  std::string plain = url;
-  while (!plain.empty() && plain.back() == '/') plain.pop_back();
+  const std::string plain = without_slash(url);
   if (!key_file.empty()) {
     EBB_TRY(KeyFile file, read_private(key_file));
     return checked(std::move(file.text), "key file " + key_file);

@@ -9,10 +9,13 @@ constexpr auto kAnswerLimit = std::chrono::seconds(60);  // of a request that on
 
 }  // namespace
 
-Rest::Rest(std::string url, base::Result<std::string> key, std::string ca_file)
-    : url_(std::move(url)), key_(std::move(key)), ca_file_(std::move(ca_file)) {
-  while (!url_.empty() && url_.back() == '/') url_.pop_back();
+std::string without_slash(std::string url) {
+  while (!url.empty() && url.back() == '/') url.pop_back();
+  return url;
 }
+
+Rest::Rest(std::string url, base::Result<std::string> key, std::string ca_file)
+    : url_(without_slash(std::move(url))), key_(std::move(key)), ca_file_(std::move(ca_file)) {}
 
 base::Result<http::ClientResponse> Rest::send(http::ClientRequest request, base::Duration limit) const {
   EBB_TRY(const std::string key, key_);

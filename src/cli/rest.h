@@ -12,6 +12,9 @@
 
 namespace ebb::cli {
 
+/// A URL as the others are compared with it and paths are put behind it.
+std::string without_slash(std::string url);
+
 class Rest {
  public:
   /// `url` is scheme, host and port, "http://127.0.0.1:8080"; a slash at its end does no harm.

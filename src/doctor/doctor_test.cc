@@ -32,7 +32,6 @@ Host healthy() {
   host.machine = "x86_64";
   host.cgroups = {.mounts = {{"memory", "/sys/fs/cgroup"}, {"cpu", "/sys/fs/cgroup"}, {"pids", "/sys/fs/cgroup"}},
                   .unified_mount = "/sys/fs/cgroup",
-                  .unified_controllers = {"memory", "cpu", "pids"},
                   .favordynmods = true,
                   .writable = true};
   host.user_namespaces = os::UserNamespaceProbe{.level = os::UserNamespaces::kForAll};

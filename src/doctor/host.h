@@ -30,7 +30,6 @@ struct Wanted {
 struct CgroupFacts {
   std::map<std::string, std::string> mounts{};  // of a controller, "memory" -> "/sys/fs/cgroup/memory"
   std::string unified_mount{};                  // of cgroup2; empty: none
-  std::vector<std::string> unified_controllers{};
   bool favordynmods = false;
   bool writable = false;  // a directory could be made where the node makes its own
 };
@@ -72,7 +71,7 @@ struct Host {
   std::optional<int> landlock_abi{};                                   // absent: not in this kernel, or switched off
   std::optional<std::uint64_t> pid_max{}, threads_max{}, pids_here{};  // pids_here: of the doctor's own cgroup
   std::optional<std::uint64_t> files_max{};                            // RLIMIT_NOFILE, hard
-  std::optional<std::uint64_t> inotify_instances{}, inotify_watches{};
+  std::optional<std::uint64_t> inotify_instances{};
   std::uint64_t memory_bytes = 0, memory_available = 0;
   std::optional<int> overcommit{};
   std::string huge_pages{};  // "always", "madvise", "never"

@@ -1,13 +1,11 @@
 // Reading the facts: /proc, /sys and a few harmless tries.
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <pwd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/timex.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -21,6 +19,7 @@
 #include "doctor/host.h"
 #include "doctor/programs.h"
 #include "os/file.h"
+#include "os/landlock.h"
 
 namespace ebb::doctor {
 namespace {
@@ -34,11 +33,10 @@ std::string line_of(const std::string& path) {
 }
 
 std::optional<std::uint64_t> number_at(const std::string& path) {
-  const std::string line = line_of(path);
-  std::uint64_t number = 0;
-  const auto [end, failed] = std::from_chars(line.data(), line.data() + line.size(), number);
-  if (failed != std::errc() || end == line.data()) return std::nullopt;
-  return number;
+  const base::Result<std::string> text = os::read_file(path);
+  if (!text) return std::nullopt;
+  const base::Result<std::uint64_t> number = os::number_in(*text, "");
+  return number ? std::optional(*number) : std::nullopt;
 }
 
 std::vector<std::string> split(const std::string& text, char separator) {
@@ -64,8 +62,9 @@ void read_cgroups(CgroupFacts& facts) {
     if (tail[0] == "cgroup2" && facts.unified_mount.empty()) {
       facts.unified_mount = head[4];
       facts.favordynmods = tail[2].find("favordynmods") != std::string::npos;
-      facts.unified_controllers = split(line_of(head[4] + "/cgroup.controllers"), ' ');
-      for (const std::string& controller : facts.unified_controllers) facts.mounts.emplace(controller, head[4]);
+      for (const std::string& controller : split(line_of(head[4] + "/cgroup.controllers"), ' ')) {
+        facts.mounts.emplace(controller, head[4]);
+      }
     } else if (tail[0] == "cgroup") {
       for (const std::string& option : split(tail[2], ',')) facts.mounts.emplace(option, head[4]);
     }
@@ -92,8 +91,7 @@ void read_namespaces(Host& host) {
 
 void read_filters(Host& host) {
   host.seccomp_actions = line_of("/proc/sys/kernel/seccomp/actions_avail");
-  const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  if (abi > 0) host.landlock_abi = static_cast<int>(abi);
+  if (const int abi = os::landlock_abi(); abi > 0) host.landlock_abi = abi;
   if (const auto scope = number_at("/proc/sys/kernel/yama/ptrace_scope")) host.ptrace_scope = static_cast<int>(*scope);
   host.core_pattern = line_of("/proc/sys/kernel/core_pattern");
 }
@@ -106,15 +104,15 @@ void read_limits(Host& host) {
     const std::vector<std::string> parts = split(line, ':');
     const bool v2 = line.starts_with("0::");
     if (!v2 && (parts.size() < 3 || parts[1] != "pids")) continue;
-    const auto mount = v2 ? std::optional(host.cgroups.unified_mount)
-                          : std::optional(host.cgroups.mounts.contains("pids") ? host.cgroups.mounts.at("pids") : "");
-    if (mount->empty()) continue;
-    if (const auto most = number_at(*mount + parts.back() + "/pids.max")) host.pids_here = most;  // "max": no number
+    const auto pids = host.cgroups.mounts.find("pids");
+    const std::string v1_mount = pids == host.cgroups.mounts.end() ? "" : pids->second;
+    const std::string& mount = v2 ? host.cgroups.unified_mount : v1_mount;
+    if (mount.empty()) continue;
+    if (const auto most = number_at(mount + parts.back() + "/pids.max")) host.pids_here = most;  // "max": no number
   }
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) host.files_max = files.rlim_max;
   host.inotify_instances = number_at("/proc/sys/fs/inotify/max_user_instances");
-  host.inotify_watches = number_at("/proc/sys/fs/inotify/max_user_watches");
 }
 
 void read_memory(Host& host) {

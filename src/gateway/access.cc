@@ -1,6 +1,7 @@
 #include "gateway/access.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "store/access_keys.h"
 
@@ -22,7 +23,7 @@ std::string_view bearer_token(std::string_view value) {
   return value;
 }
 
-bool looks_like_key(std::string_view token) { return token.starts_with("ebb_"); }
+bool looks_like_key(std::string_view token) { return token.starts_with(model::kKeyPrefix); }
 
 // What is shown as a key: X-Ebb-Key whatever it holds, else a bearer token. "" for neither.
 std::string_view shown_key(const http::Headers& headers) {
@@ -51,12 +52,15 @@ base::Result<Caller> Access::caller(const http::Headers& headers) const {
   if (shown.empty()) return unauthenticated("this needs a key");
   const auto id = model::key_id_of(shown);
   if (!id) return unauthenticated("what was sent is not a key of Ebb");
-  base::MutexLock lock(mutex_);
-  const auto at = keys_.find(std::string(*id));
-  if (at == keys_.end() || !store::matches(at->second, shown)) {
+  std::optional<model::AccessKey> key;  // a copy: the others do not wait while this one is hashed
+  {
+    base::MutexLock lock(mutex_);
+    if (const auto at = keys_.find(std::string(*id)); at != keys_.end()) key = at->second;
+  }
+  if (!key || !store::matches(*key, shown)) {
     return unauthenticated("this key is not known here, it may have been revoked");
   }
-  return Caller{.key_id = at->second.id, .role = at->second.role, .app = at->second.app};
+  return Caller{.key_id = std::move(key->id), .role = key->role, .app = std::move(key->app)};
 }
 
 void Access::add(const model::AccessKey& key) {

@@ -51,6 +51,14 @@ http::Response text_response(int status, std::string body, std::string type = "t
   return response;
 }
 
+// A deployment goes on; there it can be watched.
+http::Response begun(std::uint64_t id) {
+  const std::string path = "/api/v1/deployments/" + std::to_string(id);
+  http::Response response = json_response(202, JsonObject().number("id", id).text("path", path).close() + "\n");
+  response.headers.add("Location", path);
+  return response;
+}
+
 // Browsers send Origin with every request that writes; a page of another site must not deploy to a developer's machine.
 bool from_foreign_page(const http::Request& request) {
   if (request.method == "GET" || request.method == "HEAD") return false;
@@ -131,10 +139,7 @@ io::Task<ControlPlane::Answer> ControlPlane::deploy(Caller caller, http::Request
   }
   const auto id = co_await node_.deploy(std::move(request.body), std::move(caller.app));
   if (!id) co_return id.error();
-  const std::string path = "/api/v1/deployments/" + std::to_string(*id);
-  http::Response response = json_response(202, JsonObject().number("id", *id).text("path", path).close() + "\n");
-  response.headers.add("Location", path);
-  co_return response;
+  co_return begun(*id);
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::deployment(Caller caller, http::Request request, http::PathParams params) {
@@ -270,10 +275,7 @@ io::Task<ControlPlane::Answer> ControlPlane::set_secret(Caller caller, http::Req
   if (!id) co_return id.error();
   base::log(base::LogLevel::kInfo, "secret_set", {{"secret", what}, {"by", caller.key_id}});
   if (*id == 0) co_return http::Response{.status = 204};
-  const std::string path = "/api/v1/deployments/" + std::to_string(*id);
-  http::Response response = json_response(202, JsonObject().number("id", *id).text("path", path).close() + "\n");
-  response.headers.add("Location", path);
-  co_return response;
+  co_return begun(*id);
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::remove_secret(Caller caller, http::Request request,

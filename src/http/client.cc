@@ -127,7 +127,7 @@ class Exchange {
 
   io::Task<base::Result<>> shake_hands() {
     EBB_CO_TRY(tls_context_, client_tls_context(request_.ca_file));
-    tls_ = std::make_unique<asio::ssl::stream<tcp::socket&>>(socket_, *tls_context_);
+    tls_ = std::make_unique<TlsStream>(socket_, *tls_context_);
     boost::system::error_code failed;
     asio::ip::make_address(url_.host, failed);
     // The name goes in the open so that the server can choose a certificate; numeric addresses are not allowed there.
@@ -159,12 +159,7 @@ class Exchange {
     while (written < bytes.size()) {
       const asio::const_buffer part(bytes.data() + written, std::min(kWriteBytes, bytes.size() - written));
       boost::system::error_code failed;
-      std::size_t count = 0;
-      if (tls_) {
-        count = co_await tls_->async_write_some(part, asio::redirect_error(asio::use_awaitable, failed));
-      } else {
-        count = co_await socket_.async_write_some(part, asio::redirect_error(asio::use_awaitable, failed));
-      }
+      const std::size_t count = co_await write_some(socket_, tls_.get(), part, failed);
       if (failed) co_return broken("write to", failed);
       written += count;
       if (reports && request_.on_sent) request_.on_sent(written);
@@ -258,12 +253,7 @@ class Exchange {
       begin_ = 0;
     }
     const asio::mutable_buffer room(buffer_.data() + end_, buffer_.size() - end_);
-    std::size_t count = 0;
-    if (tls_) {
-      count = co_await tls_->async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
-    } else {
-      count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
-    }
+    const std::size_t count = co_await read_some(socket_, tls_.get(), room, failed);
     end_ += count;
     co_return count;
   }
@@ -272,7 +262,7 @@ class Exchange {
 
   tcp::socket socket_;
   std::shared_ptr<asio::ssl::context> tls_context_;
-  std::unique_ptr<asio::ssl::stream<tcp::socket&>> tls_;
+  std::unique_ptr<TlsStream> tls_;
   ClientRequest request_;
   Url url_;
   std::string out_;

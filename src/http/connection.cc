@@ -105,18 +105,17 @@ void Connection::peer_left() {
 io::Task<> Connection::serve() {
   bool more = true;
   if (options().tls) more = co_await shake_hands();
-  const bool reached = more;
   while (more) {
     more = co_await serve_one();
     held_.release();
   }
   if (refused_) co_await refuse();
-  if (tls_ && reached && !peer_gone_) co_await say_goodbye();
+  if (tls_ && !peer_gone_) co_await say_goodbye();
 }
 
 io::Task<bool> Connection::shake_hands() {
   tls_context_ = options().tls->context();
-  tls_ = std::make_unique<asio::ssl::stream<Socket&>>(socket_, *tls_context_);
+  tls_ = std::make_unique<TlsStream>(socket_, *tls_context_);
   enter(Phase::kIdle, options().tls_handshake_timeout);
   boost::system::error_code failed;
   co_await tls_->async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, failed));
@@ -268,12 +267,7 @@ io::Task<bool> Connection::read_sized_body() {
     }
     const asio::mutable_buffer room(body.data() + filled, body.size() - filled);
     boost::system::error_code failed;
-    std::size_t count = 0;
-    if (tls_) {
-      count = co_await tls_->async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
-    } else {
-      count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
-    }
+    const std::size_t count = co_await read_some(socket_, tls_.get(), room, failed);
     const Read read = timed_out_ ? Read::kTimedOut : (failed ? Read::kEnded : Read::kBytes);
     if (body_refused(read)) co_return false;
     filled += count;
@@ -334,12 +328,7 @@ io::Task<Connection::Read> Connection::fill() {
   if (end_ == buffer_.size()) buffer_.resize(std::min(buffer_.size() * 2, options().header_bytes_max));
   const asio::mutable_buffer room(buffer_.data() + end_, buffer_.size() - end_);
   boost::system::error_code failed;
-  std::size_t count = 0;
-  if (tls_) {
-    count = co_await tls_->async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
-  } else {
-    count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
-  }
+  const std::size_t count = co_await read_some(socket_, tls_.get(), room, failed);
   if (timed_out_) co_return Read::kTimedOut;
   if (failed) co_return Read::kEnded;
   end_ += count;

@@ -22,6 +22,7 @@
 #include "http/head.h"
 #include "http/message.h"
 #include "http/server.h"
+#include "http/tls.h"
 #include "io/hangup.h"
 
 namespace boost::asio::ssl {
@@ -112,7 +113,7 @@ class Connection {
 
   Socket socket_;
   std::shared_ptr<boost::asio::ssl::context> tls_context_;  // with TLS: outlives the stream
-  std::unique_ptr<boost::asio::ssl::stream<Socket&>> tls_;  // over socket_, whose deadlines and end stay the same
+  std::unique_ptr<TlsStream> tls_;                          // over socket_, whose deadlines and end stay the same
   std::shared_ptr<ServerState> state_;
   std::shared_ptr<io::HangupWatch> watch_;
   std::optional<io::HangupWatch::Token> watched_;

@@ -129,12 +129,7 @@ io::Task<base::Result<>> Connection::write_all(Parts parts) {
   while (left > 0) {
     enter(Phase::kWriting, options().body_stall_timeout);
     boost::system::error_code failed;
-    std::size_t count = 0;
-    if (tls_) {
-      count = co_await tls_->async_write_some(parts, asio::redirect_error(asio::use_awaitable, failed));
-    } else {
-      count = co_await socket_.async_write_some(parts, asio::redirect_error(asio::use_awaitable, failed));
-    }
+    const std::size_t count = co_await write_some(socket_, tls_.get(), parts, failed);
     if (timed_out_) {
       co_return base::Error{.code = base::Code::kDeadlineExceeded, .message = "the client does not read its answer"};
     }

@@ -7,15 +7,43 @@
 // Called by the daemon (load, reload_if_changed), the server's connections and the client.
 #pragma once
 
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <filesystem>
 #include <memory>
 #include <string>
 
 #include "base/mutex.h"
 #include "base/result.h"
+#include "io/task.h"
 
 namespace ebb::http {
+
+using TlsStream = boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>;
+
+/// What there is to read, at most the buffers' size: of `tls`, or of the plain socket when that is null. `failed`
+/// outlives the wait.
+template <typename Buffers>
+io::Task<std::size_t> read_some(boost::asio::ip::tcp::socket& plain, TlsStream* tls, const Buffers& to,
+                                boost::system::error_code& failed) {
+  if (tls != nullptr) {
+    return tls->async_read_some(to, boost::asio::redirect_error(boost::asio::use_awaitable, failed));
+  }
+  return plain.async_read_some(to, boost::asio::redirect_error(boost::asio::use_awaitable, failed));
+}
+
+/// The same for writing.
+template <typename Buffers>
+io::Task<std::size_t> write_some(boost::asio::ip::tcp::socket& plain, TlsStream* tls, const Buffers& from,
+                                 boost::system::error_code& failed) {
+  if (tls != nullptr) {
+    return tls->async_write_some(from, boost::asio::redirect_error(boost::asio::use_awaitable, failed));
+  }
+  return plain.async_write_some(from, boost::asio::redirect_error(boost::asio::use_awaitable, failed));
+}
 
 class TlsIdentity {
  public:

@@ -54,7 +54,7 @@ base::Result<SandboxSpec> Builds::plan(const Running& build, const os::Fd& outpu
                                 .output = output.get(),
                                 .host_network = build.wanted.host_network,
                                 .tmp_bytes = limits::kBuildTmpBytes,
-                                .user = user_namespace ? kInnerUser : ground_.uid_base + kInnerUser}));
+                                .user = ids_of(user_namespace, ground_.uid_base).user}));
   spec.payload.argv = build.wanted.argv;
   spec.payload.env = build.wanted.env;
   spec.payload.directory = "/ebb/out";

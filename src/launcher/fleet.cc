@@ -271,6 +271,13 @@ base::Result<InstanceSlot> Fleet::make_slot(Version& version) {
 }
 
 // Not at once: a fork has just been ordered, and its birth is to find us listening.
+base::Result<InstanceSlot> Fleet::take_slot(Version& version) {
+  if (version.slots.empty()) return make_slot(version);
+  InstanceSlot slot = std::move(version.slots.front());
+  version.slots.pop_front();
+  return slot;
+}
+
 void Fleet::refill_slots(base::VersionId id) {
   Version* version = find_version(id);
   if (version == nullptr || version->refill != Poller::Timer::kNone) return;
@@ -367,17 +374,13 @@ base::Result<> Fleet::fork_instance(std::uint64_t request, const wire::Fork& wan
     return {};
   }
   // The zygote is forking by now; making a cgroup, when none is left in stock, hides behind that.
-  if (version->slots.empty()) {
-    base::Result<InstanceSlot> slot = make_slot(*version);
-    if (!slot) {
-      fail_birth(instance.token, std::move(slot).error());
-      return {};
-    }
-    version->slots.push_back(std::move(*slot));
+  base::Result<InstanceSlot> slot = take_slot(*version);
+  if (!slot) {
+    fail_birth(instance.token, std::move(slot).error());
+    return {};
   }
-  instance.slot = std::move(version->slots.front());
+  instance.slot = std::move(*slot);
   instance.cgroup = instance.slot->cgroup;
-  version->slots.pop_front();
   refill_slots(wanted.version);
   return {};
 }

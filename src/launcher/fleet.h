@@ -91,6 +91,8 @@ class Fleet {
   base::Result<std::string> make_app_group(const std::string& app);
   Process& enlist(wire::Subject subject, std::uint64_t id, Sandbox& sandbox, Version* version, std::uint64_t request);
   base::Result<InstanceSlot> make_slot(Version& version);
+  /// From the stock, or made; the caller sees to the stock.
+  base::Result<InstanceSlot> take_slot(Version& version);
   void refill_slots(base::VersionId id);
   void refill_slot(base::VersionId id);
   void finish_drop(Version& version);

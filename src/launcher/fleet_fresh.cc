@@ -45,7 +45,7 @@ base::Result<StartedSandbox> Fleet::start_fresh(const wire::Start& wanted, const
                                 .resolver = ground_.network.resolver_address(),
                                 .tmp_bytes = limits::kTmpBytes,
                                 .tmp_inodes = kTmpInodes,
-                                .user = user_namespace ? kInnerUser : uid_first + kInnerUser,
+                                .user = ids_of(user_namespace, uid_first).user,
                                 .mask_proc = true}));
   spec.payload.argv = {ground_.python, "-I", "-S", "-B", kFreshScript, "3"};
   spec.payload.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"};
@@ -78,12 +78,7 @@ base::Result<> Fleet::start_instance(std::uint64_t request, const wire::Start& w
     return base::invalid_argument("isolation: gvisor has no way out to a network; leave out network: egress");
   }
   if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
-  if (version->slots.empty()) {
-    EBB_TRY(InstanceSlot slot, make_slot(*version));
-    version->slots.push_back(std::move(slot));
-  }
-  InstanceSlot slot = std::move(version->slots.front());
-  version->slots.pop_front();
+  EBB_TRY(InstanceSlot slot, take_slot(*version));
   refill_slots(wanted.version);
   base::Result<StartedSandbox> started = start_fresh(
       wanted, *version, slot.cgroup, {.channel = std::move(channel), .out = std::move(out), .err = std::move(err)});

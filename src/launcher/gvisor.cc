@@ -175,11 +175,7 @@ base::Result<StartedSandbox> GvisorStarter::start_instance(const os::CgroupTree&
   base::Result<> gone = cgroups.admit(spec.cgroup, started.pid);
   if (gone && ::write(go_end.get(), "g", 1) == 1) return started;
   // Its go never comes: it ends by itself, and is reaped here.
-  static_cast<void>(os::signal_process(started.pidfd, SIGKILL));
-  for (bool reaped = false; !reaped;) {
-    const base::Result<std::optional<int>> status = os::reap_child(started.pidfd);
-    reaped = !status || status->has_value();
-  }
+  os::kill_and_reap(started.pidfd);
   return gone ? base::internal("gVisor: no go") : std::move(gone).error();
 }
 

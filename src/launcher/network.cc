@@ -17,10 +17,6 @@ namespace {
 using base::IpAddress;
 using base::IpFamily;
 
-base::IpRange single(const IpAddress& address) {
-  return {.first = address, .prefix = static_cast<std::uint8_t>(address.size() * 8)};
-}
-
 std::string key_part(const IpAddress& address) {
   return {reinterpret_cast<const char*>(address.bytes.data()), address.size()};
 }
@@ -127,8 +123,8 @@ base::Result<> Network::configure_inside(std::uint32_t number) {
   EBB_CHECKED(os::move_link(router_->links(), "s" + std::to_string(pairs_.front().number), inside, "eth0"));
   EBB_CHECKED(os::raise_link(links, "eth0"));
   const auto family = [&](const IpAddress& own, const IpAddress& gateway) -> base::Result<> {
-    EBB_CHECKED(os::add_address(links, "eth0", own, static_cast<std::uint8_t>(own.size() * 8)));
-    EBB_CHECKED(os::add_route(links, "eth0", single(gateway)));
+    EBB_CHECKED(os::add_address(links, "eth0", own, base::single(own).prefix));
+    EBB_CHECKED(os::add_route(links, "eth0", base::single(gateway)));
     const base::IpRange all{.first = {.family = own.family, .bytes = {}}, .prefix = 0};
     return os::add_route(links, "eth0", all, &gateway);
   };
@@ -139,9 +135,9 @@ base::Result<> Network::configure_inside(std::uint32_t number) {
 
 base::Result<> Network::connect(const os::Fd& process, const Pair& pair, std::uint32_t number) {
   const std::string outer = "v" + std::to_string(pair.number);
-  EBB_CHECKED(os::add_route(router_->links(), outer, single(router_->slice().address4(number))));
+  EBB_CHECKED(os::add_route(router_->links(), outer, base::single(router_->slice().address4(number))));
   if (router_->has_ipv6()) {
-    EBB_CHECKED(os::add_route(router_->links(), outer, single(router_->slice().address6(number))));
+    EBB_CHECKED(os::add_route(router_->links(), outer, base::single(router_->slice().address6(number))));
   }
   return os::within_network_namespace(router_->host_namespace(), process,
                                       [this, number] { return configure_inside(number); });
@@ -157,23 +153,23 @@ base::Result<> Network::permit(Link& link, const wire::MakeVersion& version) {
   };
   if (version.reach == wire::Reach::kPublic) {
     for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
-      link.lasting.emplace_back(name_of("open", family), os::NftElement{.key = source(family)});
+      link.lasting[name_of("open", family)].push_back({.key = source(family)});
     }
   }
   for (const wire::ReachRange& one : without_inner(version.ranges)) {
     const IpFamily family = one.range.first.family;
     const std::string port = one.port == 0 ? "" : key_part(one.port);
-    link.lasting.emplace_back(name_of(one.port == 0 ? "nets" : "ports", family),
-                              os::NftElement{.key = source(family) + key_part(one.range.first) + port,
-                                             .key_end = source(family) + key_part(one.range.last()) + port});
+    link.lasting[name_of(one.port == 0 ? "nets" : "ports", family)].push_back(
+        {.key = source(family) + key_part(one.range.first) + port,
+         .key_end = source(family) + key_part(one.range.last()) + port});
   }
-  for (const auto& [set, element] : link.lasting) EBB_CHECKED(router_->elements().add(set, {element}));
+  for (const auto& [set, elements] : link.lasting) EBB_CHECKED(router_->elements().add(set, elements));
   return {};
 }
 
 void Network::forget(const Link& link) {
   // What is not there any more has timed out.
-  for (const auto& [set, element] : link.lasting) static_cast<void>(router_->elements().remove(set, {element}));
+  for (const auto& [set, elements] : link.lasting) static_cast<void>(router_->elements().remove(set, elements));
   for (const auto& [element, until] : link.timed) {
     static_cast<void>(router_->elements().remove(element.first, {os::NftElement{.key = element.second}}));
   }
@@ -226,7 +222,7 @@ base::Result<> Network::allow(const wire::AllowAddresses& wanted) {
   std::erase_if(link.timed, [&](const auto& entry) { return entry.second < now; });
   for (const wire::ReachRange& target : wanted.targets) {
     const IpAddress& address = target.range.first;
-    if (target.range != single(address)) return base::invalid_argument("a range where an address is meant");
+    if (target.range != base::single(address)) return base::invalid_argument("a range where an address is meant");
     const bool v4 = address.family == IpFamily::kV4;
     const EgressSlice& slice = router_->slice();
     const std::string key = key_part(v4 ? slice.address4(link.number) : slice.address6(link.number)) +

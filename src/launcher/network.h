@@ -52,7 +52,7 @@ class Network {
   struct Link {
     std::uint32_t number = 0;  // its addresses
     bool listed = false;
-    std::vector<std::pair<std::string, os::NftElement>> lasting;
+    std::map<std::string, std::vector<os::NftElement>> lasting;  // of a set: added and removed in one transaction each
     std::map<std::pair<std::string, std::string>, base::SteadyTime> timed;  // set and key, until when
   };
   struct Pair {

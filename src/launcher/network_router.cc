@@ -21,10 +21,6 @@ using base::IpFamily;
 constexpr const char* kIpv4 = "/proc/sys/net/ipv4/";
 constexpr const char* kIpv6 = "/proc/sys/net/ipv6/";
 
-base::IpRange single(const base::IpAddress& address) {
-  return {.first = address, .prefix = static_cast<std::uint8_t>(address.size() * 8)};
-}
-
 base::Result<os::Fd> bound_socket(int type, const base::IpAddress& address) {
   os::Fd socket(::socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.valid()) return base::os_error("socket", errno);
@@ -93,7 +89,7 @@ base::Result<> NetworkRouter::build(const std::string& owner) {
   // From the router to the host.
   const base::IpAddress host4 = slice_.address4(kHostNumber);
   EBB_CHECKED(os::add_address(*links_, "up", slice_.address4(kRouterNumber), 32));
-  EBB_CHECKED(os::add_route(*links_, "up", single(host4)));
+  EBB_CHECKED(os::add_route(*links_, "up", base::single(host4)));
   EBB_CHECKED(os::add_route(*links_, "up", {.first = base::ipv4(0), .prefix = 0}, &host4));
   base::Result<> ipv6 = connect_ipv6();
   if (ipv6) ipv6 = forward_ipv6();
@@ -130,7 +126,7 @@ base::Result<> NetworkRouter::claim_slice(const std::string& owner) {
     const auto in_use = [&](const base::IpRange& route) { return route.prefix > 0 && route.overlaps(slice_.range4); };
     if (std::any_of(routes.begin(), routes.end(), in_use)) continue;
     const base::IpAddress router = slice_.address4(kRouterNumber);
-    const base::Result<> claimed = os::add_route(*host_links_, uplink_, single(router));
+    const base::Result<> claimed = os::add_route(*host_links_, uplink_, base::single(router));
     if (!claimed && claimed.error().os_errno == EEXIST) continue;
     if (!claimed) return claimed.error();
     EBB_CHECKED(os::add_address(*host_links_, uplink_, slice_.address4(kHostNumber), 32));
@@ -147,10 +143,10 @@ base::Result<> NetworkRouter::connect_ipv6() {
   EBB_CHECKED(os::add_address(*host_links_, uplink_, host, 128));
   EBB_CHECKED(os::add_address(*host_links_, uplink_, neighbour_address(kHostNumber), 64));
   EBB_CHECKED(os::add_address(*links_, "up", neighbour_address(kRouterNumber), 64));
-  EBB_CHECKED(os::add_route(*host_links_, uplink_, single(router)));
+  EBB_CHECKED(os::add_route(*host_links_, uplink_, base::single(router)));
   EBB_CHECKED(os::add_route(*host_links_, uplink_, slice_.range6, &router));
   EBB_CHECKED(os::add_address(*links_, "up", router, 128));
-  EBB_CHECKED(os::add_route(*links_, "up", single(host)));
+  EBB_CHECKED(os::add_route(*links_, "up", base::single(host)));
   return os::add_route(*links_, "up", {.first = {.family = IpFamily::kV6, .bytes = {}}, .prefix = 0}, &host);
 }
 

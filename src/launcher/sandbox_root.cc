@@ -37,10 +37,13 @@ constexpr const char* kEtcOfHostNetwork[] = {"resolv.conf", "hosts",    "nsswitc
                                              "host.conf",   "gai.conf", "pip.conf"};
 
 constexpr const char* kMaskedFiles[] = {
-    "keys",        "key-users",     "kallsyms",    "interrupts", "config.gz",   "cmdline",
-    "kcore",       "kmsg",          "sched_debug", "timer_list", "timer_stats", "latency_stats",
-    "vmallocinfo", "sysrq-trigger", "slabinfo",    "modules",    "softirqs",    "sys/kernel/ns_last_pid"};
-constexpr const char* kMaskedDirectories[] = {"pressure", "scsi", "acpi", "bus"};
+#define EBB_MASK_FILE(path) path,
+#include "os/proc_masks.def"
+};
+constexpr const char* kMaskedDirectories[] = {
+#define EBB_MASK_DIRECTORY(path) path,
+#include "os/proc_masks.def"
+};
 
 base::Result<> place(RootPlan& plan, std::string path, base::Result<os::Fd> tree) {
   EBB_TRY(os::Fd made, std::move(tree));
@@ -248,17 +251,15 @@ base::Result<os::Fd> stage_root(const RootPlan& plan) {
 
 // One that is not there needs no mask.
 base::Result<> mask_proc() {
-  for (const char* file : kMaskedFiles) {
-    const std::string path = std::string("/proc/") + file;
-    if (::mount("/dev/null", path.c_str(), nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT) {
-      return base::os_error("mask " + path, errno);
+  for (const char* path : kMaskedFiles) {
+    if (::mount("/dev/null", path, nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT) {
+      return base::os_error("mask " + std::string(path), errno);
     }
   }
-  for (const char* directory : kMaskedDirectories) {
-    const std::string path = std::string("/proc/") + directory;
+  for (const char* path : kMaskedDirectories) {
     constexpr unsigned long kFlags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    if (::mount("tmpfs", path.c_str(), "tmpfs", kFlags, "size=4k,mode=0555") != 0 && errno != ENOENT) {
-      return base::os_error("mask " + path, errno);
+    if (::mount("tmpfs", path, "tmpfs", kFlags, "size=4k,mode=0555") != 0 && errno != ENOENT) {
+      return base::os_error("mask " + std::string(path), errno);
     }
   }
   return {};

@@ -30,20 +30,14 @@ base::Result<StartedSandbox> start_sandbox(const os::CgroupTree& cgroups, Sandbo
   if (spec.own_network) namespaces |= CLONE_NEWNET;
   EBB_TRY(os::ChildProcess child, os::clone_process(namespaces));
   if (child.pid == 0) {
-    const SandboxIds ids = spec.user_namespace
-                               ? SandboxIds{.init = 0, .user = kInnerUser}
-                               : SandboxIds{.init = spec.uid_first, .user = spec.uid_first + kInnerUser};
-    run_sandbox_init(std::move(control.second), std::move(spec.root), std::move(spec.payload), ids, spec.own_network);
+    run_sandbox_init(std::move(control.second), std::move(spec.root), std::move(spec.payload),
+                     ids_of(spec.user_namespace, spec.uid_first), spec.own_network);
   }
   StartedSandbox started{.pid = child.pid, .pidfd = std::move(child.pidfd), .control = std::move(control.first)};
   base::Result<> gone = let_go(cgroups, spec, started);
   if (gone) return started;
-  static_cast<void>(os::signal_process(started.pidfd, SIGKILL));
   // SIGKILL from outside ends even a pid 1 that waits for its first word, so this wait is short.
-  for (bool reaped = false; !reaped;) {
-    const base::Result<std::optional<int>> status = os::reap_child(started.pidfd);
-    reaped = !status || status->has_value();
-  }
+  os::kill_and_reap(started.pidfd);
   return std::move(gone).error();
 }
 

@@ -27,6 +27,12 @@ struct StartedSandbox {
   os::Fd control;  // to init
 };
 
+/// Who init and user code are, as they see it themselves: without a user namespace, ids of the host.
+inline SandboxIds ids_of(bool user_namespace, std::uint32_t uid_first) {
+  return user_namespace ? SandboxIds{.init = 0, .user = kInnerUser}
+                        : SandboxIds{.init = uid_first, .user = uid_first + kInnerUser};
+}
+
 /// Returns as soon as init may go on; that it fails later is told on its control socket. Cost: about a millisecond.
 base::Result<StartedSandbox> start_sandbox(const os::CgroupTree& cgroups, SandboxSpec spec);
 

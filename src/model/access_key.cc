@@ -3,23 +3,18 @@
 #include <algorithm>
 #include <array>
 
-#include "base/limits.h"
+#include "base/id.h"
 #include "base/limits_access.h"
 #include "model/names.h"
 
 namespace ebb::model {
 namespace {
 
-constexpr std::string_view kPrefix = "ebb_";
 constexpr std::size_t kIdDigits = 12;
 constexpr std::size_t kSecretDigits = 64;
 
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kRoleNames = {"admin", "deploy", "invoke", "read"};
-
-bool is_hex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
 
 }  // namespace
 
@@ -53,14 +48,15 @@ Role role_for(Permission permission) {
 }
 
 std::optional<std::string_view> key_id_of(std::string_view text) {
-  if (text.size() != kPrefix.size() + kIdDigits + 1 + kSecretDigits || !text.starts_with(kPrefix)) return std::nullopt;
-  const std::string_view id = text.substr(kPrefix.size(), kIdDigits);
-  const std::string_view rest = text.substr(kPrefix.size() + kIdDigits);
-  if (!is_hex(id) || rest.front() != '_' || !is_hex(rest.substr(1))) return std::nullopt;
+  if (text.size() != kKeyPrefix.size() + kIdDigits + 1 + kSecretDigits || !text.starts_with(kKeyPrefix))
+    return std::nullopt;
+  const std::string_view id = text.substr(kKeyPrefix.size(), kIdDigits);
+  const std::string_view rest = text.substr(kKeyPrefix.size() + kIdDigits);
+  if (!base::is_hex(id) || rest.front() != '_' || !base::is_hex(rest.substr(1))) return std::nullopt;
   return id;
 }
 
-bool is_key_id(std::string_view text) { return text.size() == kIdDigits && is_hex(text); }
+bool is_key_id(std::string_view text) { return text.size() == kIdDigits && base::is_hex(text); }
 
 base::Result<void> check_key(Role role, std::string_view app, std::string_view label) {
   if (role == Role::kAdmin && !app.empty()) {

@@ -30,6 +30,9 @@ bool allows(Role role, Permission permission);
 /// The least role that may: the one a refusal names.
 Role role_for(Permission permission);
 
+/// What every key begins with, so that it is told from other tokens: PREFIX ID _ SECRET.
+inline constexpr std::string_view kKeyPrefix = "ebb_";
+
 struct AccessKey {
   std::string id;      // 12 lower-case hexadecimal digits, public
   std::string digest;  // SHA-256 of the key's text, in hexadecimal

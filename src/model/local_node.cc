@@ -4,6 +4,8 @@
 
 namespace ebb::model {
 
+std::string local_key_file(const std::string& data_dir) { return data_dir + "/admin.key"; }
+
 std::string local_key_link(std::uint16_t port) {
   return std::string(kLocalNodesDirectory) + "/" + std::to_string(port) + ".key";
 }

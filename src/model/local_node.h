@@ -11,6 +11,9 @@ namespace ebb::model {
 
 inline constexpr const char* kLocalNodesDirectory = "/run/ebb";
 
+/// The admin key's file, where that link leads.
+std::string local_key_file(const std::string& data_dir);
+
 /// "/run/ebb/8080.key".
 std::string local_key_link(std::uint16_t port);
 

@@ -13,9 +13,9 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 14> kFunctionKeys = {"runtime",     "handler", "memory", "cpu", "timeout",
-                                                            "concurrency", "scale",   "reuse",  "env", "idle_timeout",
-                                                            "network",     "auth",    "secrets", "isolation"};
+constexpr std::array<std::string_view, 14> kFunctionKeys = {
+    "runtime", "handler", "memory",       "cpu",     "timeout", "concurrency", "scale",
+    "reuse",   "env",     "idle_timeout", "network", "auth",    "secrets",     "isolation"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 

@@ -65,8 +65,8 @@ io::Task<base::Result<>> Egress::open() {
   }
   std::string nothing;
   std::vector<os::Fd> none;
-  auto answer =
-      co_await services_.launcher->ask(wire::LauncherType::kOpenEgress, std::move(nothing), std::move(none), kOpenLimit, nullptr);
+  auto answer = co_await services_.launcher->ask(wire::LauncherType::kOpenEgress, std::move(nothing), std::move(none),
+                                                 kOpenLimit, nullptr);
   if (!answer) co_return answer.error();
   co_return start_resolver(std::move(answer->fds));
 }
@@ -88,7 +88,7 @@ base::Result<> Egress::start_resolver(std::vector<os::Fd> sockets) {
 void Egress::announce(base::VersionId version, const model::FunctionSpec& spec) {
   if (spec.network != model::Network::kEgress) return;
   base::MutexLock lock(mutex_);
-  versions_[version] = {.link = 0, .listed = !spec.egress.empty(), .rules = spec.egress};
+  versions_[version] = {.link = 0, .rules = spec.egress};
 }
 
 void Egress::forget(base::VersionId version) {

@@ -253,6 +253,16 @@ io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::s
   co_return std::uint64_t{0};
 }
 
+// Functions whose current version binds the secret, by name.
+std::vector<std::string> Engine::users_of(const std::string& app, const std::string& secret) {
+  std::vector<std::string> users;
+  base::MutexLock lock(mutex_);
+  for (const auto& [name, runner] : current_) {
+    if (name.first == app && binds(runner->version().spec, secret)) users.push_back(name.second);
+  }
+  return users;
+}
+
 io::Task<base::Result<std::vector<SecretView>>> Engine::secrets(std::string app) {
   store::Metadata& metadata = services_.metadata;
   std::function<base::Result<std::vector<store::StoredSecret>>()> read = [&metadata, app] {
@@ -262,24 +272,17 @@ io::Task<base::Result<std::vector<SecretView>>> Engine::secrets(std::string app)
   if (!stored) co_return stored.error();
   std::vector<SecretView> views;
   for (const store::StoredSecret& secret : *stored) {
-    SecretView view{.name = secret.name, .version = secret.version, .updated = secret.updated, .functions = {}};
-    base::MutexLock lock(mutex_);
-    for (const auto& [name, runner] : current_) {
-      if (name.first == app && binds(runner->version().spec, secret.name)) view.functions.push_back(name.second);
-    }
-    views.push_back(std::move(view));
+    views.push_back({.name = secret.name,
+                     .version = secret.version,
+                     .updated = secret.updated,
+                     .functions = users_of(app, secret.name)});
   }
   co_return views;
 }
 
 io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name) {
   std::string users;
-  {
-    base::MutexLock lock(mutex_);
-    for (const auto& [key, runner] : current_) {
-      if (key.first == app && binds(runner->version().spec, name)) users += (users.empty() ? "" : ", ") + key.second;
-    }
-  }
+  for (const std::string& function : users_of(app, name)) users += (users.empty() ? "" : ", ") + function;
   if (!users.empty()) {
     co_return base::Error{.code = base::Code::kConflict,
                           .message = "secret " + name + " is used by " + users +

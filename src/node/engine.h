@@ -63,6 +63,7 @@ class Engine final : public Node, private Publisher {
   void exited(const wire::Exited& event);
   void launcher_lost();
   std::vector<std::shared_ptr<VersionRunner>> all_runners();
+  std::vector<std::string> users_of(const std::string& app, const std::string& secret);
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);
   void close_unused(base::SteadyTime now);
@@ -77,7 +78,7 @@ class Engine final : public Node, private Publisher {
   base::Mutex mutex_;
   std::map<Name, std::shared_ptr<VersionRunner>> current_ EBB_GUARDED_BY(mutex_);
   std::map<std::pair<Name, std::uint32_t>, std::shared_ptr<VersionRunner>> by_number_
-      EBB_GUARDED_BY(mutex_);  // not current, asked for by number
+      EBB_GUARDED_BY(mutex_);                      // not current, asked for by number
   std::atomic<std::uint64_t> secret_changes_ = 0;  // how often a secret got another value, or went
   std::atomic<bool> ready_ = false;
   std::atomic<bool> draining_ = false;

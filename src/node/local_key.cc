@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 
-#include "base/limits.h"
 #include "base/limits_access.h"
 #include "base/log.h"
+#include "model/local_node.h"
 #include "os/fd.h"
 #include "store/access_keys.h"
+#include "store/private_file.h"
 
 namespace ebb::node {
 namespace {
@@ -30,22 +30,10 @@ std::string read_key(const std::string& path) {
   return key;
 }
 
-base::Result<> write_key(const std::string& path, const std::string& text) {
-  const std::string fresh = path + ".new";
-  if (::unlink(fresh.c_str()) != 0 && errno != ENOENT) return base::os_error(fresh, errno);
-  const os::Fd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file.valid()) return base::os_error("make " + fresh, errno);
-  const std::string line = text + "\n";
-  const bool written = ::write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
-  if (!written || ::fsync(file.get()) != 0) return base::os_error("write " + fresh, errno);
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return base::os_error("give " + path + " its name", errno);
-  return {};
-}
-
 }  // namespace
 
 base::Result<> ensure_local_key(const std::string& data_dir, store::Metadata& metadata) {
-  const std::string path = data_dir + "/admin.key";
+  const std::string path = model::local_key_file(data_dir);
   const std::string text = read_key(path);
   EBB_TRY(const std::vector<model::AccessKey> keys, metadata.keys());
   for (const model::AccessKey& key : keys) {
@@ -55,7 +43,7 @@ base::Result<> ensure_local_key(const std::string& data_dir, store::Metadata& me
   fresh.key.local = true;
   // The row first: a file without its row would be replaced at the next start, a row without its file is removed below.
   EBB_CHECKED(metadata.add_key(fresh.key));
-  EBB_CHECKED(write_key(path, fresh.text));
+  EBB_CHECKED(store::write_private_file(path, fresh.text + "\n"));
   for (const model::AccessKey& key : keys) {
     if (key.local) EBB_CHECKED(metadata.remove_key(key.id));
   }

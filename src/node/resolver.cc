@@ -204,13 +204,13 @@ io::Task<std::string> Resolver::reply_to(std::string query, base::IpAddress from
   if (found == clients_.end()) co_return std::string();
   const ResolverClient client = found->second;
   const auto covers = [&](const model::EgressRule& rule) { return rule.covers_name(question->name); };
-  if (client.listed && std::none_of(client.rules.begin(), client.rules.end(), covers)) {
+  if (!client.rules.empty() && std::none_of(client.rules.begin(), client.rules.end(), covers)) {
     co_return dns_error(query, DnsStatus::kRefused);
   }
   DnsAnswer answer;
   const auto message = co_await ask_upstream(*question, answer);
   if (!message) co_return dns_error(query, DnsStatus::kServerFailure);
-  if (client.listed && !answer.addresses.empty()) {
+  if (!client.rules.empty() && !answer.addresses.empty()) {
     const auto opened = co_await open_for(client, question->name, answer);
     if (!opened) {
       base::log(base::LogLevel::kWarning, "address_not_allowed",
@@ -224,7 +224,7 @@ io::Task<std::string> Resolver::reply_to(std::string query, base::IpAddress from
 io::Task<base::Result<>> Resolver::open_for(ResolverClient client, std::string name, DnsAnswer answer) {
   wire::AllowAddresses wanted{.link = client.link, .seconds = answer.seconds};
   for (const base::IpAddress& address : answer.addresses) {
-    const base::IpRange range{.first = address, .prefix = static_cast<std::uint8_t>(address.size() * 8)};
+    const base::IpRange range = base::single(address);
     for (const model::EgressRule& rule : client.rules) {
       if (!rule.covers_name(name)) continue;
       if (wanted.targets.size() < limits::kEgressAddresses) {

@@ -30,11 +30,10 @@ namespace ebb::node {
 /// What the sandbox behind an address may ask.
 struct ResolverClient {
   std::uint32_t link = 0;
-  bool listed = false;
-  std::vector<model::EgressRule> rules;  // of a listed one
+  std::vector<model::EgressRule> rules;  // of one with a list; empty: it may ask for every name
 };
 
-class Resolver : public std::enable_shared_from_this<Resolver> {
+class Resolver {
  public:
   /// `upstream`: resolvers to ask, in this order. Errors: the sockets'.
   static base::Result<std::shared_ptr<Resolver>> start(io::asio::io_context& core,

@@ -9,8 +9,8 @@ namespace ebb::node {
 
 base::Result<std::unique_ptr<Secrets>> Secrets::open(const std::string& data_dir, store::Metadata& metadata) {
   std::unique_ptr<Secrets> secrets(new Secrets(metadata));
-  EBB_TRY(const std::vector<store::StoredSecret> stored, metadata.secrets(""));
-  EBB_TRY(secrets->box_, store::SecretBox::open(data_dir, stored.empty()));
+  EBB_TRY(const bool some, metadata.has_secrets());
+  EBB_TRY(secrets->box_, store::SecretBox::open(data_dir, !some));
   return secrets;
 }
 

@@ -347,9 +347,10 @@ io::Task<base::Result<>> VersionRunner::register_version() {
     auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload),
                                                    std::move(none), kForkLimit, nullptr);
     registered_ = answer.has_value();
-    if (registered_) services_.egress->announce(version_.id, spec);
-    if (registered_) co_return base::Result<>();
-    if (!secrets_) co_return secrets_.error();
+    if (registered_) {
+      services_.egress->announce(version_.id, spec);
+      co_return base::Result<>();
+    }
     if (answer.error().code != base::Code::kUnavailable || base::steady_now() > give_up) co_return answer.error();
     co_await io::sleep_for(kDropRetry);
   }
@@ -474,7 +475,6 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   if (!moved) co_return moved.error();
   if (instance->rung == model::Rung::kBoot) {
     const wire::FrameHeader header{.type = wire::FrameType::kConfigure};
-    if (!secrets_) co_return secrets_.error();
     const std::string config = config_for_runtime(*secrets_);
     auto sent = co_await instance->channel.send(header, "", config);
     if (!sent) co_return sent.error();
@@ -569,7 +569,7 @@ void VersionRunner::tick(base::SteadyTime now) {
 
 void VersionRunner::supersede() {
   base::MutexLock lock(mutex_);
-  dispatcher_.release_minimum();
+  dispatcher_.set_minimum(0);  // another version has taken the name
 }
 
 void VersionRunner::close() {

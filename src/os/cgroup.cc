@@ -251,16 +251,6 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
       EBB_CHECKED(write_file(directory + "/cpu.cfs_quota_us", quota));
     }
   }
-  if (limits.cpu_shares) {
-    const Hierarchy& cpu = holder(&Hierarchy::cpu);
-    const std::string directory = directory_of(cpu, path);
-    if (cpu.unified) {
-      const std::uint64_t weight = std::clamp<std::uint64_t>(std::uint64_t{*limits.cpu_shares} * 100 / 1024, 1, 10'000);
-      EBB_CHECKED(write_file(directory + "/cpu.weight", std::to_string(weight)));
-    } else {
-      EBB_CHECKED(write_file(directory + "/cpu.shares", std::to_string(*limits.cpu_shares)));
-    }
-  }
   if (limits.pids) {
     const std::string directory = directory_of(holder(&Hierarchy::pids), path);
     EBB_CHECKED(write_file(directory + "/pids.max", std::to_string(*limits.pids)));
@@ -332,8 +322,13 @@ std::uint64_t CgroupTree::memory_in_use(const std::string& path, std::uint64_t e
   if (all < enough) return all;
   // Files in a tmpfs are no cache: they count as shared memory, not as files on an inactive or active list.
   const std::string prefix = memory.unified ? "" : "total_";
-  const std::uint64_t cache = number_or_zero(directory + "/memory.stat", prefix + "inactive_file") +
-                              number_or_zero(directory + "/memory.stat", prefix + "active_file");
+  const base::Result<std::string> stat = read_file(directory + "/memory.stat");  // summed up by the kernel at each read
+  const auto bytes_of = [&](const char* key) -> std::uint64_t {
+    if (!stat) return 0;
+    const base::Result<std::uint64_t> number = number_in(*stat, prefix + key);
+    return number ? *number : 0;
+  };
+  const std::uint64_t cache = bytes_of("inactive_file") + bytes_of("active_file");
   return all - std::min(all, cache);
 }
 

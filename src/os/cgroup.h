@@ -2,7 +2,7 @@
 //
 // 1. Everything lies below one directory per hierarchy named after the owner's tag, so that a later run finds and
 // removes
-//    what an earlier one left. 2. A group is named by its path below that ("app-x/v3/i7") and exists in every hierarchy
+//    what an earlier one left. 2. A group is named by its path below that ("app-x/s1") and exists in every hierarchy
 //    that holds one of memory, cpu, cpuacct, pids, and in the one that can freeze. 3. Processes live in leaves only (a
 //    rule of v2, kept on v1 too).
 // Used by the launcher alone. Threads: none. Cost: a move is one write per hierarchy, 0.03 ms each on v1.
@@ -26,7 +26,6 @@ struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes{};  // swap is not given beyond it
   std::optional<std::uint32_t> cpu_millis{};    // 1000 is one core
   std::optional<std::uint32_t> pids{};
-  std::optional<std::uint32_t> cpu_shares{};  // beside its siblings, where processors are scarce; 1024 is the usual
   bool end_together = false;  // out of memory, all of it is killed and not one process; on v1 see watch_oom()
 };
 

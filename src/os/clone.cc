@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -24,6 +25,13 @@ base::Result<ChildProcess> clone_process(std::uint64_t namespaces) {
   child.pid = static_cast<pid_t>(pid);
   if (pid > 0) child.pidfd = Fd(pidfd);
   return child;
+}
+
+int wait_status_of(pid_t child) {
+  int status = -1;
+  while (::waitpid(child, &status, __WALL) < 0 && errno == EINTR) {
+  }
+  return status;
 }
 
 }  // namespace ebb::os

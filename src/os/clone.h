@@ -20,4 +20,7 @@ struct ChildProcess {
 /// Returns twice. `namespaces` are CLONE_NEW* flags; the child signals its end with SIGCHLD. No atfork handlers run.
 base::Result<ChildProcess> clone_process(std::uint64_t namespaces);
 
+/// Waits, however long it takes, for a child's end; its wait status. For children that end soon or were killed.
+int wait_status_of(pid_t child);
+
 }  // namespace ebb::os

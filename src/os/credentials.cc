@@ -13,7 +13,7 @@
 namespace ebb::os {
 namespace {
 
-base::Result<> drop_bounding_set(std::uint64_t but = 0) {
+base::Result<> drop_bounding_set(std::uint64_t but) {
   for (int capability = 0; capability < 64; ++capability) {
     if ((but >> capability & 1) != 0) continue;
     if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
@@ -23,9 +23,13 @@ base::Result<> drop_bounding_set(std::uint64_t but = 0) {
   return {};
 }
 
+base::Result<> clear_ambient_set() {
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0) return {};
+  return base::os_error("clear ambient set", errno);
+}
+
 base::Result<> clear_capability_sets() {
-  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
-    return base::os_error("clear ambient set", errno);
+  EBB_CHECKED(clear_ambient_set());
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct nothing[2] = {};
   if (::syscall(SYS_capset, &header, nothing) != 0) return base::os_error("drop capabilities", errno);
@@ -35,15 +39,10 @@ base::Result<> clear_capability_sets() {
 }  // namespace
 
 base::Result<> become(uid_t uid, gid_t gid) {
-  EBB_CHECKED(drop_bounding_set());
+  EBB_CHECKED(drop_bounding_set(0));
   if (::setgroups(0, nullptr) != 0) return base::os_error("setgroups", errno);
   if (::setresgid(gid, gid, gid) != 0) return base::os_error("setresgid", errno);
   if (::setresuid(uid, uid, uid) != 0) return base::os_error("setresuid", errno);
-  return clear_capability_sets();
-}
-
-base::Result<> drop_all_capabilities() {
-  EBB_CHECKED(drop_bounding_set());
   return clear_capability_sets();
 }
 
@@ -51,9 +50,7 @@ base::Result<> keep_capabilities(std::span<const int> kept) {
   std::uint64_t mask = 0;
   for (const int capability : kept) mask |= std::uint64_t{1} << capability;
   EBB_CHECKED(drop_bounding_set(mask));
-  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
-    return base::os_error("clear ambient set", errno);
-  }
+  EBB_CHECKED(clear_ambient_set());
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct sets[2] = {};
   if (::syscall(SYS_capget, &header, sets) != 0) return base::os_error("read capabilities", errno);

@@ -12,8 +12,6 @@ namespace ebb::os {
 /// Becomes uid and gid without supplementary groups and without any capability, now or through exec. Irrevocable.
 /// Clears the parent-death signal: set it afterwards.
 base::Result<> become(uid_t uid, gid_t gid);
-/// Drops every capability (bounding and ambient too) and keeps the uid.
-base::Result<> drop_all_capabilities();
 /// Keeps no capability but these (bounding, permitted, effective; none inheritable or ambient) and the uid.
 base::Result<> keep_capabilities(std::span<const int> kept);
 /// No exec will ever give more privilege. Needed for a seccomp filter without CAP_SYS_ADMIN.

@@ -41,4 +41,12 @@ base::Result<std::optional<int>> reap_child(const Fd& pidfd) {
   return std::optional<int>(status);
 }
 
+void kill_and_reap(const Fd& pidfd) {
+  static_cast<void>(signal_process(pidfd, SIGKILL));
+  for (bool reaped = false; !reaped;) {
+    const base::Result<std::optional<int>> status = reap_child(pidfd);
+    reaped = !status || status->has_value();
+  }
+}
+
 }  // namespace ebb::os

@@ -21,4 +21,7 @@ bool has_ended(const Fd& pidfd);
 /// Reaps a child of ours that has ended; its status as waitpid gives it, nullopt while it lives. Never blocks.
 base::Result<std::optional<int>> reap_child(const Fd& pidfd);
 
+/// SIGKILL to a child, and its end awaited: for one that has not begun, whose end takes no time.
+void kill_and_reap(const Fd& pidfd);
+
 }  // namespace ebb::os

@@ -40,13 +40,6 @@ struct Progress {
   ::_exit(1);
 }
 
-int status_of(pid_t pid) {
-  int status = -1;
-  while (::waitpid(pid, &status, __WALL) < 0 && errno == EINTR) {
-  }
-  return status;
-}
-
 // What an instance does at its birth (runtimes/native/instance_walls.c), as far as the host may forbid it.
 [[noreturn]] void be_instance(Progress& progress) {
   const auto write = [&](const char* path, const char* text) {
@@ -78,7 +71,7 @@ int status_of(pid_t pid) {
   const base::Result<ChildProcess> instance = clone_process(kWalls);
   if (!instance) stop(progress, "clone in a user namespace", instance.error().os_errno);
   if (instance->pid == 0) be_instance(progress);
-  ::_exit(status_of(instance->pid) == 0 ? 0 : 1);
+  ::_exit(wait_status_of(instance->pid) == 0 ? 0 : 1);
 }
 
 [[noreturn]] void be_sandbox(Progress& progress, int go) {
@@ -95,7 +88,7 @@ int status_of(pid_t pid) {
   const pid_t zygote = ::fork();
   if (zygote < 0) stop(progress, "fork in a user namespace", errno);
   if (zygote == 0) be_zygote(progress);
-  if (status_of(zygote) == 0) progress.level = UserNamespaces::kForAll;
+  if (wait_status_of(zygote) == 0) progress.level = UserNamespaces::kForAll;
   ::_exit(0);
 }
 
@@ -132,7 +125,7 @@ base::Result<UserNamespaceProbe> probe_user_namespaces(std::uint32_t host_uid_fi
     write_end.reset();
     pollfd end{.fd = sandbox->pidfd.get(), .events = POLLIN, .revents = 0};
     if (::poll(&end, 1, kPatienceMs) != 1) ::kill(sandbox->pid, SIGKILL);  // all in it die with it
-    status_of(sandbox->pid);
+    wait_status_of(sandbox->pid);
     return {};
   };
   const base::Result<> probed = probe();

@@ -21,7 +21,7 @@ base::Result<FreshKey> make_key(model::Role role, std::string app, std::string l
   const std::string_view bytes(random.data(), random.size());
   FreshKey fresh;
   fresh.key.id = base::to_hex(bytes.substr(0, kIdBytes));
-  fresh.text = "ebb_" + fresh.key.id + "_" + base::to_hex(bytes.substr(kIdBytes));
+  fresh.text = std::string(model::kKeyPrefix) + fresh.key.id + "_" + base::to_hex(bytes.substr(kIdBytes));
   OPENSSL_cleanse(random.data(), random.size());
   fresh.key.digest = sha256_hex(fresh.text);
   fresh.key.role = role;

@@ -87,6 +87,7 @@ TEST(StoredSecrets, CountTheirVersionsAndGoWithTheirApp) {
   auto opened = SqliteMetadata::open((directory.path() / "metadata.db").string());
   ASSERT_TRUE(opened);
   SqliteMetadata& metadata = **opened;
+  EXPECT_FALSE(*metadata.has_secrets());
   EXPECT_EQ(*metadata.next_secret_version("vision", "token"), 1U);
   ASSERT_TRUE(metadata.put_secret({.app = "vision", .name = "token", .version = 1, .sealed = "aa"}));
   EXPECT_EQ(*metadata.next_secret_version("vision", "token"), 2U);
@@ -96,7 +97,8 @@ TEST(StoredSecrets, CountTheirVersionsAndGoWithTheirApp) {
   ASSERT_TRUE(metadata.put_secret({.app = "other", .name = "token", .version = 1, .sealed = "cc"}));
   ASSERT_EQ(metadata.secrets("vision")->size(), 1U);
   EXPECT_EQ(metadata.secrets("vision")->front().sealed, "bb");
-  EXPECT_EQ(metadata.secrets("")->size(), 2U);
+  EXPECT_EQ(metadata.secrets("other")->size(), 1U);
+  EXPECT_TRUE(*metadata.has_secrets());
   EXPECT_EQ(metadata.remove_secret("vision", "none").error().code, base::Code::kNotFound);
   ASSERT_TRUE(metadata.create_or_get_app("vision"));
   ASSERT_TRUE(metadata.remove_app("vision"));

@@ -101,7 +101,9 @@ class Metadata {
   /// Errors: kInvalidArgument (names), kResourceExhausted (limits::kSecretsPerApp).
   virtual base::Result<std::uint64_t> next_secret_version(std::string_view app, std::string_view name) = 0;
   virtual base::Result<void> put_secret(const StoredSecret& secret) = 0;
-  /// Sorted by name; of all apps when `app` is empty.
+  /// Of any app.
+  virtual base::Result<bool> has_secrets() = 0;
+  /// Sorted by name.
   virtual base::Result<std::vector<StoredSecret>> secrets(std::string_view app) = 0;
   /// Errors: kNotFound.
   virtual base::Result<void> remove_secret(std::string_view app, std::string_view name) = 0;

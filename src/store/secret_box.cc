@@ -12,6 +12,7 @@
 
 #include "base/id.h"
 #include "os/fd.h"
+#include "store/private_file.h"
 
 namespace ebb::store {
 namespace {
@@ -71,17 +72,8 @@ base::Result<std::unique_ptr<SecretBox>> SecretBox::open(const std::string& dire
   const std::string path = directory + "/secrets.key";
   os::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file.valid() && errno == ENOENT && may_make) {
-    const std::string fresh = path + ".new";
     EBB_CHECKED(fill_random(box->key_.data(), box->key_.size()));
-    if (::unlink(fresh.c_str()) != 0 && errno != ENOENT) return base::os_error(fresh, errno);
-    const os::Fd made(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!made.valid()) return base::os_error("make " + fresh, errno);
-    const bool written =
-        ::write(made.get(), box->key_.data(), box->key_.size()) == static_cast<ssize_t>(box->key_.size());
-    if (!written || ::fsync(made.get()) != 0) return base::os_error("write " + fresh, errno);
-    if (::rename(fresh.c_str(), path.c_str()) != 0) return base::os_error("give " + path + " its name", errno);
-    const os::Fd parent(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (parent.valid()) ::fsync(parent.get());
+    EBB_CHECKED(write_private_file(path, {reinterpret_cast<const char*>(box->key_.data()), box->key_.size()}));
     return box;
   }
   if (!file.valid()) {

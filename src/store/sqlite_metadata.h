@@ -37,6 +37,7 @@ class SqliteMetadata final : public Metadata {
   base::Result<std::vector<model::AccessKey>> keys() override;
   base::Result<std::uint64_t> next_secret_version(std::string_view app, std::string_view name) override;
   base::Result<void> put_secret(const StoredSecret& secret) override;
+  base::Result<bool> has_secrets() override;
   base::Result<std::vector<StoredSecret>> secrets(std::string_view app) override;
   base::Result<void> remove_secret(std::string_view app, std::string_view name) override;
   base::Result<std::set<std::string>> content_keys() override;

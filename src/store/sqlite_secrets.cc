@@ -40,11 +40,17 @@ Result<void> SqliteMetadata::put_secret(const StoredSecret& secret) {
       .run();
 }
 
+Result<bool> SqliteMetadata::has_secrets() {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query, database_->query("SELECT 1 FROM secrets LIMIT 1"));
+  return query.step();
+}
+
 Result<std::vector<StoredSecret>> SqliteMetadata::secrets(std::string_view app) {
   base::MutexLock lock(mutex_);
   EBB_TRY(SqliteQuery query, database_->query("SELECT app, name, version, sealed, updated_ns FROM secrets "
-                                              "WHERE app = ? OR ? = '' ORDER BY app, name"));
-  query.bind(app).bind(app);
+                                              "WHERE app = ? ORDER BY name"));
+  query.bind(app);
   std::vector<StoredSecret> secrets;
   while (true) {
     EBB_TRY(const bool row, query.step());
