@@ -14,6 +14,10 @@ void CgroupRemovals::add(std::string path) {
   schedule(kRetry);
 }
 
+void CgroupRemovals::keep(std::string_view path) {
+  std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.path == path; });
+}
+
 void CgroupRemovals::schedule(std::chrono::milliseconds delay) {
   if (retry_ == Poller::Timer::kNone) retry_ = poller_.after(delay, [this] { remove_some(); });
 }

@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "launcher/poller.h"
@@ -20,6 +21,8 @@ class CgroupRemovals {
   CgroupRemovals& operator=(const CgroupRemovals&) = delete;
 
   void add(std::string path);
+  /// The group is wanted again: it stays.
+  void keep(std::string_view path);
   bool empty() const { return waiting_.empty(); }
 
  private:

@@ -124,6 +124,7 @@ base::Result<> Fleet::claim_ids(const std::string& app, std::uint32_t uid_index)
 
 base::Result<std::string> Fleet::make_app_group(const std::string& app) {
   std::string group = "app-" + app;
+  removals_.keep(group);
   EBB_CHECKED(ground_.cgroups.make(group, CgroupTree::Place::kInner));
   return group;
 }
@@ -231,7 +232,8 @@ base::Result<> Fleet::make_version(std::uint64_t request, wire::MakeVersion want
   }
   EBB_TRY(const std::string group, make_app_group(wanted.app));
   auto version = std::make_unique<Version>();
-  version->cgroup = group + "/v" + std::to_string(raw(id));
+  // A dropped version's groups are removed a little later: the same version made anew must not live in them.
+  version->cgroup = group + "/v" + std::to_string(raw(id)) + "." + std::to_string(++versions_made_);
   EBB_CHECKED(ground_.cgroups.make(version->cgroup, CgroupTree::Place::kInner));
   // Room for every instance, the zygote, and the next zygote while it takes over.
   const std::uint64_t parts = std::uint64_t{wanted.instances_max} + 2;

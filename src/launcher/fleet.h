@@ -150,6 +150,7 @@ class Fleet {
   Workers workers_;
   CgroupRemovals removals_;
   Token next_token_ = 1;
+  std::uint64_t versions_made_ = 0;
   std::unordered_map<Token, std::unique_ptr<Process>> processes_;
   std::unordered_map<pid_t, Token> by_pid_;
   std::map<std::pair<wire::Subject, std::uint64_t>, Token> named_;

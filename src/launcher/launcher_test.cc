@@ -106,7 +106,7 @@ TEST_F(LauncherTest, AnInstanceHasItsWalls) {
   bool found = false;
   for (const pid_t pid : harness_.processes()) {
     const auto groups = os::read_file("/proc/" + std::to_string(pid) + "/cgroup");
-    if (!groups || groups->find("/app-shop/v1/i") == std::string::npos) continue;
+    if (!groups || groups->find("/app-shop/v1.1/i") == std::string::npos) continue;
     found = true;
     struct stat status{};
     ASSERT_EQ(::stat(("/proc/" + std::to_string(pid)).c_str(), &status), 0);
@@ -254,6 +254,22 @@ TEST_F(LauncherTest, ADroppedVersionTakesEverythingAlong) {
   EXPECT_TRUE(harness_.make_zygote(2, 1, 1).forkable);
 }
 
+// Groups are removed some milliseconds after the drop: what comes at once must not end up in them.
+TEST_F(LauncherTest, ADroppedVersionCanBeMadeAnewAtAnyMoment) {
+  constexpr std::uint64_t kRounds = 20;
+  ASSERT_NO_FATAL_FAILURE(make_function());
+  const std::string package = harness_.make_package(kProbe);
+  for (std::uint64_t round = 2; round <= kRounds; ++round) {
+    const TestInstance instance = harness_.fork(round, Subject::kZygote, round - 1, 1);
+    EXPECT_TRUE(harness_.first_invoke(instance).fine);
+    EXPECT_EQ(
+        harness_.ask(LauncherType::kDropVersion, wire::encode(wire::DropVersion{.version = base::VersionId{1}})).type,
+        LauncherType::kDone);
+    ASSERT_NO_FATAL_FAILURE(harness_.make_version(1, package));
+    ASSERT_TRUE(harness_.make_zygote(round, 1, 1).forkable);
+  }
+}
+
 TEST_F(LauncherTest, ManyForksAtOnceAreAllAnswered) {
   constexpr std::uint64_t kForks = 150;  // more than a zygote is given at once
   ASSERT_NO_FATAL_FAILURE(make_function());
@@ -277,7 +293,7 @@ TEST_F(LauncherTest, AZygoteKilledUnderForksLeavesNoRequestUnanswered) {
     const auto groups = os::read_file("/proc/" + std::to_string(pid) + "/cgroup");
     const auto status = os::read_file("/proc/" + std::to_string(pid) + "/status");
     // Two levels: seen from the host and from the sandbox. Its newborn children have a third.
-    const bool zygote = groups && status && groups->find("/app-shop/v1/z1") != std::string::npos &&
+    const bool zygote = groups && status && groups->find("/app-shop/v1.1/z1") != std::string::npos &&
                         status->find("NSpid:\t" + std::to_string(pid) + "\t1\n") == std::string::npos &&
                         status->find("\t1\n", status->find("NSpid:")) > status->find("NSpgid:");
     if (zygote) ::kill(pid, SIGKILL);
@@ -358,7 +374,7 @@ TEST_F(LauncherTest, MalformedRequestsAreAnsweredAndHarmNothing) {
   const int zero = 0;
   for (std::uint16_t type = 0; type < 100; ++type) {
     for (const std::string& payload : {std::string(), std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff", 9)}) {
-      if (static_cast<LauncherType>(type) == LauncherType::kKill && payload.size() == 9) continue;  // well-formed
+      if (static_cast<LauncherType>(type) == LauncherType::kKill && payload.size() == 9) continue;    // well-formed
       if (static_cast<LauncherType>(type) == LauncherType::kOpenEgress && payload.empty()) continue;  // too
       const Answer answer = harness_.ask(static_cast<LauncherType>(type), payload, {zero});
       const base::Code code = failure_of(answer).code;

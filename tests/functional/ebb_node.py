@@ -252,8 +252,8 @@ class Node:
     # Its processes, for fault tests.
 
     def groups(self):
-        """{pid: the cgroup path below the node's own} of every process in a sandbox: app-NAME/s1 holds a runtime, app-NAME/v1/z1
-        a function zygote, app-NAME/v1/i1 an instance."""
+        """{pid: the cgroup path below the node's own} of every process in a sandbox: app-NAME/s1 holds a runtime, app-NAME/v1.1/z1
+        a function zygote, app-NAME/v1.1/i1 an instance."""
         found = {}
         for pid in self.pids():
             try:
@@ -267,7 +267,7 @@ class Node:
 
     def pids_in(self, kind, app="app"):
         """Pids of an app's "instances", "zygotes" or "sandboxes"; children of user code included."""
-        pattern = {"instances": r"v\d+/i\d+", "zygotes": r"v\d+/z\d+", "sandboxes": r"s\d+"}[kind]
+        pattern = {"instances": r"v[\d.]+/i\d+", "zygotes": r"v[\d.]+/z\d+", "sandboxes": r"s\d+"}[kind]
         return {pid for pid, group in self.groups().items() if re.fullmatch(f"app-{app}/{pattern}", group)}
 
     def cgroup_directories(self):

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import sqlite3
-import subprocess
 
 import pytest
 import requests
@@ -21,7 +20,9 @@ def set_secret(node, app, name, value, **options):
 
 
 def seen(node, path="app/f"):
-    return node.call(path).json()
+    answer = node.call(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
 
 
 @pytest.fixture(scope="module")
