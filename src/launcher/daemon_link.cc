@@ -30,10 +30,9 @@ void DaemonLink::failed(std::uint64_t request, const base::Error& error, std::st
            .code = error.code, .message = shortened(error.message), .detail = shortened(std::move(detail))}));
 }
 
-void DaemonLink::zygote_ready(std::uint64_t request, const wire::ZygoteReady& ready) {
-  wire::ZygoteReady bounded = ready;
-  bounded.unfit_reason = shortened(std::move(bounded.unfit_reason));
-  send(wire::LauncherType::kZygoteReady, request, wire::encode(bounded));
+void DaemonLink::zygote_ready(std::uint64_t request, wire::ZygoteMade made) {
+  made.zygote.unfit_reason = shortened(std::move(made.zygote.unfit_reason));
+  send(wire::LauncherType::kZygoteReady, request, wire::encode(made));
 }
 
 void DaemonLink::forked(std::uint64_t request, os::Fd cpu, os::Fd memory_peak) {

@@ -28,7 +28,7 @@ class DaemonLink {
 
   void done(std::uint64_t request);
   void failed(std::uint64_t request, const base::Error& error, std::string detail = "");
-  void zygote_ready(std::uint64_t request, const wire::ZygoteReady& ready);
+  void zygote_ready(std::uint64_t request, wire::ZygoteMade made);
   /// The descriptors are closed here once they are sent.
   void forked(std::uint64_t request, os::Fd cpu, os::Fd memory_peak);
   void exited(const wire::Exited& event);

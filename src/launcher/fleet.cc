@@ -102,13 +102,16 @@ std::vector<Token> Fleet::tokens_where(const std::function<bool(const Process&)>
   return tokens;
 }
 
-// What is in use, not what the limits would allow: most instances stay far below theirs. The kernel holds the whole to
-// the budget; this is so that a start is refused, and not somebody's running work killed.
-base::Result<> Fleet::check_memory() const {
+// Of memory, what is in use, not what the limits would allow: most instances stay far below theirs. The kernel holds
+// the whole to the budget; this is so that a start is refused, and not somebody's running work killed.
+base::Result<> Fleet::check_room(std::uint64_t expected_bytes) const {
+  if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
   if (ground_.memory_bytes == 0) return {};
   const std::uint64_t startable = ground_.memory_bytes / 100 * kStartableShare;
-  const std::uint64_t used = ground_.cgroups.memory_in_use("", startable);
-  if (used < startable) return {};
+  // One that needs more than half may try beside the other half.
+  expected_bytes = std::min(expected_bytes + loading_bytes_, startable / 2);
+  const std::uint64_t used = ground_.cgroups.memory_in_use("", startable - expected_bytes);
+  if (used <= startable - expected_bytes) return {};
   return base::Error{.code = base::Code::kResourceExhausted,
                      .message = "the functions of this node use " + std::to_string(used >> 20) + " MiB of its " +
                                 std::to_string(ground_.memory_bytes >> 20) +
@@ -148,13 +151,12 @@ Process& Fleet::enlist(Subject subject, std::uint64_t id, Sandbox& sandbox, Vers
 base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbox& wanted, os::Fd out, os::Fd err) {
   const std::uint64_t id = raw(wanted.sandbox);
   if (ground_.user_namespaces != os::UserNamespaces::kForAll) {
-    daemon_.zygote_ready(request, {.forkable = false, .unfit_reason = ground_.no_forks_because});
+    daemon_.zygote_ready(request, {.zygote = {.forkable = false, .unfit_reason = ground_.no_forks_because}});
     return {};
   }
   if (sandboxes_.contains(id) || (id & kFresh) != 0)
     return base::invalid_argument("sandbox " + std::to_string(id) + " exists");
-  EBB_CHECKED(check_memory());
-  if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
+  EBB_CHECKED(check_room());
   EBB_CHECKED(claim_ids(wanted.app, wanted.uid_index));
   os::Fd layer;
   if (!wanted.layer_key.empty()) {
@@ -315,7 +317,7 @@ base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote&
   if (find(Subject::kZygote, id) != nullptr) {
     return base::invalid_argument("zygote " + std::to_string(id) + " exists");
   }
-  EBB_CHECKED(check_memory());
+  EBB_CHECKED(check_room(wanted.expected_bytes));
   EBB_TRY(const os::Fd package, ground_.data.open_content(wire::TreeKind::kPackage, version->spec.package_key));
   EBB_TRY(os::Fd tree, os::clone_tree(package.get(), "", os::MountAccess::kReadOnly));
   const std::string cgroup = version->cgroup + "/z" + std::to_string(id);
@@ -323,6 +325,8 @@ base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote&
 
   Process& zygote = enlist(Subject::kZygote, id, *runtime->sandbox, version, request);
   zygote.cgroup = cgroup;
+  zygote.loading_bytes = wanted.expected_bytes;
+  loading_bytes_ += wanted.expected_bytes;
   std::vector<os::Fd> fds;
   fds.push_back(std::move(out));
   fds.push_back(std::move(err));
@@ -355,8 +359,7 @@ base::Result<> Fleet::fork_instance(std::uint64_t request, const wire::Fork& wan
   if (find(Subject::kInstance, id) != nullptr) {
     return base::invalid_argument("instance " + std::to_string(id) + " exists");
   }
-  EBB_CHECKED(check_memory());
-  if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
+  EBB_CHECKED(check_room(wanted.expected_bytes));
   std::vector<os::Fd> fds;
   fds.push_back(std::move(channel));
   fds.push_back(std::move(out));

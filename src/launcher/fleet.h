@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -86,7 +87,9 @@ class Fleet {
   std::vector<Token> tokens_where(const std::function<bool(const Process&)>& wanted) const;
 
   // fleet.cc: making sandboxes and versions.
-  base::Result<> check_memory() const;
+  /// Before anything is started. Errors: kResourceExhausted for memory, kUnavailable for processes.
+  base::Result<> check_room(std::uint64_t expected_bytes = 0) const;
+  void loaded(Process& zygote) { loading_bytes_ -= std::exchange(zygote.loading_bytes, 0); }
   base::Result<> claim_ids(const std::string& app, std::uint32_t uid_index);
   base::Result<std::string> make_app_group(const std::string& app);
   Process& enlist(wire::Subject subject, std::uint64_t id, Sandbox& sandbox, Version* version, std::uint64_t request);
@@ -151,6 +154,7 @@ class Fleet {
   CgroupRemovals removals_;
   Token next_token_ = 1;
   std::uint64_t versions_made_ = 0;
+  std::uint64_t loading_bytes_ = 0;  // of all zygotes that are loading
   std::unordered_map<Token, std::unique_ptr<Process>> processes_;
   std::unordered_map<pid_t, Token> by_pid_;
   std::map<std::pair<wire::Subject, std::uint64_t>, Token> named_;

@@ -272,6 +272,7 @@ base::Result<> Fleet::ready(Process& zygote, const wire::ZygoteReady& answer) {
   ground_.poller.cancel(zygote.deadline);
   zygote.life = Life::kRunning;
   zygote.ready = answer;
+  loaded(zygote);
   // It will never be forked; what its init left running (threads, children) is to use no processor.
   if (zygote.subject == Subject::kZygote && !answer.forkable) {
     zygote.frozen = ground_.cgroups.freeze(zygote.cgroup, true).has_value();
@@ -294,7 +295,9 @@ void Fleet::give_huge_pages(Process& zygote) {
 }
 
 void Fleet::answer_ready(Process& zygote) {
-  if (zygote.request != 0) daemon_.zygote_ready(std::exchange(zygote.request, 0), zygote.ready);
+  if (zygote.request == 0) return;
+  const std::uint64_t bytes = zygote.cgroup.empty() ? 0 : ground_.cgroups.memory_in_use(zygote.cgroup, 0);
+  daemon_.zygote_ready(std::exchange(zygote.request, 0), {.zygote = zygote.ready, .memory_bytes = bytes});
 }
 
 void Fleet::init_failed(Process& zygote, const wire::InitFailed& told) {

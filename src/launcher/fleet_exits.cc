@@ -317,6 +317,7 @@ void Fleet::erase(Token token) {
   if (found == processes_.end()) return;
   Process& process = *found->second;
   forget(process);
+  loaded(process);
   unlink(process);
   if (!process.cgroup.empty()) removals_.add(process.cgroup);
   named_.erase({process.subject, process.id});

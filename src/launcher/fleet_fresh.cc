@@ -5,11 +5,14 @@
 // init (or runsc) does, all that it started with it.
 #include <fcntl.h>
 
+#include <cerrno>
+
 #include "base/limits.h"
 #include "launcher/fleet.h"
 #include "launcher/gvisor.h"
 #include "launcher/sandbox_start.h"
 #include "os/path.h"
+#include "os/pidfd.h"
 
 namespace ebb::launcher {
 namespace {
@@ -77,7 +80,7 @@ base::Result<> Fleet::start_instance(std::uint64_t request, const wire::Start& w
   if (wanted.gvisor && version->spec.reach != wire::Reach::kNothing) {
     return base::invalid_argument("isolation: gvisor has no way out to a network; leave out network: egress");
   }
-  if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
+  EBB_CHECKED(check_room(wanted.expected_bytes));
   EBB_TRY(InstanceSlot slot, take_slot(*version));
   refill_slots(wanted.version);
   base::Result<StartedSandbox> started = start_fresh(
@@ -85,6 +88,13 @@ base::Result<> Fleet::start_instance(std::uint64_t request, const wire::Start& w
   if (!started) {
     removals_.add(slot.cgroup);
     return std::move(started).error();
+  }
+  os::Fd pidfd(::fcntl(started->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+  if (!pidfd.valid()) {
+    const base::Error error = base::os_error("pidfd of an instance", errno);
+    os::kill_and_reap(started->pidfd);
+    removals_.add(slot.cgroup);
+    return error;
   }
   auto sandbox = std::make_unique<Sandbox>();
   sandbox->id = id | kFresh;
@@ -99,7 +109,7 @@ base::Result<> Fleet::start_instance(std::uint64_t request, const wire::Start& w
   instance.cgroup = slot.cgroup;
   instance.pid = started->pid;
   by_pid_[instance.pid] = instance.token;
-  instance.pidfd = os::Fd(::fcntl(made.init_pidfd.get(), F_DUPFD_CLOEXEC, 3));
+  instance.pidfd = std::move(pidfd);
   place_inside(instance, kPidFloor + 1);  // the first process that init starts
   if (made.init_control.valid()) {
     EBB_CHECKED(ground_.poller.watch(made.init_control.get(), [this, key = made.id] { on_init_control(key); }));

@@ -255,7 +255,9 @@ wire::ZygoteReady LauncherHarness::make_zygote(std::uint64_t id, std::uint64_t s
     ADD_FAILURE() << wire::decode<wire::Failed>(answer.payload)->message;
     return {};
   }
-  return *wire::decode<wire::ZygoteReady>(answer.payload);
+  const auto made = wire::decode<wire::ZygoteMade>(answer.payload);
+  EXPECT_GT(made->memory_bytes, 1u << 20);
+  return made->zygote;
 }
 
 TestInstance LauncherHarness::fork(std::uint64_t id, wire::Subject source, std::uint64_t source_id,

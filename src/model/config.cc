@@ -15,27 +15,12 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 21> kKeys = {"data_dir",
-                                                    "listen",
-                                                    "user",
-                                                    "io_cores",
-                                                    "log_level",
-                                                    "memory_budget",
-                                                    "max_instances",
-                                                    "freeze_after",
-                                                    "usage_flush_interval",
-                                                    "uid_base",
-                                                    "python",
-                                                    "build_network",
-                                                    "pip_only_binary",
-                                                    "egress_allow_private",
-                                                    "egress_resolvers",
-                                                    "egress_ipv4",
-                                                    "egress_ipv6",
-                                                    "runsc",
-                                                    "function_auth",
-                                                    "tls_certificate",
-                                                    "tls_key"};
+constexpr std::array<std::string_view, 22> kKeys = {
+    "data_dir",         "listen",           "user",          "io_cores",        "log_level",
+    "memory_budget",    "keep_alive_price", "max_instances", "freeze_after",    "usage_flush_interval",
+    "uid_base",         "python",           "build_network", "pip_only_binary", "egress_allow_private",
+    "egress_resolvers", "egress_ipv4",      "egress_ipv6",   "runsc",           "function_auth",
+    "tls_certificate",  "tls_key"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -121,6 +106,7 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
   if (config.memory_budget.count != 0 && config.memory_budget.count < (64ull << 20)) {
     return map.error_at("memory_budget", "must be 0 (automatic) or at least 64Mi");
   }
+  if (config.keep_alive_price > 1'000'000) return map.error_at("keep_alive_price", "must be from 0 to 1000000");
   if (config.max_instances < 1 || config.max_instances > 100'000) {
     return map.error_at("max_instances", "must be from 1 to 100000");
   }
@@ -202,6 +188,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("io_cores", config.io_cores));
   EBB_CHECKED(read_word(map, "log_level", kLogLevels, config.log_level));
   EBB_CHECKED(map.read("memory_budget", config.memory_budget));
+  EBB_CHECKED(map.read("keep_alive_price", config.keep_alive_price));
   EBB_CHECKED(map.read("max_instances", config.max_instances));
   EBB_CHECKED(map.read("freeze_after", config.freeze_after));
   EBB_CHECKED(map.read("usage_flush_interval", config.usage_flush_interval));
@@ -248,6 +235,7 @@ std::string effective_config_yaml(const Config& config) {
          line("user", quoted(config.user)) + line("io_cores", std::to_string(config.io_cores)) +
          line("log_level", kLogLevels[static_cast<std::size_t>(config.log_level)]) +
          line("memory_budget", base::to_string(config.memory_budget)) +
+         line("keep_alive_price", std::to_string(config.keep_alive_price)) +
          line("max_instances", std::to_string(config.max_instances)) +
          line("freeze_after", base::to_string(config.freeze_after)) +
          line("usage_flush_interval", base::to_string(config.usage_flush_interval)) +

@@ -39,9 +39,16 @@ struct Config {
   /// Lines below are not written: debug, info, warning or error. Default info. Static.
   base::LogLevel log_level = base::LogLevel::kInfo;
 
-  /// Memory all sandboxes together may use. From 90 % of it in use nothing is started; the kernel holds them to the
-  /// whole. 0 = 75 % of the machine's. Else at least 64Mi. Default 0. Static.
+  /// Memory all sandboxes together may use. From 90 % of it in use idle functions give way, and what still does not fit
+  /// is not started; the kernel holds them to the whole. 0 = 75 % of the machine's. Else at least 64Mi. Default 0.
+  /// Static.
   base::Bytes memory_budget{0};
+
+  /// How long zygotes are kept between calls: the GB-seconds that may be held to spare callers one second of waiting.
+  /// Each function's own gaps between calls decide when it is held, let go and loaded ahead. 0 = held while there is
+  /// memory; then, and when there is none with a price too, the function whose memory is worth least gives way. Range 0
+  /// to 1000000. Default 0. Static.
+  std::uint32_t keep_alive_price = 0;
 
   /// Instances of all functions together. Lower it on a machine with few pids. Range 1 to 100000. Default 2000.
   /// Static.

@@ -64,9 +64,11 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
                 .secrets = *stores_.secrets},
       sandboxes_(services_),
       egress_(services_),
+      pressure_(services_),
       deployments_(services_, *this) {
   services_.sandboxes = &sandboxes_;
   services_.egress = &egress_;
+  services_.pressure = &pressure_;
 }
 
 Engine::~Engine() = default;

@@ -16,6 +16,7 @@
 
 #include "node/deployments.h"
 #include "node/egress.h"
+#include "node/memory_pressure.h"
 #include "node/node.h"
 #include "node/sandbox_pool.h"
 #include "node/services.h"
@@ -74,6 +75,7 @@ class Engine final : public Node, private Publisher {
   Services services_;
   SandboxPool sandboxes_;
   Egress egress_;
+  MemoryPressure pressure_;
   Deployments deployments_;
   base::Mutex mutex_;
   std::map<Name, std::shared_ptr<VersionRunner>> current_ EBB_GUARDED_BY(mutex_);

@@ -81,9 +81,9 @@ io::Task<base::Result<std::string>> SandboxPool::try_boot(Key key, std::uint32_t
   (*out)->finish();
   (*err)->finish();
   if (!answer) co_return answer.error();
-  const auto ready = wire::decode<wire::ZygoteReady>(answer->payload);
+  const auto ready = wire::decode<wire::ZygoteMade>(answer->payload);
   if (!ready) co_return ready.error();
-  co_return ready->forkable ? std::string() : ready->unfit_reason;
+  co_return ready->zygote.forkable ? std::string() : ready->zygote.unfit_reason;
 }
 
 void SandboxPool::exited(std::uint64_t id) {

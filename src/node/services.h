@@ -26,6 +26,7 @@ namespace ebb::node {
 class VersionRunner;
 class SandboxPool;
 class Egress;
+class MemoryPressure;
 
 /// Which runner an instance or a zygote belongs to, for the launcher's exit events. Threads: any.
 class Directory {
@@ -58,6 +59,7 @@ struct Services {
   std::shared_ptr<sandbox::LauncherClient> launcher;
   SandboxPool* sandboxes = nullptr;
   Egress* egress = nullptr;
+  MemoryPressure* pressure = nullptr;
   Directory directory;
   std::atomic<std::uint64_t> next_instance = 1;
   std::atomic<std::uint64_t> next_zygote = 1;

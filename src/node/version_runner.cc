@@ -1,10 +1,6 @@
 #include "node/version_runner.h"
 
-#include <fcntl.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <array>
 #include <boost/asio/this_coro.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -13,7 +9,8 @@
 #include "base/log.h"
 #include "io/deadline.h"
 #include "node/egress.h"
-#include "node/sandbox_pool.h"
+#include "node/memory_pressure.h"
+#include "sched/keep_alive_worth.h"
 
 namespace ebb::node {
 
@@ -22,12 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kForkLimit = 10s;      // the launcher's answer to a fork order
 constexpr auto kGrantHandover = 10s;  // from the dispatcher's decision to the waiter, across cores: microseconds
-constexpr auto kDropWait = 5s;        // for the launcher to forget a version that is wanted again
-constexpr auto kDropRetry = 20ms;
-constexpr auto kZygoteBackoffMin = 1s;  // after a failed init, doubling
-constexpr auto kZygoteBackoffMax = 30s;
 
 sched::DispatcherOptions options_of(const model::FunctionSpec& spec, const model::Config& config) {
   return {.instances_min = spec.scale.min,
@@ -39,14 +31,6 @@ sched::DispatcherOptions options_of(const model::FunctionSpec& spec, const model
           .starting_max = limits::kStartsAtOnce};
 }
 
-base::Result<std::array<os::Fd, 2>> channel_pair() {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    return base::os_error("channel of an instance", errno);
-  }
-  return std::array<os::Fd, 2>{os::Fd(ends[0]), os::Fd(ends[1])};
-}
-
 }  // namespace
 
 VersionRunner::VersionRunner(Services& services, model::Version version, std::uint32_t uid_index,
@@ -56,18 +40,13 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       uid_index_(uid_index),
       secrets_(std::move(secrets)),
       metrics_(services.metrics.function(version_.app, version_.function)),
-      dispatcher_(options_of(version_.spec, services.config), &services.next_instance) {}
-
-template <typename Event>
-void VersionRunner::handle(Event&& event) {
-  Effects effects;
-  {
-    base::MutexLock lock(mutex_);
-    sched::Actions actions;
-    event(actions);
-    effects = collect(actions);
+      dispatcher_(options_of(version_.spec, services.config), &services.next_instance),
+      instance_bytes_(version_.spec.memory) {
+  if (services.config.keep_alive_price > 0) {
+    residency_.emplace(std::make_unique<sched::WorthKeepAlive>(
+        sched::WorthOptions{.price = static_cast<double>(services.config.keep_alive_price)}));
+    residency_->became_idle(base::steady_now());
   }
-  perform(std::move(effects));
 }
 
 VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
@@ -127,6 +106,9 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     id = sched::CallId{next_call_++};
     last_used_ = call.arrived;
+    ++calls_;
+    yielded_ = false;
+    if (residency_) residency_->call_arrived(call.arrived);
     waiting_.emplace(id, waiter);
     dispatcher_.call_arrived(id, call.arrived, actions);
   });
@@ -138,6 +120,7 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
       base::MutexLock lock(mutex_);
       withdrawn = dispatcher_.call_withdrawn(id);
       waiting_.erase(id);
+      note_rest(base::steady_now());
     }
     // A grant is on its way in this very moment, from another core: it is given back below.
     const base::SteadyTime soon = base::steady_now() + kGrantHandover;
@@ -170,6 +153,7 @@ void VersionRunner::give_back(const std::shared_ptr<sandbox::Instance>& instance
     } else {
       dispatcher_.instance_gone(instance->id, now, actions);
     }
+    note_rest(now);
   });
 }
 
@@ -199,204 +183,6 @@ Reply VersionRunner::refused(const Call& call, sched::Refuse::Why why) {
   return reply;
 }
 
-// --- zygote ---
-
-void VersionRunner::prewarm() {
-  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.prewarm(base::steady_now(), actions); });
-}
-
-io::Task<ZygoteOutcome> VersionRunner::prepare() {
-  const auto waiter = std::make_shared<io::OneShot<ZygoteOutcome>>();
-  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
-    zygote_waiters_.push_back(waiter);
-    trial_ = true;
-    dispatcher_.prewarm(base::steady_now(), actions);
-    const sched::ZygoteState state = dispatcher_.zygote();
-    if (state == sched::ZygoteState::kReady || state == sched::ZygoteState::kUnfit) waiter->set(last_zygote_);
-  });
-  auto outcome = co_await waiter->wait(base::steady_now() + limits::kInitTimeout + 60s);
-  if (!outcome) {
-    co_return ZygoteOutcome{.result = base::Error{.code = base::Code::kDeadlineExceeded,
-                                                  .message = "the zygote of " + version_.app + "/" + version_.function +
-                                                             " did not get ready"},
-                            .detail = {},
-                            .unfit_reason = {}};
-  }
-  co_return std::move(*outcome);
-}
-
-io::Task<> VersionRunner::make_zygote(std::shared_ptr<VersionRunner> self) {
-  ZygoteOutcome outcome = co_await self->try_make_zygote();
-  self->zygote_made(std::move(outcome));
-}
-
-io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
-  ZygoteOutcome outcome;
-  if (version_.spec.isolation == model::Isolation::kGvisor) {
-    std::string reason = "isolation: gvisor";
-    co_return co_await do_without_zygote(std::move(reason));
-  }
-  auto sandbox = co_await services_.sandboxes->get(version_.app, uid_index_, version_.layer_key);
-  if (!sandbox) {
-    outcome.result = sandbox.error();
-    co_return outcome;
-  }
-  if (!sandbox->no_forks_because.empty()) {
-    co_return co_await do_without_zygote(std::move(sandbox->no_forks_because));
-  }
-  auto registered = co_await register_version();
-  if (!registered) {
-    outcome.result = registered.error();
-    co_return outcome;
-  }
-  const std::uint64_t id = services_.next_zygote++;
-  std::vector<os::Fd> ends(2);
-  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut), &ends[0]);
-  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr), &ends[1]);
-  if (!out || !err) {
-    outcome.result = (out ? err : out).error();
-    co_return outcome;
-  }
-  services_.directory.add(wire::Subject::kZygote, id, weak_from_this());
-  std::string order = encode(
-      wire::MakeZygote{.zygote = base::ZygoteId{id}, .sandbox = base::SandboxId{sandbox->id}, .version = version_.id});
-  auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeZygote, std::move(order), std::move(ends),
-                                                 limits::kInitTimeout, &outcome.detail);
-  (*out)->finish();
-  (*err)->finish();
-  if (!answer) {
-    outcome.result = answer.error();
-    if (answer.error().code == base::Code::kDeadlineExceeded) {
-      outcome.result = base::Error{.code = base::Code::kFunctionFailed,
-                                   .message = "init of " + version_.app + "/" + version_.function +
-                                              " took longer than " + base::to_string(limits::kInitTimeout)};
-    }
-    services_.launcher->kill(wire::Subject::kZygote, id);
-    services_.directory.remove(wire::Subject::kZygote, id);
-    co_return outcome;
-  }
-  const auto ready = wire::decode<wire::ZygoteReady>(answer->payload);
-  if (!ready) {
-    outcome.result = ready.error();
-    co_return outcome;
-  }
-  if (!ready->forkable) outcome.unfit_reason = ready->unfit_reason;
-  base::MutexLock lock(mutex_);
-  zygote_id_ = id;
-  sandbox_id_ = sandbox->id;
-  zygote_init_ = std::chrono::nanoseconds(ready->init_ns);
-  zygote_booted_sandbox_ = sandbox->booted_at >= zygote_ordered_at_;
-  co_return outcome;
-}
-
-// Instances will start fresh, each with its own init. For a deployment one is started and ended, to see that it can be.
-io::Task<ZygoteOutcome> VersionRunner::do_without_zygote(std::string reason) {
-  ZygoteOutcome outcome;
-  outcome.unfit_reason = std::move(reason);
-  auto registered = co_await register_version();
-  if (!registered) {
-    outcome.result = registered.error();
-    co_return outcome;
-  }
-  bool trial = false;
-  {
-    base::MutexLock lock(mutex_);
-    fresh_ = true;
-    trial = std::exchange(trial_, false);
-  }
-  if (!trial) co_return outcome;
-  auto pair = channel_pair();
-  if (!pair) {
-    outcome.result = pair.error();
-    co_return outcome;
-  }
-  const base::InstanceId id{services_.next_instance++};
-  auto instance = std::make_shared<sandbox::Instance>(id, std::move((*pair)[0]));
-  instance->rung = model::Rung::kBoot;
-  os::Fd peer = std::move((*pair)[1]);
-  outcome.result = co_await try_start(instance, std::move(peer));
-  services_.launcher->kill(wire::Subject::kInstance, raw(id));
-  if (instance->out) instance->out->finish();
-  if (instance->err) instance->err->finish();
-  co_return outcome;
-}
-
-io::Task<base::Result<>> VersionRunner::register_version() {
-  if (registered_) co_return base::Result<>();
-  if (!secrets_) co_return secrets_.error();
-  const model::FunctionSpec& spec = version_.spec;
-  wire::MakeVersion order{.version = version_.id,
-                          .app = version_.app,
-                          .uid_index = uid_index_,
-                          .package_key = version_.package_key,
-                          .memory_bytes = spec.memory.count,
-                          .cpu_millis = spec.cpu_millis,
-                          .pids = limits::kFunctionPids,
-                          .instances_max = spec.scale.max,
-                          .config = config_for_runtime(*secrets_)};
-  if (spec.network == model::Network::kEgress) {
-    const auto opened = co_await services_.egress->open();
-    if (!opened) co_return opened.error();
-    describe_reach(spec, order);
-  }
-  // An earlier runner of this version may have closed this moment: the launcher needs a little to forget it.
-  const base::SteadyTime give_up = base::steady_now() + kDropWait;
-  for (;;) {
-    std::string payload = encode(order);
-    std::vector<os::Fd> none;
-    auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload),
-                                                   std::move(none), kForkLimit, nullptr);
-    registered_ = answer.has_value();
-    if (registered_) {
-      services_.egress->announce(version_.id, spec);
-      co_return base::Result<>();
-    }
-    if (answer.error().code != base::Code::kUnavailable || base::steady_now() > give_up) co_return answer.error();
-    co_await io::sleep_for(kDropRetry);
-  }
-}
-
-void VersionRunner::zygote_made(ZygoteOutcome outcome) {
-  const base::SteadyTime now = base::steady_now();
-  std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> waiters;
-  const std::string name = version_.app + "/" + version_.function;
-  if (!outcome.result) {
-    base::log(base::LogLevel::kWarning, "zygote_failed",
-              {{"function", name}, {"version", version_.number}, {"error", outcome.result.error().message}});
-    sink(store::LogStream::kPlatform)({}, {"init failed: " + outcome.result.error().message});
-  } else if (!outcome.unfit_reason.empty()) {
-    sink(store::LogStream::kPlatform)(
-        {}, {"instances are not forked from a zygote, every one runs init itself: " + outcome.unfit_reason});
-  }
-  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
-    last_zygote_ = outcome;
-    zygote_made_at_ = now;
-    waiters = std::move(zygote_waiters_);
-    zygote_waiters_.clear();
-    if (outcome.result) {
-      zygote_failures_ = 0;
-      dispatcher_.zygote_ready(outcome.unfit_reason.empty() ? sched::ZygoteState::kReady : sched::ZygoteState::kUnfit,
-                               now, actions);
-    } else {
-      const auto backoff =
-          std::min<base::Duration>(kZygoteBackoffMin * (1u << std::min(zygote_failures_, 5u)), kZygoteBackoffMax);
-      ++zygote_failures_;
-      dispatcher_.zygote_failed(now + backoff, actions);
-    }
-  });
-  for (const auto& waiter : waiters) waiter->set(outcome);
-  drop_if_done();
-}
-
-void VersionRunner::zygote_exited(std::uint64_t zygote) {
-  services_.directory.remove(wire::Subject::kZygote, zygote);
-  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
-    if (zygote != zygote_id_) return;
-    zygote_id_ = 0;
-    dispatcher_.zygote_lost(base::steady_now(), actions);
-  });
-}
-
 // --- instances ---
 
 base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(base::InstanceId id, os::Fd* peer) {
@@ -407,13 +193,12 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
         .message = "this node runs its most of " + std::to_string(services_.config.max_instances) + " instances",
         .retry_after = 1s};
   }
-  auto pair = channel_pair();
-  if (!pair) {
+  auto made = sandbox::Instance::make(id, peer);
+  if (!made) {
     --services_.instances;
-    return pair.error();
+    return made.error();
   }
-  *peer = std::move((*pair)[1]);
-  auto instance = std::make_shared<sandbox::Instance>(id, std::move((*pair)[0]));
+  const std::shared_ptr<sandbox::Instance> instance = std::move(*made);
   instance->ordered_at = base::steady_now();
   services_.directory.add(wire::Subject::kInstance, raw(id), weak_from_this());
   base::MutexLock lock(mutex_);
@@ -425,15 +210,25 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
 }
 
 io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id) {
-  os::Fd peer;
-  auto instance = self->new_instance(id, &peer);
-  base::Result<> started;
-  if (instance) {
-    started = co_await self->try_start(*instance, std::move(peer));
-  } else {
-    started = instance.error();
+  for (int tries = 1;; ++tries) {
+    os::Fd peer;
+    auto instance = self->new_instance(id, &peer);
+    base::Result<> started;
+    if (instance) {
+      started = co_await self->try_start(*instance, std::move(peer));
+    } else {
+      started = instance.error();
+    }
+    const bool no_memory = instance && !started && started.error().code == base::Code::kResourceExhausted;
+    bool relieved = false;
+    if (no_memory && tries < kTriesMost) relieved = co_await self->services_.pressure->relieve();
+    if (relieved) {
+      self->forget_instance(id);
+      continue;
+    }
+    self->start_ended(id, instance ? *instance : nullptr, started);
+    co_return;
   }
-  self->start_ended(id, instance ? *instance : nullptr, started);
 }
 
 void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
@@ -481,7 +276,7 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   }
   const base::SteadyTime deadline =
       base::steady_now() +
-      (instance->rung == model::Rung::kFork ? base::Duration(kForkLimit) : base::Duration(limits::kInitTimeout));
+      (instance->rung == model::Rung::kFork ? base::Duration(kOrderLimit) : base::Duration(limits::kInitTimeout));
   auto frame = co_await io::with_deadline(instance->channel.receive(), deadline, "the instance's first frame");
   if (!frame) co_return frame.error();
   boost::system::error_code bad_json;
@@ -506,15 +301,21 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
 
 io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::shared_ptr<sandbox::Instance> instance,
                                                                            std::vector<os::Fd> fds) {
+  std::uint64_t expected = 0;
+  {
+    base::MutexLock lock(mutex_);
+    expected = instance_bytes_.value().count;
+  }
   if (instance->rung == model::Rung::kBoot) {
     std::string start = encode(wire::Start{.instance = instance->id,
                                            .version = version_.id,
                                            .layer_key = version_.layer_key,
-                                           .gvisor = version_.spec.isolation == model::Isolation::kGvisor});
-    co_return co_await services_.launcher->ask(wire::LauncherType::kStart, std::move(start), std::move(fds), kForkLimit,
-                                               nullptr);
+                                           .gvisor = version_.spec.isolation == model::Isolation::kGvisor,
+                                           .expected_bytes = expected});
+    co_return co_await services_.launcher->ask(wire::LauncherType::kStart, std::move(start), std::move(fds),
+                                               kOrderLimit, nullptr);
   }
-  wire::Fork order{.instance = instance->id, .version = version_.id};
+  wire::Fork order{.instance = instance->id, .version = version_.id, .expected_bytes = expected};
   {
     base::MutexLock lock(mutex_);
     const bool unfit = instance->rung == model::Rung::kRuntime;
@@ -522,7 +323,7 @@ io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::
     order.source_id = unfit ? sandbox_id_ : zygote_id_;
   }
   std::string payload = encode(order);
-  co_return co_await services_.launcher->ask(wire::LauncherType::kFork, std::move(payload), std::move(fds), kForkLimit,
+  co_return co_await services_.launcher->ask(wire::LauncherType::kFork, std::move(payload), std::move(fds), kOrderLimit,
                                              nullptr);
 }
 
@@ -552,6 +353,8 @@ void VersionRunner::instance_exited(const wire::Exited& event) {
     if (instance->out) instance->out->finish();
     if (instance->err) instance->err->finish();
     instance->exited.set(event);
+    base::MutexLock lock(mutex_);
+    instance_bytes_.seen(base::Bytes{event.memory_peak_bytes});
   }
   forget_instance(id);
   handle([&](sched::Actions& actions)
@@ -565,6 +368,7 @@ void VersionRunner::tick(base::SteadyTime now) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     if (dispatcher_.next_tick() <= now) dispatcher_.tick(now, actions);
   });
+  follow_plan(now);
 }
 
 void VersionRunner::supersede() {

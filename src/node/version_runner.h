@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -20,6 +21,8 @@
 #include "node/services.h"
 #include "sandbox/instance.h"
 #include "sched/dispatcher.h"
+#include "sched/memory_estimate.h"
+#include "sched/residency.h"
 
 namespace ebb::node {
 
@@ -28,6 +31,13 @@ struct ZygoteOutcome {
   base::Result<> result;
   std::string detail;        // the traceback when user init raised
   std::string unfit_reason;  // why it cannot be forked; empty when it can
+};
+
+/// What a version keeps in memory, and could give up now.
+struct Holding {
+  base::Bytes bytes;            // zygote and idle instances; zero while it is at work or has a minimum to keep
+  base::Duration start_time{};  // of a zygote: what the next call would wait
+  std::uint32_t calls = 0;      // since it was asked last
 };
 
 class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
@@ -50,6 +60,12 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// No new calls; busy instances finish, then the launcher forgets the version. Until then the runner keeps itself
   /// alive, for who closes it lets go of it.
   void close();
+
+  Holding holding();
+  /// Lets go of zygote and idle instances, and waits until the kernel has their memory back. False, and nothing is
+  /// done, when it holds nothing or is at work. The next call makes the zygote anew.
+  enum class Because : std::uint8_t { kPlan, kPressure };
+  io::Task<bool> yield(Because why);
 
   void instance_exited(const wire::Exited& event);
   void zygote_exited(std::uint64_t zygote);
@@ -75,12 +91,32 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     bool start_zygote = false;
   };
 
+  static constexpr int kTriesMost = 16;                   // of a start that finds no memory, each after a relief
+  static constexpr std::chrono::seconds kOrderLimit{10};  // the launcher's answer to an order that runs no user init
+
+  /// Tells the dispatcher of an event and carries out what it decides.
   template <typename Event>
-  void handle(Event&& event) EBB_EXCLUDES(mutex_);
+  void handle(Event&& event) EBB_EXCLUDES(mutex_) {
+    Effects effects;
+    {
+      base::MutexLock lock(mutex_);
+      sched::Actions actions;
+      event(actions);
+      effects = collect(actions);
+    }
+    perform(std::move(effects));
+  }
   Effects collect(const sched::Actions& actions) EBB_REQUIRES(mutex_);
   void perform(Effects effects) EBB_EXCLUDES(mutex_);
 
+  bool may_yield() const EBB_REQUIRES(mutex_);
+  /// Tells the keep-alive policy that no call is under way, if so.
+  void note_rest(base::SteadyTime now) EBB_REQUIRES(mutex_);
+  void follow_plan(base::SteadyTime now);
+  static io::Task<> let_go_of(std::shared_ptr<VersionRunner> self);
+
   static io::Task<> make_zygote(std::shared_ptr<VersionRunner> self);
+  bool lacks_memory(const ZygoteOutcome& outcome);
   io::Task<ZygoteOutcome> try_make_zygote();
   io::Task<ZygoteOutcome> do_without_zygote(std::string reason);
   io::Task<base::Result<>> register_version();
@@ -123,6 +159,13 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   bool dropped_ EBB_GUARDED_BY(mutex_) = false;
   std::shared_ptr<VersionRunner> until_dropped_ EBB_GUARDED_BY(mutex_);  // this, from close() to the launcher's order
   ZygoteOutcome last_zygote_ EBB_GUARDED_BY(mutex_);
+  base::Bytes zygote_bytes_ EBB_GUARDED_BY(mutex_);              // of the newest zygote; what the next is likely to use
+  sched::MemoryEstimate instance_bytes_ EBB_GUARDED_BY(mutex_);  // beyond its zygote
+  std::uint32_t calls_ EBB_GUARDED_BY(mutex_) = 0;               // since holding() was asked last
+  std::optional<sched::Residency> residency_ EBB_GUARDED_BY(mutex_);  // none: held while there is memory
+  bool yielded_ EBB_GUARDED_BY(mutex_) = false;  // memory was short: nothing is loaded ahead until the next call
+  std::uint64_t leaving_zygote_ EBB_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<io::OneShot<bool>> zygote_left_ EBB_GUARDED_BY(mutex_);
   base::Error last_start_error_ EBB_GUARDED_BY(mutex_);
   std::uint32_t zygote_failures_ EBB_GUARDED_BY(mutex_) = 0;  // in a row: the backoff
   base::SteadyTime zygote_ordered_at_ EBB_GUARDED_BY(mutex_){};

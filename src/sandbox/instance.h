@@ -20,6 +20,9 @@ namespace ebb::sandbox {
 
 struct Instance {
   Instance(base::InstanceId instance, os::Fd socket) : id(instance), channel(std::move(socket)) {}
+  /// With a new channel, whose other end, to be sent to the launcher, is given out through `peer`. Errors: that of
+  /// socketpair.
+  static base::Result<std::shared_ptr<Instance>> make(base::InstanceId instance, os::Fd* peer);
 
   const base::InstanceId id;
   Channel channel;

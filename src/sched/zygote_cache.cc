@@ -44,9 +44,9 @@ void ZygoteCache::erase(Key key) {
   one.calls = 0;  // as greedy-dual wants it: the count is of one stay in memory
 }
 
-void ZygoteCache::used(Key key) {
+void ZygoteCache::used(Key key, std::uint32_t calls) {
   Entry& one = entry(key);
-  ++one.calls;
+  one.calls += calls;
   appraise(one);
 }
 

@@ -28,8 +28,8 @@ class ZygoteCache {
   /// An entry is now resident with so many bytes, or has changed its size.
   void insert(Key key, base::Bytes bytes, base::Duration start_time);
   void erase(Key key);
-  /// A call came for it. Unknown keys are remembered too: how often they were called counts when they are resident.
-  void used(Key key);
+  /// Calls came for it. Unknown keys are remembered too: how often they were called counts when they are resident.
+  void used(Key key, std::uint32_t calls = 1);
   /// Pinned entries (with calls under way) are never evicted.
   void set_pinned(Key key, bool pinned);
 

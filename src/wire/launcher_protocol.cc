@@ -117,7 +117,7 @@ base::Result<DropVersion> decode(std::string_view payload) {
 }
 
 std::string encode(const MakeZygote& m) {
-  return Writer().u64(raw(m.zygote)).u64(raw(m.sandbox)).u64(raw(m.version)).take();
+  return Writer().u64(raw(m.zygote)).u64(raw(m.sandbox)).u64(raw(m.version)).u64(m.expected_bytes).take();
 }
 template <>
 base::Result<MakeZygote> decode(std::string_view payload) {
@@ -126,6 +126,7 @@ base::Result<MakeZygote> decode(std::string_view payload) {
   m.zygote = base::ZygoteId{r.u64()};
   m.sandbox = base::SandboxId{r.u64()};
   m.version = base::VersionId{r.u64()};
+  m.expected_bytes = r.u64();
   return finished(r, m, true, "MakeZygote");
 }
 
@@ -135,6 +136,7 @@ std::string encode(const Fork& m) {
       .u8(static_cast<std::uint8_t>(m.source))
       .u64(m.source_id)
       .u64(raw(m.version))
+      .u64(m.expected_bytes)
       .take();
 }
 template <>
@@ -145,11 +147,18 @@ base::Result<Fork> decode(std::string_view payload) {
   m.source = static_cast<Subject>(r.u8());
   m.source_id = r.u64();
   m.version = base::VersionId{r.u64()};
+  m.expected_bytes = r.u64();
   return finished(r, m, m.source == Subject::kZygote || m.source == Subject::kSandbox, "Fork");
 }
 
 std::string encode(const Start& m) {
-  return Writer().u64(raw(m.instance)).u64(raw(m.version)).text(m.layer_key).u8(m.gvisor ? 1 : 0).take();
+  return Writer()
+      .u64(raw(m.instance))
+      .u64(raw(m.version))
+      .text(m.layer_key)
+      .u8(m.gvisor ? 1 : 0)
+      .u64(m.expected_bytes)
+      .take();
 }
 template <>
 base::Result<Start> decode(std::string_view payload) {
@@ -160,6 +169,7 @@ base::Result<Start> decode(std::string_view payload) {
   m.layer_key = r.text();
   const std::uint8_t gvisor = r.u8();
   m.gvisor = gvisor == 1;
+  m.expected_bytes = r.u64();
   return finished(r, std::move(m), is_key_or_empty(m.layer_key) && gvisor <= 1, "Start");
 }
 
@@ -289,6 +299,16 @@ base::Result<ZygoteReady> decode(std::string_view payload) {
   m.forkable = r.u8() != 0;
   m.unfit_reason = r.text();
   return finished(r, std::move(m), true, "ZygoteReady");
+}
+
+std::string encode(const ZygoteMade& m) { return Writer().text(encode(m.zygote)).u64(m.memory_bytes).take(); }
+template <>
+base::Result<ZygoteMade> decode(std::string_view payload) {
+  Reader r(payload);
+  ZygoteMade m;
+  EBB_TRY(m.zygote, decode<ZygoteReady>(r.text()));
+  m.memory_bytes = r.u64();
+  return finished(r, std::move(m), true, "ZygoteMade");
 }
 
 std::string encode(const Exited& m) {

@@ -112,10 +112,12 @@ struct DropVersion {
   base::VersionId version{};
 };
 
+/// Where something is started, `expected_bytes` is what it is likely to use beyond what is in use now; 0: not known.
 struct MakeZygote {
   base::ZygoteId zygote{};
   base::SandboxId sandbox{};
   base::VersionId version{};
+  std::uint64_t expected_bytes = 0;
 };
 
 struct Fork {
@@ -124,6 +126,7 @@ struct Fork {
       Subject::kZygote;  // kZygote: a function zygote; kSandbox: its runtime zygote, user init runs in the instance
   std::uint64_t source_id = 0;
   base::VersionId version{};
+  std::uint64_t expected_bytes = 0;
 };
 
 /// An instance started fresh, without a zygote: the runtime, then user init, in a sandbox of its own. Its configuration
@@ -133,6 +136,7 @@ struct Start {
   base::VersionId version{};
   std::string layer_key;  // empty: no dependencies
   bool gvisor = false;    // on a user-space kernel
+  std::uint64_t expected_bytes = 0;
 };
 
 struct Kill {
@@ -179,6 +183,12 @@ struct ZygoteReady {
   std::string unfit_reason;  // names the culprit when not forkable: "2 threads (started by libgomp.so.1)"
 };
 
+/// The answer kZygoteReady.
+struct ZygoteMade {
+  ZygoteReady zygote;              // what it says of itself
+  std::uint64_t memory_bytes = 0;  // of a function zygote, as the kernel counts it
+};
+
 struct Exited {
   Subject subject = Subject::kInstance;
   std::uint64_t id = 0;
@@ -204,6 +214,7 @@ std::string encode(const Unlinked&);
 std::string encode(const FreezeOrder&);
 std::string encode(const Failed&);
 std::string encode(const ZygoteReady&);
+std::string encode(const ZygoteMade&);
 std::string encode(const Exited&);
 
 /// decode<T>(payload): kInvalidArgument when it is not exactly a T. Names, keys and numbers are bounded here.

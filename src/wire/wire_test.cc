@@ -59,7 +59,9 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
   expect_only_whole<Build>(encode(Build{.output_key = kKey, .argv = {"/bin/true"}, .env = {"A=b"}}));
   expect_only_whole<FreezeOrder>(encode(FreezeOrder{.instance = base::InstanceId{3}, .sequence = 9}));
   expect_only_whole<Failed>(encode(Failed{.message = "no", .detail = "trace"}));
-  expect_only_whole<ZygoteReady>(encode(ZygoteReady{.init_ns = 5, .forkable = false, .unfit_reason = "2 threads"}));
+  const ZygoteReady ready{.init_ns = 5, .forkable = false, .unfit_reason = "2 threads"};
+  expect_only_whole<ZygoteReady>(encode(ready));
+  expect_only_whole<ZygoteMade>(encode(ZygoteMade{.zygote = ready, .memory_bytes = 1 << 20}));
   expect_only_whole<Exited>(encode(Exited{.id = 4, .wait_status = 9, .out_of_memory = true, .orphaned = true}));
 }
 

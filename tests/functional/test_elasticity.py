@@ -1,5 +1,6 @@
 """Capacity follows the calls: from zero, never above the maximum, and back; and work nobody waits for is ended."""
 
+import concurrent.futures
 import os
 import signal
 import threading
@@ -211,12 +212,16 @@ def test_node_that_is_full_says_when_to_come_again(fresh_node):
 
 
 HUNGRY = '''
+import time
 held = []
 def handler(event, context):
-    block = bytearray(int(event["rawPath"][1:]) << 20)
+    megabytes, _, seconds = event["rawPath"][1:].partition("/")
+    block = bytearray(int(megabytes) << 20)
     for at in range(0, len(block), 4096):
         block[at] = 1
     held.append(block)
+    print("held", flush=True)
+    time.sleep(float(seconds or 0))
     return len(held)
 hungry = other = handler
 '''
@@ -224,13 +229,55 @@ hungry = other = handler
 
 @pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
 def test_node_without_memory_refuses_to_start_more(fresh_node):
-    """What is in use counts, not what the limits would allow; what runs goes on."""
+    """What is in use counts, not what the limits would allow; what runs goes on, what is idle gives way."""
     node = fresh_node
-    node.deploy_app(HUNGRY, {"hungry": {"memory": "1Gi", "scale": {"max": 1}}, "other": {"memory": "1Gi"}})
-    assert node.call("app/hungry/550").json() == 1
-    response = node.call("app/other/1")
-    assert response.status_code == 429 and "memory_budget" in response.json()["error"]["message"], response.text
-    assert node.call("app/hungry/1").json() == 2
-    for pid in node.pids_in("instances"):
-        os.kill(pid, signal.SIGKILL)
-    eventually(lambda: node.call("app/other/1").status_code == 200, "room for the other function")
+    node.deploy_app(HUNGRY, {"hungry": {"memory": "1Gi", "scale": {"max": 1}}, "other": {"memory": "1Gi", "idle_timeout": "0s"}})
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        at_work = pool.submit(node.call, "app/hungry/550/9")
+        eventually(lambda: "held" in node.cli("logs", "app/hungry").stdout, "that its memory is taken")
+        response = node.call("app/other/1")
+        assert response.status_code == 429 and "memory_budget" in response.json()["error"]["message"], response.text
+        assert at_work.result().json() == 1
+    assert node.call("app/other/1").status_code == 200
+    assert node.functions()["app/hungry"]["zygote"] == "absent"
+    assert node.call("app/hungry/1").json() == 1, "an instance of a new zygote"
+
+
+MODELS = "MODEL = bytearray(170 << 20)\nMODEL[::4096] = b'x' * (len(MODEL) // 4096)\ndef handler(event, context):\n    return len(MODEL)\none = two = three = four = handler\n"
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
+def test_functions_that_do_not_fit_together_take_turns(fresh_node):
+    node = fresh_node
+    names = ("one", "two", "three", "four")
+    node.deploy_app(MODELS, {name: {"memory": "300Mi"} for name in names})
+    ready = lambda: {name for name in names if node.functions()[f"app/{name}"]["zygote"] == "ready"}  # noqa: E731
+    for _ in range(2):
+        for name in names:
+            assert node.call(f"app/{name}").text == str(170 << 20), name
+            assert name in ready() and len(ready()) <= 3
+    # Together, as calls that wait: each is answered once others have given way.
+    answers = in_parallel(4, lambda number: node.call(f"app/{names[number]}").status_code)
+    assert set(answers) == {200}, answers
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
+def test_the_function_that_is_called_more_stays(fresh_node):
+    node = fresh_node
+    node.deploy_app(MODELS, {name: {"memory": "300Mi", "idle_timeout": "0s"} for name in ("one", "two", "three")})
+    for name in ("one", "two"):
+        assert node.call(f"app/{name}").status_code == 200
+    for _ in range(30):
+        assert node.call("app/one").status_code == 200
+    assert node.call("app/three").status_code == 200
+    assert node.functions()["app/one"]["zygote"] == "ready" and node.functions()["app/two"]["zygote"] == "absent"
+
+
+@pytest.mark.parametrize("fresh_node", [{"keep_alive_price": 1}], indirect=True)
+def test_with_a_price_a_zygote_is_let_go_between_calls(fresh_node):
+    node = fresh_node
+    node.deploy_function("def handler(event, context):\n    return 'here'\n", idle_timeout="0s")
+    state = lambda: node.functions()["app/f"]["zygote"]  # noqa: E731
+    for _ in range(2):
+        assert node.call("app/f").text == "here" and state() == "ready"
+        eventually(lambda: state() == "absent" and not node.pids_in("zygotes"), "that the zygote is let go", 60)

@@ -1,5 +1,6 @@
 """Instances that no zygote forks, on hosts that forbid user namespaces: the same functions, walls and ends, only slower."""
 
+import concurrent.futures
 import pathlib
 import subprocess
 import sys
@@ -35,6 +36,11 @@ def handler(event, context):
         os._exit(3)
     if what == "memory":
         return len(bytearray(b"x" * (event["mb"] << 20)))
+    if what == "hold":
+        held = b"x" * (event["mb"] << 20)
+        print("held", flush=True)
+        time.sleep(event["seconds"])
+        return len(held)
     if what == "sleep":
         time.sleep(event["seconds"])
     status = dict(line.split(":", 1) for line in read("/proc/self/status").splitlines())
@@ -56,7 +62,7 @@ def limited_node(request, tmp_path_factory):
     most = 0 if request.param == "none" else 1
     wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} {LIMITS} {most} {BINARY} "$@"\n')
     wrapper.chmod(0o755)
-    node = Node()
+    node = Node({"memory_budget": "600Mi"})
     node.level = request.param
     node.serve_binary = wrapper
     with running(node):
@@ -134,3 +140,14 @@ def test_the_node_says_so_and_names_the_doctor(limited_node):
     log = limited_node.serve_log()
     assert "no zygotes" in log and "ebb doctor" in log
     assert limited_node.level in log
+
+
+def test_without_memory_nothing_more_is_started(limited_node):
+    limited_node.deploy_app(SOURCE + "hungry = other = handler\n", {"hungry": {"memory": "1Gi"}, "other": {"idle_timeout": "0s"}}, app="full")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(limited_node.cli_json, "invoke", "full/hungry", "--data", '{"do": "hold", "mb": 560, "seconds": 9}')
+        eventually(lambda: "held" in limited_node.cli("logs", "full/hungry").stdout, "that its memory is taken")
+        done = limited_node.cli("invoke", "full/other", "--data", "{}", expect=None)
+        assert done.returncode != 0 and "memory_budget" in done.stderr + done.stdout
+        assert call.result()["body"] == 560 << 20
+    limited_node.cli("rm", "full", "--yes")

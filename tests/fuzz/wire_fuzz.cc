@@ -21,6 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)wire::decode_reaped(bytes);
   (void)wire::decode<wire::MakeSandbox>(bytes);
   (void)wire::decode<wire::ZygoteReady>(bytes);
+  (void)wire::decode<wire::ZygoteMade>(bytes);
   (void)wire::decode<wire::Failed>(bytes);
   (void)wire::decode<wire::Exited>(bytes);
   (void)wire::decode<wire::MakeVersion>(bytes);

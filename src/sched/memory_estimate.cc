@@ -1,9 +1,7 @@
-#include "sched/memory_ledger.h"
+#include "sched/memory_estimate.h"
 
 #include <algorithm>
 #include <cmath>
-
-#include "base/check.h"
 
 namespace ebb::sched {
 namespace {
@@ -41,22 +39,6 @@ void MemoryEstimate::seen(base::Bytes used) {
   }
   value_ = std::min(limit_, upper_edge(bin));
   value_known_ = true;
-}
-
-bool MemoryLedger::reserve(base::Bytes bytes) {
-  if (bytes.count > budget_.count || reserved_.count > budget_.count - bytes.count) return false;
-  reserved_.count += bytes.count;
-  return true;
-}
-
-void MemoryLedger::measured(base::Bytes before, base::Bytes now) {
-  give_back(before);
-  reserved_.count += now.count;
-}
-
-void MemoryLedger::give_back(base::Bytes bytes) {
-  EBB_CHECK(reserved_ >= bytes);
-  reserved_.count -= bytes.count;
 }
 
 }  // namespace ebb::sched

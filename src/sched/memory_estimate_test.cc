@@ -1,5 +1,5 @@
-// Goal: the estimate is the 95th percentile and follows change, and the ledger's sums hold when estimates were wrong.
-#include "sched/memory_ledger.h"
+// Goal: the estimate is the 95th percentile and follows change.
+#include "sched/memory_estimate.h"
 
 #include <gtest/gtest.h>
 
@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1 << 20;
 
-TEST(MemoryEstimate, IsTheLimitUntilItKnowsAndNeverMore) {
+TEST(MemoryEstimate, IsNothingUntilItKnowsAndNeverMoreThanTheLimit) {
   MemoryEstimate estimate({512 * kMiB});
-  EXPECT_EQ(estimate.value().count, 512 * kMiB);
+  EXPECT_EQ(estimate.value().count, 0U);
   for (int i = 0; i < 100; ++i) estimate.seen({20 * kMiB});
   EXPECT_GE(estimate.value().count, 20 * kMiB);
   EXPECT_LE(estimate.value().count, 23 * kMiB);
@@ -37,22 +37,6 @@ TEST(MemoryEstimate, LiesAboveNineteenInTwentyAndFollowsChange) {
   EXPECT_LT(value, seen[97] * 1.15);
   for (int i = 0; i < 400; ++i) estimate.seen({kMiB});
   EXPECT_LT(estimate.value().count, 4 * kMiB);
-}
-
-TEST(MemoryLedger, AdmitsToTheBudgetAndTellsWhatAWrongEstimateCost) {
-  MemoryLedger ledger({100});
-  EXPECT_TRUE(ledger.reserve({60}));
-  EXPECT_FALSE(ledger.reserve({41}));
-  EXPECT_TRUE(ledger.reserve({40}));
-  EXPECT_EQ(ledger.overdrawn().count, 0U);
-  ledger.measured({40}, {70});
-  EXPECT_EQ(ledger.overdrawn().count, 30U);
-  EXPECT_FALSE(ledger.reserve({0}) && ledger.reserve({1}));
-  ledger.give_back({60});
-  EXPECT_EQ(ledger.reserved().count, 70U);
-  ledger.set_budget({50});
-  EXPECT_EQ(ledger.overdrawn().count, 20U);
-  EXPECT_FALSE(ledger.reserve({UINT64_MAX}));
 }
 
 }  // namespace

@@ -1,0 +1,48 @@
+// Who gives way when memory is short: idle functions, the one whose memory buys the least first.
+//
+// The launcher refuses to start anything once most of the memory budget is in use. What holds the rest is then, as a
+// rule, idle: zygotes kept for calls that may come, instances kept warm. relieve() lets go of the idle function worth
+// least (sched/zygote_cache.h); what runs is never touched. Nothing is kept up to date for it on the path of a call:
+// it looks at all versions when it is asked, which costs O(versions).
+// Called by VersionRunner between two tries of a start. Threads: any; one relief at a time, who asks meanwhile shares
+// it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/mutex.h"
+#include "io/one_shot.h"
+#include "node/services.h"
+#include "sched/zygote_cache.h"
+
+namespace ebb::node {
+
+class MemoryPressure {
+ public:
+  explicit MemoryPressure(Services& services) : services_(services) {}
+
+  /// From now on the version may be asked to give way; to be called before it starts anything. Twice is as once.
+  void join(const std::shared_ptr<VersionRunner>& runner);
+  /// Returns when one idle function's memory is back with the kernel. False: none holds any, or it took too long.
+  io::Task<bool> relieve();
+
+ private:
+  using Runners = std::vector<std::shared_ptr<VersionRunner>>;
+  static io::Task<> run(MemoryPressure& self);
+  io::Task<bool> let_one_go();
+  Runners present();
+  void appraise(const Runners& runners);
+
+  Services& services_;
+  base::Mutex mutex_;
+  std::vector<std::weak_ptr<VersionRunner>> joined_ EBB_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<io::OneShot<bool>>> waiters_ EBB_GUARDED_BY(mutex_);
+  // Touched by the one relief under way only.
+  sched::ZygoteCache worth_{base::Bytes{0}};
+  std::map<const VersionRunner*, sched::ZygoteCache::Key> keys_;
+  sched::ZygoteCache::Key next_key_ = 0;
+};
+
+}  // namespace ebb::node

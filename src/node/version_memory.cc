@@ -1,0 +1,79 @@
+// What a version holds in memory between calls, and when it lets go: by its plan, or because others need the room.
+#include "base/log.h"
+#include "node/version_runner.h"
+
+namespace ebb::node {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kYieldLimit = 10s;  // from the order to the end: a gigabyte takes about 0.1 s
+
+}  // namespace
+
+// Nobody waits, nothing runs or starts, and no minimum is to be kept.
+bool VersionRunner::may_yield() const {
+  const bool at_rest = dispatcher_.queued() == 0 && dispatcher_.idle() == dispatcher_.instances() &&
+                       dispatcher_.zygote() != sched::ZygoteState::kStarting;
+  return at_rest && !dispatcher_.closed() && version_.spec.scale.min == 0 && zygote_waiters_.empty();
+}
+
+Holding VersionRunner::holding() {
+  base::MutexLock lock(mutex_);
+  Holding holding{.start_time = zygote_made_at_ - zygote_ordered_at_, .calls = std::exchange(calls_, 0)};
+  if (!may_yield()) return holding;
+  if (zygote_id_ != 0) holding.bytes.count += zygote_bytes_.count;
+  holding.bytes.count += dispatcher_.instances() * instance_bytes_.value().count;
+  if (holding.bytes.count == 0 && !instances_.empty()) holding.bytes.count = 1;  // it holds, and nobody knows how much
+  return holding;
+}
+
+io::Task<bool> VersionRunner::yield(Because why) {
+  std::vector<std::shared_ptr<sandbox::Instance>> going;
+  std::uint64_t zygote = 0;
+  const auto zygote_left = std::make_shared<io::OneShot<bool>>();
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    if (!may_yield()) return;
+    for (const auto& [id, instance] : instances_) going.push_back(instance);
+    while (dispatcher_.retire_coldest(actions)) {
+    }
+    yielded_ = why == Because::kPressure;
+    if (dispatcher_.zygote() != sched::ZygoteState::kReady || zygote_id_ == 0) return;
+    zygote = leaving_zygote_ = std::exchange(zygote_id_, 0);
+    zygote_left_ = zygote_left;
+    dispatcher_.zygote_lost(base::steady_now(), actions);
+  });
+  if (zygote != 0) services_.launcher->kill(wire::Subject::kZygote, zygote);
+  if (zygote == 0 && going.empty()) co_return false;
+  const base::SteadyTime deadline = base::steady_now() + kYieldLimit;
+  for (const auto& instance : going) co_await instance->exited.wait(deadline);
+  if (zygote != 0) co_await zygote_left->wait(deadline);
+  base::log(base::LogLevel::kInfo, "memory_let_go",
+            {{"function", version_.app + "/" + version_.function}, {"version", version_.number}});
+  co_return true;
+}
+
+void VersionRunner::note_rest(base::SteadyTime now) {
+  if (residency_ && dispatcher_.queued() == 0 && dispatcher_.idle() + dispatcher_.starting() == dispatcher_.instances())
+    residency_->became_idle(now);
+}
+
+// Between calls the plan says when the zygote is worth its memory. Instances have a time of their own (idle_timeout).
+void VersionRunner::follow_plan(base::SteadyTime now) {
+  bool let_go = false;
+  bool load = false;
+  {
+    base::MutexLock lock(mutex_);
+    if (!residency_ || !may_yield()) return;
+    const bool wanted = residency_->wanted(now);
+    let_go = !wanted && zygote_id_ != 0 && dispatcher_.instances() == 0;
+    load = wanted && !yielded_ && zygote_id_ == 0 && dispatcher_.zygote() == sched::ZygoteState::kAbsent;
+  }
+  if (load) prewarm();
+  if (let_go) io::spawn(services_.here(), "let go", let_go_of(shared_from_this()));
+}
+
+io::Task<> VersionRunner::let_go_of(std::shared_ptr<VersionRunner> self) { co_await self->yield(Because::kPlan); }
+
+}  // namespace ebb::node
