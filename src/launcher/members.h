@@ -66,8 +66,7 @@ struct Process {
   std::optional<InstanceSlot> slot;
   std::uint32_t link = 0;  // of the network namespace that began with it; 0: it has no way out, or its zygote's
   os::Fd oom;              // of an instance, from its slot
-  std::uint64_t loading_bytes =
-      0;  // what a zygote is likely to use once it has loaded; counted in Fleet::loading_bytes_
+  std::uint64_t loading_bytes = 0;  // of a zygote that loads: what it is expected to use
   bool out_of_memory = false;
   bool orphaned = false;  // killed because its zygote ended
   bool frozen = false;

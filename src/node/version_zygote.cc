@@ -28,11 +28,14 @@ void VersionRunner::prewarm() {
 io::Task<ZygoteOutcome> VersionRunner::prepare() {
   const auto waiter = std::make_shared<io::OneShot<ZygoteOutcome>>();
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
-    zygote_waiters_.push_back(waiter);
     trial_ = true;
     dispatcher_.prewarm(base::steady_now(), actions);
     const sched::ZygoteState state = dispatcher_.zygote();
-    if (state == sched::ZygoteState::kReady || state == sched::ZygoteState::kUnfit) waiter->set(last_zygote_);
+    if (state == sched::ZygoteState::kReady || state == sched::ZygoteState::kUnfit) {
+      waiter->set(last_zygote_);
+    } else {
+      zygote_waiters_.push_back(waiter);
+    }
   });
   auto outcome = co_await waiter->wait(base::steady_now() + limits::kInitTimeout + 60s);
   if (!outcome) {
