@@ -3,6 +3,7 @@ test's name is the line of the checklist; docs/internals/hardening.md lists whic
 
 import os
 import pathlib
+import re
 import signal
 import threading
 import time
@@ -267,6 +268,9 @@ def end_instances(node, pids):
         except ProcessLookupError:
             pass
     eventually(lambda: not node.pids_in("instances") & pids, "their end")
+    left = lambda: len({group for group in node.groups().values() if re.search(r"/i\d+$", group)})  # noqa: E731
+    counted = lambda: sum(sum(one["instances"].values()) for one in node.functions().values())  # noqa: E731
+    eventually(lambda: counted() == left(), "that the daemon knows of it: the next call would go to a dead one")
 
 
 def test_b30_an_idle_instance_uses_no_processor(node):
