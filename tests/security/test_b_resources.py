@@ -261,6 +261,13 @@ def uses_nothing(node, seconds):
     return pids
 
 
+def await_daemon(node):
+    """Until the daemon counts as many instances as there are: its next call would go to one that has just died."""
+    left = lambda: len({group for group in node.groups().values() if re.search(r"/i\d+$", group)})  # noqa: E731
+    counted = lambda: sum(sum(one["instances"].values()) for one in node.functions().values())  # noqa: E731
+    eventually(lambda: counted() == left(), "that the daemon knows which instances are left")
+
+
 def end_instances(node, pids):
     for pid in pids:
         try:
@@ -268,9 +275,7 @@ def end_instances(node, pids):
         except ProcessLookupError:
             pass
     eventually(lambda: not node.pids_in("instances") & pids, "their end")
-    left = lambda: len({group for group in node.groups().values() if re.search(r"/i\d+$", group)})  # noqa: E731
-    counted = lambda: sum(sum(one["instances"].values()) for one in node.functions().values())  # noqa: E731
-    eventually(lambda: counted() == left(), "that the daemon knows of it: the next call would go to a dead one")
+    await_daemon(node)
 
 
 def test_b30_an_idle_instance_uses_no_processor(node):
@@ -329,6 +334,7 @@ def test_b30_a_frozen_instance_dies_with_its_zygote(node, victim):
         except ProcessLookupError:  # init took it along
             pass
     eventually(lambda: not pids & node.pids_in("instances"), "the end of the frozen instance")
+    await_daemon(node)
     assert run(node, "plain", "1").json() == 1
 
 # --- 23: processes ---
