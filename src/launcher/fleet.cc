@@ -274,7 +274,6 @@ base::Result<InstanceSlot> Fleet::make_slot(Version& version) {
   return slot;
 }
 
-// Not at once: a fork has just been ordered, and its birth is to find us listening.
 base::Result<InstanceSlot> Fleet::take_slot(Version& version) {
   if (version.slots.empty()) return make_slot(version);
   InstanceSlot slot = std::move(version.slots.front());
@@ -282,6 +281,7 @@ base::Result<InstanceSlot> Fleet::take_slot(Version& version) {
   return slot;
 }
 
+// Not at once: a fork has just been ordered, and its birth is to find us listening.
 void Fleet::refill_slots(base::VersionId id) {
   Version* version = find_version(id);
   if (version == nullptr || version->refill != Poller::Timer::kNone) return;

@@ -1,8 +1,5 @@
 #include "node/memory_pressure.h"
 
-#include <algorithm>
-#include <set>
-
 #include "io/deadline.h"
 #include "node/version_runner.h"
 
@@ -49,17 +46,19 @@ io::Task<> MemoryPressure::run(MemoryPressure& self) {
 
 void MemoryPressure::join(const std::shared_ptr<VersionRunner>& runner) {
   base::MutexLock lock(mutex_);
-  const auto same = [&](const auto& one) { return !one.owner_before(runner) && !runner.owner_before(one); };
-  if (std::none_of(joined_.begin(), joined_.end(), same)) joined_.push_back(runner);
+  if (joined_.try_emplace(runner, next_key_).second) ++next_key_;
 }
 
 MemoryPressure::Runners MemoryPressure::present() {
   base::MutexLock lock(mutex_);
   Runners runners;
-  std::erase_if(joined_, [&](const auto& one) {
-    auto runner = one.lock();
-    if (runner) runners.push_back(std::move(runner));
-    return one.expired();
+  std::erase_if(joined_, [&](const auto& entry) {
+    if (auto runner = entry.first.lock()) {
+      runners.emplace(entry.second, std::move(runner));
+      return false;
+    }
+    worth_.erase(entry.second);
+    return true;
   });
   return runners;
 }
@@ -71,9 +70,7 @@ io::Task<bool> MemoryPressure::let_one_go() {
     const auto key = worth_.victim();
     if (!key) co_return false;
     worth_.erase(*key);
-    const auto victim = std::find_if(runners.begin(), runners.end(),
-                                     [&](const auto& runner) { return keys_.at(runner.get()) == *key; });
-    const std::shared_ptr<VersionRunner> chosen = *victim;
+    const std::shared_ptr<VersionRunner> chosen = runners.at(*key);
     const bool gave_way = co_await chosen->yield(VersionRunner::Because::kPressure);
     if (gave_way) co_return true;
   }
@@ -81,24 +78,15 @@ io::Task<bool> MemoryPressure::let_one_go() {
 }
 
 void MemoryPressure::appraise(const Runners& runners) {
-  std::set<const VersionRunner*> here;
-  for (const auto& runner : runners) {
-    here.insert(runner.get());
-    const auto [at, added] = keys_.try_emplace(runner.get(), next_key_);
-    if (added) ++next_key_;
+  for (const auto& [key, runner] : runners) {
     const Holding holding = runner->holding();
-    worth_.used(at->second, holding.calls);
+    worth_.used(key, holding.calls);
     if (holding.bytes.count > 0) {
-      worth_.insert(at->second, holding.bytes, holding.start_time);
+      worth_.insert(key, holding.bytes, holding.start_time);
     } else {
-      worth_.erase(at->second);
+      worth_.erase(key);
     }
   }
-  std::erase_if(keys_, [&](const auto& entry) {
-    if (here.contains(entry.first)) return false;
-    worth_.erase(entry.second);
-    return true;
-  });
 }
 
 }  // namespace ebb::node

@@ -29,20 +29,19 @@ class MemoryPressure {
   io::Task<bool> relieve();
 
  private:
-  using Runners = std::vector<std::shared_ptr<VersionRunner>>;
+  using Runners = std::map<sched::ZygoteCache::Key, std::shared_ptr<VersionRunner>>;
   static io::Task<> run(MemoryPressure& self);
   io::Task<bool> let_one_go();
+  /// Those that still exist; the others are forgotten.
   Runners present();
   void appraise(const Runners& runners);
 
   Services& services_;
   base::Mutex mutex_;
-  std::vector<std::weak_ptr<VersionRunner>> joined_ EBB_GUARDED_BY(mutex_);
+  std::map<std::weak_ptr<VersionRunner>, sched::ZygoteCache::Key, std::owner_less<>> joined_ EBB_GUARDED_BY(mutex_);
+  sched::ZygoteCache::Key next_key_ EBB_GUARDED_BY(mutex_) = 0;
   std::vector<std::shared_ptr<io::OneShot<bool>>> waiters_ EBB_GUARDED_BY(mutex_);
-  // Touched by the one relief under way only.
-  sched::ZygoteCache worth_{base::Bytes{0}};
-  std::map<const VersionRunner*, sched::ZygoteCache::Key> keys_;
-  sched::ZygoteCache::Key next_key_ = 0;
+  sched::ZygoteCache worth_{base::Bytes{0}};  // touched by the one relief under way only
 };
 
 }  // namespace ebb::node

@@ -301,26 +301,22 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
 
 io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::shared_ptr<sandbox::Instance> instance,
                                                                            std::vector<os::Fd> fds) {
-  std::uint64_t expected = 0;
+  wire::Fork order{.instance = instance->id, .version = version_.id};
   {
     base::MutexLock lock(mutex_);
-    expected = instance_bytes_.value().count;
+    const bool unfit = instance->rung == model::Rung::kRuntime;
+    order.source = unfit ? wire::Subject::kSandbox : wire::Subject::kZygote;
+    order.source_id = unfit ? sandbox_id_ : zygote_id_;
+    order.expected_bytes = instance_bytes_.value().count;
   }
   if (instance->rung == model::Rung::kBoot) {
     std::string start = encode(wire::Start{.instance = instance->id,
                                            .version = version_.id,
                                            .layer_key = version_.layer_key,
                                            .gvisor = version_.spec.isolation == model::Isolation::kGvisor,
-                                           .expected_bytes = expected});
+                                           .expected_bytes = order.expected_bytes});
     co_return co_await services_.launcher->ask(wire::LauncherType::kStart, std::move(start), std::move(fds),
                                                kOrderLimit, nullptr);
-  }
-  wire::Fork order{.instance = instance->id, .version = version_.id, .expected_bytes = expected};
-  {
-    base::MutexLock lock(mutex_);
-    const bool unfit = instance->rung == model::Rung::kRuntime;
-    order.source = unfit ? wire::Subject::kSandbox : wire::Subject::kZygote;
-    order.source_id = unfit ? sandbox_id_ : zygote_id_;
   }
   std::string payload = encode(order);
   co_return co_await services_.launcher->ask(wire::LauncherType::kFork, std::move(payload), std::move(fds), kOrderLimit,

@@ -13,7 +13,7 @@ import threading
 import pytest
 import requests
 
-from ebb_node import Node, adopt_orphans, eventually, is_alive
+from ebb_node import Node, eventually, is_alive, removed_after
 
 ROUNDS = int(os.environ.get("EBB_FAULT_ROUNDS", "5"))
 CLIENTS = 4
@@ -80,18 +80,10 @@ class Load:
 
 @pytest.fixture
 def node():
-    adopt_orphans()
-    node = Node({"usage_flush_interval": "10s"})  # what survives does so without the flush
-    node.start()
-    node.deploy_app(SOURCE, FUNCTIONS)
-    try:
+    with removed_after(Node({"usage_flush_interval": "10s"})) as node:  # what survives does so without the flush
+        node.start()
+        node.deploy_app(SOURCE, FUNCTIONS)
         yield node
-    finally:
-        try:
-            if node.process is not None:
-                node.stop(kill=True)
-        finally:
-            node.remove()
 
 
 class Records:

@@ -502,16 +502,23 @@ def as_list(value):
 
 
 @contextlib.contextmanager
-def running(node):
-    """Starts a node and ends it: with the check that nothing is left, or by force after an error. Its data goes either way."""
+def removed_after(node):
+    """Whatever happened to a node: ended by force if it is still there, and its data removed."""
     adopt_orphans()
     try:
-        node.start()
         yield node
-        node.stop()
     finally:
         try:
             if node.process is not None:
                 node.stop(kill=True)
         finally:
             node.remove()
+
+
+@contextlib.contextmanager
+def running(node):
+    """Starts a node and ends it: with the check that nothing is left, or by force after an error. Its data goes either way."""
+    with removed_after(node):
+        node.start()
+        yield node
+        node.stop()
