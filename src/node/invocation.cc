@@ -177,7 +177,10 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
     co_return reply;
   }
   it.settle();
-  if (!went || it.instance_->timed_out) co_await it.learn_why(went ? base::unavailable("timed out") : went.error());
+  if (!went || it.instance_->timed_out) {
+    base::Error error = went ? base::unavailable("the time is up") : went.error();
+    co_await it.learn_why(std::move(error));
+  }
   if (it.error_) {
     reply.error = it.error_;
     it.status_ = base::http_status_of(it.error_->code);

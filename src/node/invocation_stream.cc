@@ -41,9 +41,9 @@ io::Task<base::Result<>> Invocation::relay(std::shared_ptr<Invocation> self, htt
     else
       went = co_await channel.receive_into(it.frame_);
     if (!went || it.instance_->timed_out) {
-      const base::Error error = went ? base::unavailable("timed out") : went.error();
+      base::Error error = went ? base::unavailable("the time is up") : went.error();
       it.settle();
-      co_await it.learn_why(error);
+      co_await it.learn_why(std::move(error));
       break;
     }
     next = it.judge();

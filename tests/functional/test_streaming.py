@@ -90,7 +90,7 @@ def app(node):
 class Streaming:
     """A client on a bare connection that reads chunk by chunk."""
 
-    def __init__(self, node, path, method="GET", version="1.1", receive_buffer=0):
+    def __init__(self, node, path, method="GET", version="1.1", receive_buffer=0, app="app"):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -98,7 +98,7 @@ class Streaming:
         self.socket.settimeout(60 * PATIENCE)
         self.socket.connect((host, int(port)))
         self.file = self.socket.makefile("rb")
-        self.socket.sendall(f"{method} /fn/app/{path} HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+        self.socket.sendall(f"{method} /fn/{app}/{path} HTTP/{version}\r\nHost: x\r\n\r\n".encode())
 
     def head(self):
         self.status = int(self.file.readline().split()[1])
@@ -230,7 +230,7 @@ def test_the_timeout_ends_a_stream_whatever_it_does(node):
     record, = node.usage(request=client.id)
     assert (record["outcome"], record["bytes_out"]) == ("timed_out", 1)
     node.deploy_function("def handler(event, context):\n    while True:\n        yield b'x' * 65536\n", app="brief", timeout="1s")
-    with Streaming(node, "../brief/f", receive_buffer=4096) as client:  # does not read: the write to it ends as well
+    with Streaming(node, "f", receive_buffer=4096, app="brief") as client:  # does not read: the write to it ends as well
         client.head()
         eventually(lambda: node.usage(request=client.id, settled=False)[0]["state"] == "closed", "the timeout of a stream nobody reads", 5)
         assert node.usage(request=client.id)[0]["outcome"] == "timed_out"
