@@ -105,29 +105,33 @@ class Instance:
         self._pid = os.getpid()
         self._loop = Loop()
         self._orphans = children.Orphans()
-        self._web = self._web_of(function)
+        self._web = self._service = None
+        self.take_handler(handler)
+
+    def take_handler(self, handler):
+        """Also when the function was loaded in here, not in a zygote."""
+        self._handler = handler
+        self._web = self._web_of(self._function)
+        self._service = handler if self._function.kind == "lambda" else self._web
 
     def _web_of(self, function):
-        """What talks to the user's web application, or None for a handler of events."""
+        """What talks to the user's web application or server, or None for a handler of events."""
         if function.interface == "wsgi":
             return wsgi.Application(self._handler)
         if function.interface == "asgi":
             return asgi.Application(self._handler, self._loop)
+        if function.interface == "server":
+            return self._handler
         return None
 
-    def take_handler(self, handler):
-        """The function was loaded in here, not in a zygote."""
-        self._handler = handler
-        self._web = self._web_of(self._function)
-
     def start(self):
-        """What a web application does before its first request. Errors: loading.LoadError."""
-        if self._web is not None:
-            self._web.start()
+        """What a web application, or a program, does before its first request. Errors: loading.LoadError."""
+        if self._service is not None:
+            self._service.start()
 
     def stop(self):
-        if self._web is not None:
-            self._web.stop()
+        if self._service is not None:
+            self._service.stop()
 
     def send_error(self, invocation, kind, type_name, message, trace_text=""):
         told = {"kind": kind, "type": type_name, "message": message, "trace": trace_text}

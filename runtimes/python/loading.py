@@ -23,15 +23,17 @@ class LoadError(Exception):
 class Function:
     """What the configuration says of the function (zygote_protocol.h)."""
 
-    __slots__ = ("app", "name", "version", "handler", "interface", "env", "memory_bytes", "timeout_ms")
+    __slots__ = ("app", "name", "version", "kind", "command", "handler", "interface", "env", "memory_bytes", "timeout_ms")
 
     def __init__(self, config):
         fields = json.loads(config)
         self.app = fields["app"]
         self.name = fields["function"]
         self.version = str(fields["version"])
+        self.kind = fields.get("kind", "python3")  # or "http" or "lambda": the handler is in a program of its own then
+        self.command = fields.get("command", "")
         self.handler = fields["handler"]
-        self.interface = fields.get("interface", "auto")  # once loaded: "event", "wsgi" or "asgi"
+        self.interface = fields.get("interface", "auto")  # once loaded: "event", "wsgi", "asgi" or "server"
         self.env = fields.get("env", {})
         self.memory_bytes = int(fields.get("memory_bytes", 0))
         self.timeout_ms = int(fields.get("timeout_ms", 0))
@@ -102,6 +104,8 @@ def load(function):
     sys.path.insert(0, TASK)
     os.chdir(TASK)
     sys.argv = [TASK]
+    if function.kind != "python3":
+        return _service_of(function)
     importlib.invalidate_caches()
     # "pkg/module.attribute" is what people bring from elsewhere.
     module_name, _, attribute = function.handler.replace("/", ".").rpartition(".")
@@ -122,6 +126,21 @@ def load(function):
     elif wrong := interfaces.misfit(handler, function.interface):
         raise LoadError("TypeError", f"handler '{function.handler}' {wrong}")
     return handler
+
+
+def _service_of(function):
+    """What stands for the handler of another runtime; it has start() and stop(). Errors: LoadError."""
+    if function.kind == "http":
+        from . import web_server
+
+        function.interface = "server"
+        return web_server.Server(function)
+    if function.kind == "lambda":
+        from . import lambda_runtime
+
+        function.interface = "event"
+        return lambda_runtime.Handler(function)
+    raise LoadError("ValueError", f"runtime '{function.kind}' is not known here")
 
 
 def run_hooks(run, name):

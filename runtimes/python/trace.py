@@ -9,6 +9,23 @@ TRACE_CHARACTERS = 32 * 1024
 MESSAGE_CHARACTERS = 8 * 1024
 
 
+class _Told:
+    """A failure that user code, or a program of its own, told in words: there is no exception of it here."""
+
+    def __init__(self, kind, message, trace=""):
+        super().__init__(message)
+        self.kind = kind
+        self.trace = trace
+
+
+class Reported(_Told, Exception):
+    """The instance goes on."""
+
+
+class Ended(_Told, BaseException):
+    """The instance ends with it."""
+
+
 def _ours(filename):
     return (filename.startswith((_RUNTIME, "<frozen importlib", "<frozen runpy"))) or filename.endswith(
         "/importlib/__init__.py"
@@ -36,6 +53,8 @@ def cut(text, characters):
 
 def type_name(error):
     kind = type(error)
+    if issubclass(kind, _Told):
+        return error.kind
     if kind.__module__ in ("builtins", "__main__"):
         return kind.__qualname__
     return f"{kind.__module__}.{kind.__qualname__}"
@@ -50,6 +69,8 @@ def message_of(error):
 
 def trace_of(error):
     """The traceback as Python prints it, without the frames of the runtime and of the import system."""
+    if isinstance(error, _Told):
+        return cut(error.trace or f"{error.kind}: {message_of(error)}\n", TRACE_CHARACTERS)
     try:
         report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
         _trim(report, set())

@@ -78,7 +78,7 @@ def imports():
 
 
 class _Nobody:
-    app, name, version, memory_bytes, interface = "", "", "0", 0, "event"
+    app, name, version, memory_bytes, kind, interface = "", "", "0", 0, "python3", "event"
 
 
 def serve():

@@ -11,10 +11,11 @@ class WrongCall(Exception):
     """A direct call of a function that takes HTTP requests only."""
 
     def __init__(self, function):
-        kind = "a WSGI" if function.interface == "wsgi" else "an ASGI"
+        kinds = {"wsgi": "a WSGI application", "asgi": "an ASGI application", "server": "a web server"}
+        other = "" if function.interface == "server" else ", or set interface: event in ebb.yaml"
         super().__init__(
-            f"{function.name} is {kind} application, it takes HTTP requests at /fn/{function.app}/{function.name}/ "
-            "and no direct calls: use curl, or set interface: event in ebb.yaml"
+            f"{function.name} is {kinds[function.interface]}, it takes HTTP requests at /fn/{function.app}/{function.name}/ "
+            f"and no direct calls: use curl{other}"
         )
 
 

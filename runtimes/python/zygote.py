@@ -108,6 +108,14 @@ class FunctionZygote:
         )
 
 
+def try_out(service):
+    """Starts a program once and ends it, so that the deployment hears of it if it does not start. Errors: LoadError."""
+    try:
+        service.start()
+    finally:
+        service.stop()
+
+
 def load_function(config):
     """In a fresh function zygote: loads the function and says how it went. Returns what takes its orders."""
     sock = control_socket()
@@ -115,6 +123,8 @@ def load_function(config):
     function = loading.Function(config)
     try:
         handler = loading.load(function)
+        if function.kind != "python3":
+            try_out(handler)
         loading.run_hooks(surroundings.user_hooks().run_before_snapshot, "before_snapshot")
         if function.interface == "asgi" or loading.is_async(handler):
             import asyncio  # noqa: F401  (30 ms that every instance would pay)

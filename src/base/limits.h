@@ -53,6 +53,7 @@ inline constexpr std::uint64_t kFunctionMemoryBytesMax = 64ull << 30;
 inline constexpr std::uint32_t kFunctionCpuMillisMin = 50;  // thousandths of a core
 inline constexpr std::uint32_t kFunctionCpuMillisMax = 64'000;
 inline constexpr std::size_t kHandlerBytes = 255;    // "package.module.attribute"
+inline constexpr std::size_t kCommandBytes = 2'000;  // what starts a program (runtimes http and lambda)
 inline constexpr std::uint32_t kFunctionPids = 512;  // processes and threads of one instance
 inline constexpr auto kFunctionTimeoutMax = 24h;
 inline constexpr std::uint32_t kInstancesPerFunction = 1000;

@@ -1,5 +1,6 @@
 #include "model/function_spec.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 
@@ -20,6 +21,40 @@ bool is_handler(std::string_view text) {
     if (dot == std::string_view::npos) return true;
     text.remove_prefix(dot + 1);
   }
+}
+
+bool is_line(std::string_view text, std::size_t bytes_max) {
+  return text.size() <= bytes_max &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= ' ' && c != 0x7f; });
+}
+
+std::optional<Violation> python_violation(const FunctionSpec& spec) {
+  if (!spec.command.empty()) {
+    return Violation{"command", "is for the runtimes http and lambda, python3 calls the handler: leave it out"};
+  }
+  if (spec.handler.empty()) return Violation{"handler", "is missing, write it as module.function such as app.handler"};
+  if (is_handler(spec.handler)) return std::nullopt;
+  return Violation{"handler", "is '" + spec.handler + "', write it as module.function such as app.handler"};
+}
+
+// What the function is started by, according to its runtime.
+std::optional<Violation> entry_violation(const FunctionSpec& spec) {
+  if (spec.runtime == "python3") return python_violation(spec);
+  if (spec.runtime != "http" && spec.runtime != "lambda") {
+    return Violation{"runtime", "is '" + spec.runtime + "', the runtimes are python3, http and lambda"};
+  }
+  if (spec.interface != Interface::kAuto) return Violation{"interface", "is for the runtime python3, leave it out"};
+  if (!is_line(spec.command, limits::kCommandBytes)) {
+    return Violation{"command", "must be one line of at most " + std::to_string(limits::kCommandBytes) + " bytes"};
+  }
+  if (!is_line(spec.handler, limits::kHandlerBytes)) {
+    return Violation{"handler", "must be one line of at most " + std::to_string(limits::kHandlerBytes) + " bytes"};
+  }
+  if (spec.runtime == "lambda") return std::nullopt;
+  if (!spec.handler.empty())
+    return Violation{"handler", "is not for the runtime http, its program takes every request: leave it out"};
+  if (!spec.command.empty()) return std::nullopt;
+  return Violation{"command", "is missing, write what starts the server such as gunicorn -b 127.0.0.1:$PORT app:app"};
 }
 
 std::optional<Violation> env_violation(const std::map<std::string, std::string>& env) {
@@ -73,7 +108,7 @@ std::optional<Violation> size_violation(const FunctionSpec& spec) {
   }
   if (spec.concurrency != 1) {
     return Violation{"concurrency", "is " + std::to_string(spec.concurrency) +
-                                        ", the python3 runtime runs 1 invocation at a time in an instance: raise "
+                                        ", a runtime runs 1 invocation at a time in an instance: raise "
                                         "scale.max instead"};
   }
   if (spec.scale.max < 1 || spec.scale.max > limits::kInstancesPerFunction) {
@@ -273,13 +308,7 @@ std::optional<Auth> auth_named(std::string_view name) {
 
 std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (const auto named = check_name("function", spec.name); !named) return Violation{"", named.error().message};
-  if (spec.runtime != "python3") {
-    return Violation{"runtime", "is '" + spec.runtime + "', the runtime of this version is python3"};
-  }
-  if (spec.handler.empty()) return Violation{"handler", "is missing, write it as module.function such as app.handler"};
-  if (!is_handler(spec.handler)) {
-    return Violation{"handler", "is '" + spec.handler + "', write it as module.function such as app.handler"};
-  }
+  if (auto violation = entry_violation(spec)) return violation;
   if (auto violation = size_violation(spec)) return violation;
   if (auto violation = time_violation(spec)) return violation;
   if (auto violation = network_violation(spec)) return violation;
@@ -296,6 +325,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"name", spec.name},
       {"runtime", spec.runtime},
       {"handler", spec.handler},
+      {"command", spec.command},
       {"interface", std::string(name_of(spec.interface))},
       {"memory", base::to_string(spec.memory)},
       {"cpu", static_cast<double>(spec.cpu_millis) / 1000},
@@ -317,6 +347,7 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read(object, "name", spec.name));
   EBB_CHECKED(read(object, "runtime", spec.runtime));
   EBB_CHECKED(read(object, "handler", spec.handler));
+  EBB_CHECKED(read(object, "command", spec.command));
   EBB_CHECKED(read_word(object, "interface", interface_named, "auto, event, wsgi or asgi", spec.interface));
   EBB_CHECKED(read_sizes(object, spec));
   EBB_CHECKED(read(object, "timeout", spec.timeout));

@@ -62,8 +62,10 @@ struct Scale {
 
 struct FunctionSpec {
   std::string name;
-  std::string runtime = "python3";
-  std::string handler;  // "package.module.attribute", at least one dot
+  std::string runtime = "python3";  // or "http", "lambda"
+  std::string
+      handler;  // of python3: "package.module.attribute", at least one dot; of lambda: what the program makes of it
+  std::string command;  // of http, and of lambda where it is not ./bootstrap: for /bin/sh, in the package's folder
   Interface interface = Interface::kAuto;
   base::Bytes memory{512ull << 20};                   // hard limit of one instance
   std::uint32_t cpu_millis = 1000;                    // thousandths of a core

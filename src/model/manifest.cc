@@ -14,9 +14,9 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 15> kFunctionKeys = {
-    "runtime", "handler",      "memory",  "cpu",  "timeout", "concurrency", "scale",    "reuse",
-    "env",     "idle_timeout", "network", "auth", "secrets", "isolation",   "interface"};
+constexpr std::array<std::string_view, 16> kFunctionKeys = {
+    "runtime", "handler", "command",      "memory",  "cpu",  "timeout", "concurrency", "scale",
+    "reuse",   "env",     "idle_timeout", "network", "auth", "secrets", "isolation",   "interface"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
@@ -139,6 +139,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   spec.name = name;
   EBB_CHECKED(map.read("runtime", spec.runtime));
   EBB_CHECKED(map.read("handler", spec.handler));
+  EBB_CHECKED(map.read("command", spec.command));
   EBB_CHECKED(read_interface(map, spec.interface));
   EBB_CHECKED(map.read("memory", spec.memory));
   EBB_CHECKED(read_cpu(map, spec.cpu_millis));

@@ -1,0 +1,101 @@
+"""A program of the user's in an instance, for the runtimes `http` and `lambda`: what starts it, where it stands, its end.
+
+1. It is started after the fork, once per instance, by /bin/sh, in /var/task, with the instance's streams as its own.
+2. It ends with the instance, which is pid 1 of its namespace: nothing of it is left. In a zygote it is tried out once, so
+   that a deployment hears of what would fail, and ended before the zygote is used.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+from . import loading
+
+LAYER = "/ebb/layer"
+START_SECONDS = 60.0  # below limits::kInitTimeout, so that the reason is ours to tell
+_END_SECONDS = 5.0
+_PATH = f"{loading.TASK}/bin:{LAYER}/bin:/usr/local/bin:/usr/bin:/bin"
+
+
+class Program:
+    """Started when constructed. `env` comes on top of the function's own."""
+
+    def __init__(self, function, command, env):
+        self._command = command
+        surroundings = {"PYTHONPATH": f"{loading.TASK}:{LAYER}", "PYTHONUNBUFFERED": "1", **os.environ}
+        if "PATH" not in function.env:
+            surroundings["PATH"] = _PATH
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            cwd=loading.TASK,
+            env={**surroundings, **env},
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def ended(self):
+        """How it ended, in words; None while it runs."""
+        status = self._process.poll()
+        if status is None:
+            return None
+        if status < 0:
+            return f"was killed by signal {-status} ({signal.Signals(-status).name})"
+        hint = {126: ": the command cannot be executed", 127: ": the command was not found"}.get(status, "")
+        return f"ended with exit status {status}{hint}"
+
+    def fail_if_ended(self):
+        """Errors: loading.LoadError."""
+        if how := self.ended():
+            raise loading.LoadError("ProgramEnded", f"`{self._command}` {how} before it was ready; its log says more")
+
+    def stop(self):
+        """Ends it and all that it started in its session: politely, then not. At most five seconds."""
+        self._signal(signal.SIGTERM)
+        limit = time.monotonic() + _END_SECONDS
+        while self._process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.01)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number):
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def check_file(path):
+    """That a file of the package can be executed here. Errors: loading.LoadError with the remedy."""
+    name = os.path.relpath(path, loading.TASK)
+    if not os.path.isfile(path):
+        present = ", ".join(sorted(os.listdir(loading.TASK))[:8]) or "nothing"
+        raise loading.LoadError(
+            "InvalidEntrypoint", f"the package has no file '{name}': its top has {present}; add it, or set command in ebb.yaml"
+        )
+    if not os.access(path, os.X_OK):
+        raise loading.LoadError("InvalidEntrypoint", f"'{name}' is not executable: chmod +x {name}, and deploy again")
+    with open(path, "rb") as file:
+        head = file.read(20)
+    if head[:4] == b"\x7fELF":
+        _check_machine(name, head)
+    elif head[:2] != b"#!":
+        raise loading.LoadError(
+            "InvalidEntrypoint", f"'{name}' is neither a Linux program nor a script: a script begins with #!/bin/sh or the like"
+        )
+
+
+_MACHINES = {3: "x86 of 32 bits", 40: "ARM of 32 bits", 62: "x86-64", 183: "arm64", 243: "RISC-V"}
+
+
+def _check_machine(name, head):
+    with open("/proc/self/exe", "rb") as file:
+        here = file.read(20)
+    if head[4] == here[4] and head[18:20] == here[18:20]:
+        return
+    theirs, ours = (_MACHINES.get(int.from_bytes(part[18:20], "little"), "another processor") for part in (head, here))
+    raise loading.LoadError("InvalidEntrypoint", f"'{name}' is built for {theirs}, this node is {ours}: build it for that")

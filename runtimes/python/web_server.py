@@ -1,0 +1,167 @@
+"""A web server of the user's in an instance (`runtime: http`): any program that listens on $PORT and speaks HTTP/1.1.
+
+It is ready when it accepts connections. Requests go to it one after the other over a connection that is kept; an answer
+whose length is not known, or large, is passed on piece by piece as it comes. It sees the path behind the function's
+prefix (X-Forwarded-Prefix), X-Forwarded-For, -Proto and -Host, and the headers of the client but for those that concern
+one connection only; so no upgrades: WebSockets are refused by the program itself.
+"""
+
+import http.client
+import select
+import socket
+import time
+
+from . import loading, program, results, trace
+
+_HOST = "127.0.0.1"
+_WHOLE_BYTES = 1024 * 1024  # an answer up to this long, of known length, goes out in one frame
+_BLOCK_BYTES = 64 * 1024
+_OF_ONE_CONNECTION = frozenset(
+    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+     "transfer-encoding", "upgrade", "http2-settings", "expect")
+)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return probe.getsockname()[1]
+
+
+def listening_ports():
+    """Where anything listens in this network namespace: {port: {addresses}}, the addresses as the kernel prints them."""
+    found = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table) as lines:
+                rows = [line.split() for line in lines][1:]
+        except OSError:
+            continue
+        for row in rows:
+            if row[3] == "0A":
+                address, _, port = row[1].rpartition(":")
+                found.setdefault(int(port, 16), set()).add(address)
+    return found
+
+
+class Server:
+    def __init__(self, function):
+        self._function = function
+        self._command = function.command
+        self._program = None
+        self._port = 0
+        self._connection = None
+
+    def start(self):
+        """Starts the program and waits until it accepts connections. Errors: loading.LoadError."""
+        self._port = free_port()
+        self._program = program.Program(self._function, self._command, {"PORT": str(self._port)})
+        limit, pause = time.monotonic() + program.START_SECONDS, 0.001
+        while not self._accepts():
+            self._program.fail_if_ended()
+            if time.monotonic() > limit:
+                raise loading.LoadError("NotListening", self._why_not())
+            time.sleep(pause)
+            pause = min(pause * 1.3, 0.05)
+
+    def stop(self):
+        self._drop_connection()
+        if self._program is not None:
+            self._program.stop()
+            self._program = None
+
+    def _accepts(self):
+        probe = socket.socket()
+        try:
+            probe.settimeout(1.0)
+            return probe.connect_ex((_HOST, self._port)) == 0
+        except TimeoutError:
+            return False
+        finally:
+            probe.close()
+
+    def _why_not(self):
+        ports = listening_ports()
+        ports.pop(self._port, None)
+        where = f"; it listens on {', '.join(map(str, sorted(ports)))}" if ports else ""
+        return (
+            f"`{self._command}` does not accept connections on port {self._port} after {program.START_SECONDS:.0f} s{where}: "
+            f"let it listen on 127.0.0.1 or 0.0.0.0, port $PORT"
+        )
+
+    def _drop_connection(self):
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self):
+        """A connection on which nothing is under way. One that the program has closed meanwhile is not used again."""
+        connection = self._connection
+        if connection is not None and (connection.sock is None or select.select([connection.sock], (), (), 0)[0]):
+            self._drop_connection()
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(_HOST, self._port)
+            self._connection.connect()
+            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._connection
+
+    def answer(self, answer, request, context):
+        """Errors: trace.Reported when the program breaks off; trace.Ended when it has ended; those of stream.Stream."""
+        try:
+            connection = self._connected()
+            self._send(connection, request)
+            response = connection.getresponse()
+            answer.head = results.Head(response.status, self._headers_of(response))
+            self._pass_on(answer, response)
+        except (http.client.HTTPException, ConnectionError) as error:
+            self._drop_connection()
+            raise self._failure(error) from None
+        if response.will_close or not response.isclosed():
+            self._drop_connection()
+
+    def _send(self, connection, request):
+        target = request.raw_path + ("?" + request.query if request.query else "")
+        connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+        headers = request.headers
+        for name, value in headers.items():
+            if name not in _OF_ONE_CONNECTION and name != "content-length":
+                connection.putheader(name, value.encode())
+        if "host" not in headers:
+            connection.putheader("host", f"{_HOST}:{self._port}")
+        for name, value in (("host", headers.get("host", "")), ("proto", request.scheme), ("prefix", request.prefix)):
+            connection.putheader(f"x-forwarded-{name}", value.encode())
+        if "x-forwarded-for" not in headers:
+            connection.putheader("x-forwarded-for", request.client)
+        if request.body or request.method in ("POST", "PUT", "PATCH"):
+            connection.putheader("content-length", str(len(request.body)))
+        connection.endheaders(request.body or None)
+
+    @staticmethod
+    def _headers_of(response):
+        headers = []
+        for name, value in response.headers.raw_items():
+            if name.lower() not in _OF_ONE_CONNECTION:
+                headers.append([name, value.replace("\r\n", "")])  # an obsolete folded line
+        return headers
+
+    def _pass_on(self, answer, response):
+        if response.length is not None and response.length <= _WHOLE_BYTES:
+            answer.whole = response.read()
+            return
+        while block := response.read1(_BLOCK_BYTES):
+            answer.send(block)
+            if answer.wants_no_more:
+                self._drop_connection()
+                return
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+
+    def _failure(self, error):
+        time.sleep(0.01)  # a program that crashed is a zombie a moment after its connections close
+        if how := self._program.ended():
+            return trace.Ended("ProgramEnded", f"`{self._command}` {how}")
+        if isinstance(error, http.client.RemoteDisconnected):
+            return trace.Reported("BadAnswer", "the program closed the connection without an answer")
+        if isinstance(error, http.client.IncompleteRead):
+            return trace.Reported("BadAnswer", "the program broke its answer off")
+        return trace.Reported("BadAnswer", f"the program's answer is no HTTP/1.1: {type(error).__name__}: {error}")
