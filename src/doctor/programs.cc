@@ -101,8 +101,6 @@ void probe_programs(Host& host, const Wanted& wanted) {
     host.python_version = first_line(*version);
   }
   if (auto version = output_of({wanted.runsc, "--version"})) host.runsc_version = first_line(*version);
-  host.nft_program =
-      output_of({"nft", "--version"}).has_value() || output_of({"/usr/sbin/nft", "--version"}).has_value();
   if (host.root) probe_network(host);
 }
 
