@@ -8,6 +8,9 @@ Out. {"statusCode": ...} is a whole HTTP response (application/json unless it sa
 value is the body: str as text/plain (AWS says application/json for every string), bytes as application/octet-stream,
 None as an empty body, the rest as JSON. For a direct call the value is JSON, or bytes as they are; nothing in it is
 interpreted.
+
+An iterator or async iterator (a generator, say), alone or as the body of {"statusCode": ...}, is a stream: it is sent
+piece by piece as it gives them, by instance.py and stream.py; the same for both kinds.
 """
 
 import base64
@@ -95,20 +98,29 @@ _META_EMPTY = b'{"status":200,"headers":[],"cookies":[]}'
 
 
 def frame_of(kind, value):
-    """(meta, body) of a kResult frame. Errors: results.Unserialisable, results.TooLarge."""
+    """(meta, body) of a kResult frame; of a stream (results.Head, iterator).
+    Errors: results.Unserialisable, results.TooLarge."""
     if kind == "http":
         if type(value) is dict and "statusCode" in value:
             meta, body = results.response(value)
+            if type(meta) is results.Head:
+                return meta, body
         elif type(value) is str:
             meta, body = _META_TEXT, results.utf8(value)
         elif isinstance(value, (bytes, bytearray, memoryview)):
             meta, body = _META_BYTES, results.flat(value)
         elif value is None:
             meta, body = _META_EMPTY, b""
+        elif results.is_stream(value):
+            return results.Head(), value
         else:
             meta, body = _META_JSON, results.dump(value)
     elif isinstance(value, (bytes, bytearray, memoryview)):
         meta, body = _META_BYTES, results.flat(value)
+    elif results.is_stream(value):
+        return results.Head(), value
+    elif type(value) is dict and "statusCode" in value and results.is_stream(value.get("body")):
+        return results.response(value)  # no JSON could hold it
     else:
         meta, body = _META_JSON, results.dump(value)
     if len(body) > wire.FRAME_BODY_BYTES:

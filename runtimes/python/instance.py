@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from . import _ebb, children, events, loading, results, trace, uniqueness, wire
+from . import _ebb, asgi, children, events, loading, results, stream, trace, uniqueness, web, wire, wsgi
 
 CHANNEL_FD = 3
 _BUFFER_BYTES = 64 * 1024
@@ -78,6 +78,9 @@ class Loop:
         return self._loop.run_until_complete(awaitable)
 
 
+report = trace.report
+
+
 def flush():
     """What was written so far goes out before the answer, so that it is read as this invocation's."""
     for stream in (sys.stdout, sys.stderr):
@@ -86,17 +89,6 @@ def flush():
         except (OSError, ValueError, AttributeError):
             pass  # closed, or replaced, by the handler: its own affair
     return _ebb.settle()
-
-
-def report(text):
-    """A traceback into the log. The handler may have closed or replaced stderr."""
-    try:
-        sys.stderr.write(text)
-    except Exception:
-        try:
-            os.write(2, text.encode("utf-8", "replace"))
-        except OSError:
-            pass
 
 
 def leave(status):
@@ -113,6 +105,29 @@ class Instance:
         self._pid = os.getpid()
         self._loop = Loop()
         self._orphans = children.Orphans()
+        self._web = self._web_of(function)
+
+    def _web_of(self, function):
+        """What talks to the user's web application, or None for a handler of events."""
+        if function.interface == "wsgi":
+            return wsgi.Application(self._handler)
+        if function.interface == "asgi":
+            return asgi.Application(self._handler, self._loop)
+        return None
+
+    def take_handler(self, handler):
+        """The function was loaded in here, not in a zygote."""
+        self._handler = handler
+        self._web = self._web_of(self._function)
+
+    def start(self):
+        """What a web application does before its first request. Errors: loading.LoadError."""
+        if self._web is not None:
+            self._web.start()
+
+    def stop(self):
+        if self._web is not None:
+            self._web.stop()
 
     def send_error(self, invocation, kind, type_name, message, trace_text=""):
         told = {"kind": kind, "type": type_name, "message": message, "trace": trace_text}
@@ -159,7 +174,47 @@ class Instance:
             body = _ebb.read_bytes(CHANNEL_FD, b"", body_bytes)
         return _scan(meta, 0)[0], body, invocation
 
-    def _invoke(self, kind, event, context, invocation):
+    def _stream(self, answer, run, *arguments):
+        """Lets `run` send a stream, and ends it. False when the process must end."""
+        try:
+            run(answer, *arguments)
+            if os.getpid() != self._pid:
+                leave(0)
+            zombie = flush()
+            answer.end()
+        except stream.Gone:
+            raise
+        except results.TooLarge as error:
+            self._refuse(answer.invocation, "too_large", error)
+            return True
+        except results.Unserialisable as error:
+            self._refuse(answer.invocation, "unserialisable", error)
+            return True
+        except BaseException as error:
+            if os.getpid() != self._pid:
+                report(trace.trace_of(error))
+                leave(1)
+            return self._fail(answer.invocation, error)
+        if zombie:
+            self._orphans.look()
+        return True
+
+    def _pump(self, answer, source):
+        if hasattr(source, "__next__"):
+            stream.pump(answer, source)
+        else:
+            self._loop.run(stream.pump_async(answer, source))
+
+    def _request(self, meta, body, invocation):
+        """A call of a web application. False when the process must end."""
+        if meta["kind"] != "http":
+            self._refuse(invocation, "wrong_call", web.WrongCall(self._function))
+            return True
+        context = Context(self._function, meta["request_id"], meta["deadline_ms"])
+        answer = stream.Stream(self._sock, invocation, "head_only" in meta)
+        return self._stream(answer, self._web.answer, web.Request(meta, body), context)
+
+    def _invoke(self, kind, event, context, invocation, head_only):
         """Runs the handler and answers. False when the process must end."""
         try:
             value = self._handler(event, context)
@@ -183,6 +238,9 @@ class Instance:
         except Exception as error:  # a str or dict of the user's own class may raise anything
             self._refuse(invocation, "unserialisable", results.Unserialisable(f"the result cannot be read: {error}"))
             return True
+        if type(meta) is results.Head:
+            value = None
+            return self._stream(stream.Stream(self._sock, invocation, head_only, meta), self._pump, body)
         zombie = flush()
         wire.send_frame(self._sock, wire.RESULT, invocation, meta, body)
         if zombie:
@@ -204,16 +262,25 @@ class Instance:
             if frame is None:
                 return 0
             meta, body, invocation = frame
+            if self._web is not None:
+                frame = None
+                try:
+                    if not self._request(meta, body, invocation):
+                        return 1
+                except OSError:
+                    return 0
+                meta = body = None
+                continue
             try:
                 event = events.event_of(meta, body)
             except events.BadPayload as error:
                 self._refuse(invocation, "raised", error)
                 continue
             context = Context(self._function, meta["request_id"], meta["deadline_ms"])
-            kind = meta["kind"]
+            kind, head_only = meta["kind"], "head_only" in meta
             frame = meta = body = None  # the handler alone holds a large body
             try:
-                if not self._invoke(kind, event, context, invocation):
+                if not self._invoke(kind, event, context, invocation, head_only):
                     return 1
             except OSError:
                 return 0  # nobody reads the answer any more
@@ -239,8 +306,9 @@ def run(function, handler, hooks, numpy_generators, kept_files, init_ns=0):
         uniqueness.renew_files(kept_files)
         try:
             if handler is None:
-                instance._handler = loading.load(function)
+                instance.take_handler(loading.load(function))
             loading.run_hooks(hooks, "after_restore")
+            instance.start()
         except loading.LoadError as error:
             report(error.trace or f"{error.kind}: {error.message}\n")
             flush()
@@ -248,6 +316,7 @@ def run(function, handler, hooks, numpy_generators, kept_files, init_ns=0):
             leave(1)
         instance.ready(init_ns + time.monotonic_ns() - started)
         status = instance.serve()
+        instance.stop()
     except wire.ProtocolError as error:
         report(f"ebb: instance: {error}\n")
         status = _PROTOCOL_FAILED

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from . import trace
+from . import interfaces, trace
 
 TASK = "/var/task"
 
@@ -23,7 +23,7 @@ class LoadError(Exception):
 class Function:
     """What the configuration says of the function (zygote_protocol.h)."""
 
-    __slots__ = ("app", "name", "version", "handler", "env", "memory_bytes", "timeout_ms")
+    __slots__ = ("app", "name", "version", "handler", "interface", "env", "memory_bytes", "timeout_ms")
 
     def __init__(self, config):
         fields = json.loads(config)
@@ -31,6 +31,7 @@ class Function:
         self.name = fields["function"]
         self.version = str(fields["version"])
         self.handler = fields["handler"]
+        self.interface = fields.get("interface", "auto")  # once loaded: "event", "wsgi" or "asgi"
         self.env = fields.get("env", {})
         self.memory_bytes = int(fields.get("memory_bytes", 0))
         self.timeout_ms = int(fields.get("timeout_ms", 0))
@@ -95,7 +96,8 @@ def _attribute(module, path, handler):
 
 
 def load(function):
-    """The handler. Applies env, the search path and the working directory first. Errors: LoadError only."""
+    """The handler; sets the function's interface. Applies env, the search path and the working directory first. Errors:
+    LoadError only."""
     os.environ.update({str(name): str(value) for name, value in function.env.items()})
     sys.path.insert(0, TASK)
     os.chdir(TASK)
@@ -115,6 +117,10 @@ def load(function):
             "TypeError",
             f"handler '{function.handler}' is a {type(handler).__name__}, not a function: it cannot be called",
         )
+    if function.interface == "auto":
+        function.interface = interfaces.told_by(handler)
+    elif wrong := interfaces.misfit(handler, function.interface):
+        raise LoadError("TypeError", f"handler '{function.handler}' {wrong}")
     return handler
 
 
@@ -131,9 +137,12 @@ def run_hooks(run, name):
 
 
 def is_async(handler):
-    """Whether calling the handler gives a coroutine: also for partials and objects with an async __call__."""
+    """Whether a call of the handler needs an event loop: also for partials and objects with an async __call__."""
     import inspect
 
     while hasattr(handler, "func"):
         handler = handler.func
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))
+    return any(
+        inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
+        for call in (handler, getattr(handler, "__call__", None))
+    )

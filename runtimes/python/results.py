@@ -29,7 +29,6 @@ _HINTS = {
     "bytes": "use base64.b64encode(...).decode(), or return the bytes alone",
     "set": "use sorted()",
     "coroutine": "await it",
-    "generator": "use list()",
     "function": "call it",
 }
 
@@ -180,6 +179,50 @@ def _cookies(value):
     return [_header("set-cookie", cookie)[1] for cookie in value]
 
 
+def is_stream(value):
+    """Whether it is sent piece by piece: an iterator or an async iterator. A list is not one, it is JSON."""
+    return hasattr(value, "__next__") or hasattr(value, "__aiter__")
+
+
+class Head:
+    """Status and headers of an answer whose body comes piece by piece. `headers` is a list of [name, value]."""
+
+    __slots__ = ("status", "headers", "cookies")
+
+    def __init__(self, status=200, headers=None, cookies=()):
+        self.status = status
+        self.headers = [] if headers is None else headers
+        self.cookies = cookies
+
+    def header(self, wanted):
+        """The first value of a header by its lower-case name, or None."""
+        return next((value for name, value in self.headers if name.lower() == wanted), None)
+
+    def set_type_for(self, first):
+        """A stream that does not say what it is, is what its first piece is."""
+        if first is not None and self.header("content-type") is None:
+            kind = "text/plain; charset=utf-8" if isinstance(first, str) else "application/octet-stream"
+            self.headers.append(["content-type", kind])
+
+    def meta(self):
+        """Of a kStream or kResult frame. Errors: TooLarge, Unserialisable."""
+        meta = dump({"status": self.status, "headers": self.headers, "cookies": list(self.cookies)})
+        if len(meta) > wire.FRAME_META_BYTES:
+            raise TooLarge(
+                f"headers and cookies of the result are {len(meta)} bytes, the limit is {wire.FRAME_META_BYTES}"
+            )
+        return meta
+
+
+def piece(value, number):
+    """One piece of a stream as bytes-like. Errors: Unserialisable."""
+    if isinstance(value, str):
+        return utf8(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return flat(value)
+    raise Unserialisable(f"piece {number} of the stream is of type {_name(value)}: str or bytes are wanted")
+
+
 def _body(value):
     """(bytes, content type when none was given)"""
     body = value.get("body")
@@ -200,15 +243,15 @@ def _body(value):
 
 
 def response(value):
-    """(meta, body) of a result with "statusCode". Errors: Unserialisable, TooLarge."""
+    """(meta, body) of a result with "statusCode"; of one whose body is a stream (Head, iterator). Errors: Unserialisable,
+    TooLarge."""
     status = _status(value["statusCode"])
     headers = _headers(value)
+    if is_stream(value.get("body")):
+        if value.get("isBase64Encoded"):
+            raise Unserialisable("isBase64Encoded is true, but body is a stream: let it give bytes")
+        return Head(status, headers, _cookies(value.get("cookies"))), value["body"]
     body, content_type = _body(value)
     if content_type and not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(["content-type", content_type])
-    meta = dump({"status": status, "headers": headers, "cookies": _cookies(value.get("cookies"))})
-    if len(meta) > wire.FRAME_META_BYTES:
-        raise TooLarge(
-            f"headers and cookies of the result are {len(meta)} bytes, the limit is {wire.FRAME_META_BYTES}"
-        )
-    return meta, body
+    return Head(status, headers, _cookies(value.get("cookies"))).meta(), body

@@ -1,6 +1,7 @@
 """A failure of user code as text: its type, its message, and a traceback of the user's own frames."""
 
 import os
+import sys
 import traceback
 
 _RUNTIME = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -66,3 +67,14 @@ def last_frame(error):
             found = (step.tb_frame.f_code.co_filename, step.tb_lineno)
         step = step.tb_next
     return found
+
+
+def report(text):
+    """A traceback into the log. The handler may have closed or replaced stderr."""
+    try:
+        sys.stderr.write(text)
+    except Exception:
+        try:
+            os.write(2, text.encode("utf-8", "replace"))
+        except OSError:
+            pass

@@ -78,7 +78,7 @@ def imports():
 
 
 class _Nobody:
-    app, name, version, memory_bytes = "", "", "0", 0
+    app, name, version, memory_bytes, interface = "", "", "0", 0, "event"
 
 
 def serve():

@@ -12,11 +12,12 @@ MESSAGE_BYTES = 64 * 1024  # limits::kWireMessageBytes
 MESSAGE_FDS = 8  # limits::kWireFds
 FRAME_META_BYTES = 256 * 1024  # limits::kFrameMetaBytes
 FRAME_BODY_BYTES = 32 * 1024 * 1024  # limits::kHttpBodyBytes
+STREAM_PIECE_BYTES = 64 * 1024  # limits::kStreamPieceBytes
 
 FORK_FUNCTION, FORK_INSTANCE, GO = 1, 2, 3
 BORN, READY, INIT_FAILED, FORKED = 16, 17, 18, 19
 
-INVOKE, RESULT, ERROR, CHANNEL_READY, CONFIGURE = 1, 2, 3, 4, 5
+INVOKE, RESULT, ERROR, CHANNEL_READY, CONFIGURE, STREAM, PIECE, END = 1, 2, 3, 4, 5, 6, 7, 8
 
 _MESSAGE = struct.Struct("<IHHIIQ")
 _MAGIC, _VERSION = 0x31424245, 1
@@ -24,6 +25,7 @@ _MAGIC, _VERSION = 0x31424245, 1
 FRAME = struct.Struct("<HBBIQ16s")  # magic, version, type, meta bytes, body bytes, invocation
 FRAME_MAGIC, FRAME_VERSION = 0xEBF1, 1
 
+_DONTWAIT = 0x40  # socket.MSG_DONTWAIT
 _U32 = struct.Struct("<I")
 _TOKEN = struct.Struct("<Q")
 _FORKED = struct.Struct("<QII")
@@ -114,3 +116,23 @@ def send_frame(sock, kind, invocation, meta, body=b""):
             continue
         sock.sendall(memoryview(part)[sent:])
         sent = 0
+
+
+def send_frame_now(sock, kind, invocation, meta, body=b""):
+    """Sends as much of a frame as the socket takes without waiting. What is left, as a memoryview (a copy), or None."""
+    header = FRAME.pack(FRAME_MAGIC, FRAME_VERSION, kind, len(meta), len(body), invocation)
+    try:
+        sent = sock.sendmsg((header, meta, body), (), _DONTWAIT)
+    except BlockingIOError:
+        sent = 0
+    if sent == len(header) + len(meta) + len(body):
+        return None
+    return memoryview(b"".join((header, meta, body)))[sent:]
+
+
+def send_now(sock, rest):
+    """The same for what was left."""
+    try:
+        return rest[sock.send(rest, _DONTWAIT) :]
+    except BlockingIOError:
+        return rest

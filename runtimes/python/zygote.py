@@ -116,7 +116,7 @@ def load_function(config):
     try:
         handler = loading.load(function)
         loading.run_hooks(surroundings.user_hooks().run_before_snapshot, "before_snapshot")
-        if loading.is_async(handler):
+        if function.interface == "asgi" or loading.is_async(handler):
             import asyncio  # noqa: F401  (30 ms that every instance would pay)
     except loading.LoadError as error:
         instance.report(error.trace or f"{error.kind}: {error.message}\n")

@@ -87,7 +87,9 @@ inline constexpr std::size_t kWireMessageBytes = 64 * 1024;  // one seqpacket me
 inline constexpr std::size_t kWireFds = 8;                   // descriptors that travel with one message
 inline constexpr std::size_t kLauncherOutbox = 8192;         // requests waiting for room in the launcher socket
 inline constexpr std::size_t kFrameMetaBytes = 256 * 1024;   // the JSON part of a frame from an instance
-inline constexpr std::size_t kConfigBlobBytes = 48 * 1024;   // a version's configuration for the runtime
+inline constexpr std::size_t kStreamPieceBytes =
+    64 * 1024;  // of a streamed answer in one frame and in the daemon; a stream's length is bounded by its timeout only
+inline constexpr std::size_t kConfigBlobBytes = 48 * 1024;  // a version's configuration for the runtime
 
 // Launcher.
 inline constexpr std::size_t kBirthsAtOncePerZygote = 64;  // fork orders a zygote works on; more wait in the launcher

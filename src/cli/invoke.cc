@@ -94,6 +94,59 @@ bool is_ebbs_own(const http::ClientResponse& response) {
   return error != nullptr && error->is_object() && text_of(error->get_object(), "request_id") == *request_id;
 }
 
+// Prints an answer while it comes. Lives as long as the request.
+class Printer {
+ public:
+  Printer(const Session& session, const Options& options) : session_(session), options_(options) {}
+
+  void head(int status, const http::Headers& headers) {
+    begun_ = status >= 200 && status < 300;
+    request_id_ = headers.get("x-ebb-request-id");
+    text_ = headers.get("content-type").find("octet-stream") == std::string_view::npos;
+    if (!options_.verbose) return;
+    for (const char* name : {"X-Ebb-Request-Id", "X-Ebb-Version", "Server-Timing"}) {
+      const std::string line = std::string(name) + ": " + harmless(headers.get(name));
+      print_err(session_.terminal.on_err(Colour::kDim, line) + "\n");
+    }
+  }
+  void body(std::string_view bytes) {
+    if (bytes.empty()) return;
+    print_out(bytes);
+    bytes_ += bytes.size();
+    last_ = bytes.back();
+  }
+  void end() const {
+    if (session_.terminal.out && text_ && bytes_ > 0 && last_ != '\n') print_out("\n");
+  }
+  // What a request that ended in an error means, once part of its answer is out.
+  base::Error explained(base::Error error, const Subject& subject) const {
+    if (!begun_ || error.code != base::Code::kUnavailable) return error;
+    end();
+    return base::Error{.code = base::Code::kFunctionFailed,
+                       .message = "the answer of " + subject.app + "/" + subject.function + " broke off after " +
+                                  std::to_string(bytes_) + " bytes, why: ebb logs " + subject.app + "/" +
+                                  subject.function + " --request " + harmless(request_id_)};
+  }
+
+ private:
+  const Session& session_;
+  const Options& options_;
+  std::string request_id_;
+  bool begun_ = false;
+  bool text_ = true;
+  std::uint64_t bytes_ = 0;
+  char last_ = '\n';
+};
+
+http::ClientRequest request_for(const Options& options, const Subject& subject, std::string event) {
+  http::ClientRequest request{.method = "POST"};
+  request.url = "/api/v1/apps/" + subject.app + "/functions/" + subject.function + "/invocations";
+  if (!subject.version.empty()) request.url += "?version=" + encoded(subject.version);
+  request.headers.add("Content-Type", options.raw ? "application/octet-stream" : "application/json");
+  request.body = std::move(event);
+  return request;
+}
+
 base::Result<int> invoke(const Session& session, const Options& options) {
   EBB_TRY(const Subject subject, parse_subject(options.subject));
   if (subject.function.empty()) {
@@ -104,19 +157,19 @@ base::Result<int> invoke(const Session& session, const Options& options) {
   if (!options.raw && event.empty()) event = "{}";
   if (!options.raw) EBB_CHECKED(check_json(event));
 
-  http::ClientRequest request{.method = "POST"};
-  request.url = "/api/v1/apps/" + subject.app + "/functions/" + subject.function + "/invocations";
-  if (!subject.version.empty()) request.url += "?version=" + encoded(subject.version);
-  request.headers.add("Content-Type", options.raw ? "application/octet-stream" : "application/json");
-  request.body = std::move(event);
-  EBB_TRY(const http::ClientResponse response, session.rest().send(std::move(request), kInvokeLimit));
-
-  if (options.verbose) {
-    for (const char* name : {"X-Ebb-Request-Id", "X-Ebb-Version", "Server-Timing"}) {
-      print_err(session.terminal.on_err(Colour::kDim, std::string(name) + ": " + harmless(response.headers.get(name))) +
-                "\n");
-    }
+  Printer printer(session, options);
+  http::ClientRequest request = request_for(options, subject, std::move(event));
+  request.on_head = [&printer](int status, const http::Headers& headers) { printer.head(status, headers); };
+  if (!session.json) {
+    request.on_chunk = [&printer](std::string_view bytes) {
+      printer.body(bytes);
+      return true;
+    };
   }
+  const base::Result<http::ClientResponse> answered = session.rest().send(std::move(request), kInvokeLimit);
+  if (!answered) return printer.explained(answered.error(), subject);
+  const http::ClientResponse& response = *answered;
+
   if (is_ebbs_own(response)) {
     const base::Error error = error_of(response);
     if (error.code == base::Code::kFunctionFailed && !session.json) {
@@ -129,9 +182,8 @@ base::Result<int> invoke(const Session& session, const Options& options) {
     print_json(response);
     return 0;
   }
-  const bool text = response.headers.get("content-type").find("octet-stream") == std::string_view::npos;
-  print_out(response.body);
-  if (session.terminal.out && text && !response.body.empty() && response.body.back() != '\n') print_out("\n");
+  printer.body(response.body);  // of a status that is not 2xx; others were printed as they came
+  printer.end();
   if (response.status >= 400) print_err("the function answered with status " + std::to_string(response.status) + "\n");
   return 0;
 }

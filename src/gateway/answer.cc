@@ -49,6 +49,8 @@ http::Response answer_of(node::Reply reply, const base::InvocationId& id, base::
     response.status = reply.status;
     response.headers = std::move(reply.headers);
     response.body = std::move(reply.body);
+    response.stream = std::move(reply.stream);
+    response.stream_bytes = reply.stream_bytes;
   }
   response.headers.add("X-Ebb-Request-Id", request_id);
   if (reply.version_number != 0) response.headers.add("X-Ebb-Version", std::to_string(reply.version_number));

@@ -1,6 +1,7 @@
 // From a reply of the node to the HTTP response a client sees, function URL and direct call alike: the function's own
 // status, headers and body, or the error that took their place, and what Ebb adds to both: X-Ebb-Request-Id,
-// X-Ebb-Version and Server-Timing. Headers of those names never come from a function: the node takes them out.
+// X-Ebb-Version and Server-Timing (of a stream: until its head). Headers of those names never come from a function: the
+// node takes them out.
 #pragma once
 
 #include <string>

@@ -43,14 +43,14 @@ base::Result<void> check_names(std::string_view app, std::string_view function) 
   return {};
 }
 
-// Of "/fn/app/function/a/b": "/a/b", as it stood; "/" when nothing follows.
-std::string_view path_behind_function(std::string_view path) {
+// Where in "/fn/app/function/a/b" the function's own path begins; the end when nothing follows.
+std::size_t end_of_prefix(std::string_view path) {
   std::size_t slash = 0;
   for (int parts = 0; parts < 3; ++parts) {
     slash = path.find('/', slash + 1);
-    if (slash == std::string_view::npos) return "/";
+    if (slash == std::string_view::npos) return path.size();
   }
-  return path.substr(slash);
+  return slash;
 }
 
 http::Response refused(const base::Error& error, const base::InvocationId& id) {
@@ -87,10 +87,15 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
   const std::string& app = params["app"];
   if (const auto named = check_names(app, target->function); !named) co_return refused(named.error(), id);
 
-  const std::string_view raw_path = path_behind_function(request.path);
+  const std::size_t prefix_bytes = end_of_prefix(request.path);
+  const std::string_view raw_path =
+      prefix_bytes < request.path.size() ? std::string_view(request.path).substr(prefix_bytes) : "/";
   node::Call call{.id = id, .app = app, .function = target->function, .version_number = target->version};
   call.kind = node::Call::Kind::kHttp;
   call.arrived = request.received_at;
+  call.url_prefix = request.path.substr(0, prefix_bytes);
+  call.over_tls = request.over_tls;
+  call.head_only = request.method == "HEAD";
   call.key_shown = access_.key_shown(request.headers, app);
   strip_keys(request.headers);
   call.event_json = http_event(

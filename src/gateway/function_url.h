@@ -4,7 +4,8 @@
 // 1. The invocation's id is made here and is the request id of everything that comes of it.
 // 2. A direct call takes a key of role invoke. A URL is open to all unless the function's `auth` says key, which the
 // node decides; a key that is shown is taken out of the headers either way.
-// 3. The body moves from the request into the call and from the reply into the response; nothing here copies it.
+// 3. The body moves from the request into the call and from the reply into the response, a stream as well; nothing here
+// copies it.
 // Routed to by Gateway; runs on the connection's core. When the client goes away the coroutine is cancelled, and with
 // it the invocation.
 #pragma once

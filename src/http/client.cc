@@ -193,6 +193,7 @@ class Exchange {
 
   io::Task<base::Result<ClientResponse>> read_body() {
     const bool hands_on = request_.on_chunk && head_.status >= 200 && head_.status < 300;
+    if (request_.on_head) request_.on_head(head_.status, head_.headers);
     const std::uint64_t limit = hands_on ? UINT64_MAX : request_.body_bytes_max;
     ClientResponse response;
     response.status = head_.status;

@@ -29,6 +29,8 @@ struct ClientRequest {
   std::uint64_t body_bytes_max = limits::kHttpBodyBytes;  // of the response; not with on_chunk
   /// Called with the bytes of the body written so far.
   std::function<void(std::uint64_t)> on_sent{};
+  /// Called with the final head, before the body comes.
+  std::function<void(int status, const Headers&)> on_head{};
   /// When set, receives the response's body as it comes, once the status is 2xx, and the result's body stays empty.
   /// False ends the response early, without an error.
   std::function<bool(std::string_view)> on_chunk{};

@@ -110,7 +110,20 @@ io::Task<> Connection::serve() {
     held_.release();
   }
   if (refused_) co_await refuse();
-  if (tls_ && !peer_gone_) co_await say_goodbye();
+  if (cut_) {
+    reset();
+  } else if (tls_ && !peer_gone_) {
+    co_await say_goodbye();
+  }
+}
+
+// Closing in the usual way would say that the answer is whole.
+void Connection::reset() {
+  boost::system::error_code ignored;
+  if (watched_) watch_->remove(*watched_, socket_.native_handle());
+  watched_.reset();
+  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+  socket_.close(ignored);
 }
 
 io::Task<bool> Connection::shake_hands() {
@@ -198,6 +211,7 @@ bool Connection::parse_head(std::size_t size) {
   head_ = std::move(*head);
   head_only_ = head_.request.method == "HEAD";
   head_.request.peer_address = peer_address_;
+  head_.request.over_tls = tls_ != nullptr;
   head_.request.received_at = base::steady_now();
   return true;
 }

@@ -87,6 +87,7 @@ class Connection {
   enum class Phase : std::uint8_t { kIdle, kHead, kBody, kHandling, kWriting, kLingering };
   enum class Read : std::uint8_t { kBytes, kEnded, kTimedOut };
   class StreamWriter;
+  class NoBodyWriter;
 
   io::Task<bool> shake_hands();
   io::Task<> say_goodbye();
@@ -97,6 +98,9 @@ class Connection {
   io::Task<bool> read_chunked_body(std::uint64_t limit);
   io::Task<bool> handle();
   io::Task<bool> respond(Response response);
+  io::Task<bool> stream_body(Response& response, bool chunked);
+  io::Task<base::Result<>> run_stream(Response& response, BodyWriter& writer);
+  void reset();
   io::Task<> refuse();
   io::Task<> linger();
   io::Task<> linger_if_unread();
@@ -124,6 +128,7 @@ class Connection {
   base::SteadyTime deadline_ = base::SteadyTime::max();
   bool timed_out_ = false;
   bool peer_gone_ = false;
+  bool cut_ = false;  // the last answer is broken, and only a reset says so
 
   std::vector<char> buffer_;  // read and not yet consumed: [begin_, end_)
   std::size_t begin_ = 0;

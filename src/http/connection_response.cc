@@ -28,13 +28,16 @@ void drop_front(Connection::Parts& parts, std::size_t bytes) {
 
 }  // namespace
 
-// Writes what a handler streams, in chunks for HTTP/1.1 and plain for HTTP/1.0.
+// Writes what a handler streams: in chunks, or as it is where the length was announced or the connection's end ends it.
 class Connection::StreamWriter final : public BodyWriter {
  public:
-  StreamWriter(Connection& connection, bool chunked) : connection_(connection), chunked_(chunked) {}
+  StreamWriter(Connection& connection, bool chunked, std::optional<std::uint64_t> length)
+      : connection_(connection), chunked_(chunked), left_(length) {}
 
   io::Task<base::Result<>> write(std::string_view data) override {
     if (data.empty()) co_return base::Result<>();  // an empty chunk would end the body
+    if (left_ && data.size() > *left_) co_return base::internal("a stream is longer than it was announced");
+    if (left_) *left_ -= data.size();
     Parts parts;
     parts[1] = asio::buffer(data);
     if (chunked_) {
@@ -50,51 +53,88 @@ class Connection::StreamWriter final : public BodyWriter {
     co_return sent;
   }
 
+  void cut() override {
+    boost::system::error_code ignored;
+    connection_.timed_out_ = true;
+    connection_.socket_.cancel(ignored);
+  }
+
+  // Of the length announced, if one was, nothing is missing.
+  bool is_whole() const { return left_.value_or(0) == 0; }
+
  private:
   Connection& connection_;
   const bool chunked_;
+  std::optional<std::uint64_t> left_;
   std::string chunk_head_;
+};
+
+// For an answer without a body: whoever streams learns that nobody reads.
+class Connection::NoBodyWriter final : public BodyWriter {
+ public:
+  io::Task<base::Result<>> write(std::string_view) override {
+    co_return base::Error{.code = base::Code::kCancelled, .message = "the answer has no body"};
+  }
+  void cut() override {}
 };
 
 io::Task<bool> Connection::respond(Response response) {
   const bool streaming = static_cast<bool>(response.stream);
   const bool bodiless = response.status == 204 || response.status == 304;
+  const bool sized_stream = streaming && response.stream_bytes.has_value();
   ResponseForm form;
   form.version = head_.request.version;
-  form.chunked = streaming && !bodiless && form.version == 11;
-  form.sized = !streaming && !bodiless;
+  form.chunked = streaming && !sized_stream && !bodiless && form.version == 11;
+  form.sized = (!streaming || sized_stream) && !bodiless;
   form.keep_alive = head_.keep_alive && !refused_ && !state_->draining && (form.sized || form.chunked || bodiless) &&
                     !has_token(response.headers.get("connection"), "close");
+  if (streaming && (head_only_ || bodiless)) {
+    NoBodyWriter nobody;
+    const base::Result<> ended = co_await run_stream(response, nobody);
+    static_cast<void>(ended);  // the head is whole either way
+    if (peer_gone_) co_return false;
+  }
   out_.clear();
   append_response_head(out_, response, form);
   held_.take(response.body.size());
   Parts parts;
   parts[0] = asio::buffer(out_);
-  if (!head_only_ && form.sized) parts[1] = asio::buffer(response.body);
+  if (!head_only_ && form.sized && !streaming) parts[1] = asio::buffer(response.body);
   const base::Result<> sent = co_await write_all(parts);
   if (!sent) co_return false;
-  if (!streaming || head_only_ || bodiless) {
-    if (!form.keep_alive && !refused_) co_await linger_if_unread();
-    co_return form.keep_alive;
+  if (streaming && !head_only_ && !bodiless) {
+    const bool whole = co_await stream_body(response, form.chunked);
+    if (!whole) co_return false;
   }
+  if (!form.keep_alive && !refused_) co_await linger_if_unread();
+  co_return form.keep_alive;
+}
 
+// True when the body is out, end and all.
+io::Task<bool> Connection::stream_body(Response& response, bool chunked) {
   phase_ = Phase::kHandling;
   deadline_ = base::SteadyTime::max();
-  StreamWriter writer(*this, form.chunked);
-  bool whole = false;
-  try {
-    const base::Result<> streamed = co_await response.stream(writer);
-    whole = streamed.has_value();
-  } catch (const std::exception& error) {
-    if (!peer_gone_) base::log(base::LogLevel::kError, "http_stream_failed", {{"error", error.what()}});
+  StreamWriter writer(*this, chunked, response.stream_bytes);
+  const base::Result<> streamed = co_await run_stream(response, writer);
+  const bool whole = streamed && writer.is_whole() && !peer_gone_;
+  if (!whole) {
+    cut_ = !chunked && !response.stream_bytes && !peer_gone_;  // the others can be told from a whole one
+    co_return false;
   }
-  if (!whole || peer_gone_) co_return false;
-  if (!form.chunked) co_return false;
+  if (!chunked) co_return true;
   Parts last;
   last[0] = asio::buffer(kLastChunk);
   const base::Result<> ended = co_await write_all(last);
-  if (ended && !form.keep_alive) co_await linger_if_unread();
-  co_return ended.has_value() && form.keep_alive;
+  co_return ended.has_value();
+}
+
+io::Task<base::Result<>> Connection::run_stream(Response& response, BodyWriter& writer) {
+  try {
+    co_return co_await response.stream(writer);
+  } catch (const std::exception& error) {
+    if (!peer_gone_) base::log(base::LogLevel::kError, "http_stream_failed", {{"error", error.what()}});
+    co_return base::internal("the stream failed");
+  }
 }
 
 io::Task<> Connection::refuse() {

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -70,6 +71,7 @@ struct Request {
   std::string body;
   std::string peer_address;        // numeric, without port
   unsigned version = 11;           // 10 or 11
+  bool over_tls = false;           // between the client and this server
   base::SteadyTime received_at{};  // when the head was complete
 };
 
@@ -80,6 +82,9 @@ class BodyWriter {
   /// Sends the bytes before it returns; `data` must stay until then. Waits while the client reads slowly.
   /// Errors: kCancelled when the client has gone, kDeadlineExceeded when it does not read.
   virtual io::Task<base::Result<>> write(std::string_view data) = 0;
+  /// Makes a write under way, and every later one, fail with kDeadlineExceeded: whoever waits for a slow client while
+  /// its source has ended is let go. Called on the writer's core.
+  virtual void cut() = 0;
 };
 
 struct Response {
@@ -87,8 +92,13 @@ struct Response {
   Headers headers;  // without Date, Server, Content-Length, Transfer-Encoding: the server's own
   std::string body;
   /// When set, the body is what this writes, sent as it comes (chunked); `body` is ignored. An error cuts the
-  /// connection, so that the client can tell a broken answer from a whole one. Not called for HEAD.
+  /// connection, so that the client can tell a broken answer from a whole one. Called once, unless the client has gone
+  /// before. Where the answer has no body (HEAD, 204, 304) it is called before the head goes out, and writes fail with
+  /// kCancelled.
   std::function<io::Task<base::Result<>>(BodyWriter&)> stream{};
+  /// How many bytes the stream will write, if that is known: Content-Length then says so, and a stream of another
+  /// length is a broken one.
+  std::optional<std::uint64_t> stream_bytes{};
 };
 
 /// The phrase of a status, "Not Found"; empty for a status without one.

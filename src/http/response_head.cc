@@ -76,7 +76,7 @@ void append_response_head(std::string& out, const Response& response, const Resp
     out += "Transfer-Encoding: chunked\r\n";
   } else if (form.sized) {
     out += "Content-Length: ";
-    append_number(out, response.body.size());
+    append_number(out, response.stream ? response.stream_bytes.value_or(0) : response.body.size());
     out += "\r\n";
   }
   if (!form.keep_alive) {

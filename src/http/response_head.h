@@ -16,7 +16,7 @@ namespace ebb::http {
 struct ResponseForm {
   bool keep_alive = true;
   bool chunked = false;
-  bool sized = true;      // send Content-Length; false for a stream, 204 and 304
+  bool sized = true;      // send Content-Length; false for a stream of unknown length, 204 and 304
   unsigned version = 11;  // of the request
 };
 

@@ -222,6 +222,23 @@ std::optional<Reuse> reuse_named(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view name_of(Interface interface) {
+  switch (interface) {
+    case Interface::kEvent: return "event";
+    case Interface::kWsgi: return "wsgi";
+    case Interface::kAsgi: return "asgi";
+    case Interface::kAuto: break;
+  }
+  return "auto";
+}
+
+std::optional<Interface> interface_named(std::string_view name) {
+  for (const Interface interface : {Interface::kAuto, Interface::kEvent, Interface::kWsgi, Interface::kAsgi}) {
+    if (name == name_of(interface)) return interface;
+  }
+  return std::nullopt;
+}
+
 std::string_view name_of(Network network) { return network == Network::kEgress ? "egress" : "none"; }
 
 std::string_view name_of(Isolation isolation) { return isolation == Isolation::kGvisor ? "gvisor" : "namespaces"; }
@@ -279,6 +296,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"name", spec.name},
       {"runtime", spec.runtime},
       {"handler", spec.handler},
+      {"interface", std::string(name_of(spec.interface))},
       {"memory", base::to_string(spec.memory)},
       {"cpu", static_cast<double>(spec.cpu_millis) / 1000},
       {"timeout", base::to_string(spec.timeout)},
@@ -299,6 +317,7 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read(object, "name", spec.name));
   EBB_CHECKED(read(object, "runtime", spec.runtime));
   EBB_CHECKED(read(object, "handler", spec.handler));
+  EBB_CHECKED(read_word(object, "interface", interface_named, "auto, event, wsgi or asgi", spec.interface));
   EBB_CHECKED(read_sizes(object, spec));
   EBB_CHECKED(read(object, "timeout", spec.timeout));
   EBB_CHECKED(read(object, "concurrency", spec.concurrency));

@@ -19,6 +19,14 @@
 
 namespace ebb::model {
 
+/// How a handler is called: with an event and a context, or as a web application in the sense of WSGI (PEP 3333) or
+/// ASGI 3. kAuto: the runtime tells by the handler's parameters.
+enum class Interface : std::uint8_t { kAuto, kEvent, kWsgi, kAsgi };
+
+/// "auto", "event", "wsgi", "asgi".
+std::string_view name_of(Interface interface);
+std::optional<Interface> interface_named(std::string_view name);
+
 /// What an instance reaches of the network: nothing but its own loopback, or outgoing connections (`egress` says to
 /// where).
 enum class Network : std::uint8_t { kNone, kEgress };
@@ -55,7 +63,8 @@ struct Scale {
 struct FunctionSpec {
   std::string name;
   std::string runtime = "python3";
-  std::string handler;                                // "package.module.attribute", at least one dot
+  std::string handler;  // "package.module.attribute", at least one dot
+  Interface interface = Interface::kAuto;
   base::Bytes memory{512ull << 20};                   // hard limit of one instance
   std::uint32_t cpu_millis = 1000;                    // thousandths of a core
   base::Duration timeout = std::chrono::seconds(30);  // of one invocation, from lease to last byte
@@ -68,7 +77,7 @@ struct FunctionSpec {
   Network network = Network::kNone;
   std::vector<EgressRule> egress;  // of kEgress: where to; empty: everywhere but private and forbidden addresses
   Isolation isolation = Isolation::kNamespaces;
-  Auth auth = Auth::kNode;         // who may call its URL
+  Auth auth = Auth::kNode;  // who may call its URL
 
   bool operator==(const FunctionSpec&) const = default;
 };

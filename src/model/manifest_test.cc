@@ -113,6 +113,9 @@ TEST(Manifest, RefusesWithTheKeyInTheMessage) {
   has(function_error("timeout: 25h"), "functions.f.timeout");
   has(function_error("reuse: sometimes"), "expected always or never");
   has(function_error("network: internet"), "expected none or egress");
+  has(function_error("interface: wsgl"), "functions.f.interface");
+  has(function_error("interface: wsgl"), "did you mean wsgi?");
+  has(function_error("interface: cgi-bin"), "known are auto, event, wsgi and asgi");
   has(function_error("isolation: vm"), "expected namespaces or gvisor");
   has(function_error("network: egress\n    isolation: gvisor"), "leave one of them out");
   has(function_error("runtime: node"), "functions.f.runtime");

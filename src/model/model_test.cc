@@ -47,6 +47,7 @@ FunctionSpec spec_of_digits() {
   FunctionSpec spec;
   spec.name = "digits";
   spec.handler = "app.handler";
+  spec.interface = Interface::kAsgi;
   spec.memory = base::Bytes{100'000'001};
   spec.cpu_millis = 333;
   spec.timeout = 1500ms;

@@ -1,17 +1,13 @@
-// One invocation in a leased instance: the usage record is opened, the request goes down the channel, the result comes
-// back, the record is closed, the instance is given back. Every way out passes through close_record, so no record is
-// lost or doubled.
-#include <sys/socket.h>
+// The record is opened, the request goes down the channel, the answer comes back, the record is closed, the instance is
+// given back. What comes between the head of a stream and its end is in invocation_stream.cc.
+#include "node/invocation.h"
 
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <csignal>
 
 #include "base/limits.h"
 #include "http/error_response.h"
 #include "meter/cu.h"
 #include "node/result_frame.h"
-#include "node/version_runner.h"
 
 namespace ebb::node {
 
@@ -22,21 +18,6 @@ namespace {
 
 constexpr auto kExitReport = 1s;  // from the channel's end to the launcher's word on why
 
-// Kills the instance when the time is up; its channel then ends at once, whatever the process is doing. An expiry that
-// was already on its way when the result came finds another lease and does nothing.
-void arm_timeout(asio::steady_timer& timer, base::Duration timeout, std::shared_ptr<sandbox::Instance> instance,
-                 std::shared_ptr<sandbox::LauncherClient> launcher) {
-  timer.expires_after(timeout);
-  const std::uint64_t lease = instance->lease;
-  timer.async_wait(
-      [lease, instance = std::move(instance), launcher = std::move(launcher)](const boost::system::error_code& error) {
-        if (error || instance->lease != lease) return;
-        instance->timed_out = true;
-        launcher->kill(wire::Subject::kInstance, raw(instance->id));
-        instance->channel.shut_down();
-      });
-}
-
 std::string meta_of(const Call& call, base::Duration timeout) {
   const auto deadline =
       std::chrono::duration_cast<std::chrono::milliseconds>((base::wall_now() + timeout).time_since_epoch());
@@ -45,6 +26,9 @@ std::string meta_of(const Call& call, base::Duration timeout) {
   meta += base::to_string(call.id);
   meta += R"(","deadline_ms":)" + std::to_string(deadline.count());
   if (call.kind == Call::Kind::kHttp) {
+    meta += call.over_tls ? R"(,"scheme":"https","prefix":)" : R"(,"scheme":"http","prefix":)";
+    meta += http::json_quoted(call.url_prefix);
+    if (call.head_only) meta += R"(,"head_only":true)";
     meta += R"(,"event":)" + call.event_json;
   } else {
     meta += R"(,"content_type":)" + http::json_quoted(call.content_type);
@@ -104,127 +88,209 @@ Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, b
 }
 
 io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instance> instance) {
-  const base::SteadyTime leased = base::steady_now();
-  Reply reply{.version_number = version_.number};
-  reply.phases = phases_of(call, *instance, leased);
+  auto invocation = std::make_shared<Invocation>(shared_from_this(), call, std::move(instance));
+  return Invocation::run(std::move(invocation), std::move(call));
+}
 
-  auto slot = services_.usage.open_record(model::UsageStart{.invocation = call.id,
-                                                            .arrival = base::wall_now() - (leased - call.arrived),
-                                                            .version = version_.id,
-                                                            .version_number = version_.number,
-                                                            .app = version_.app,
-                                                            .function = version_.function,
-                                                            .instance = instance->id,
-                                                            .rung = reply.phases.rung,
-                                                            .memory_limit = version_.spec.memory,
-                                                            .cpu_millis = version_.spec.cpu_millis});
-  if (!slot) {  // an invocation that cannot be metered is not run
-    give_back(instance, true);
-    reply.error = slot.error();
+Invocation::Invocation(std::shared_ptr<VersionRunner> runner, const Call& call,
+                       std::shared_ptr<sandbox::Instance> instance)
+    : runner_(std::move(runner)),
+      instance_(std::move(instance)),
+      id_(call.id),
+      arrived_(call.arrived),
+      leased_(base::steady_now()),
+      head_only_(call.head_only),
+      bytes_in_(call.body.size()),
+      timer_(runner_->services_.here()) {}
+
+// Still open: the head of a stream found nobody, or the client left before its first byte.
+Invocation::~Invocation() {
+  if (!slot_) return;
+  outcome_ = model::Outcome::kCancelled;
+  error_ = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
+  finish();
+}
+
+std::string Invocation::name() const { return runner_->version_.app + "/" + runner_->version_.function; }
+
+// An invocation that cannot be metered is not run.
+base::Result<> Invocation::open() {
+  const model::Version& version = runner_->version_;
+  auto slot = runner_->services_.usage.open_record(model::UsageStart{.invocation = id_,
+                                                                     .arrival = base::wall_now() - (leased_ - arrived_),
+                                                                     .version = version.id,
+                                                                     .version_number = version.number,
+                                                                     .app = version.app,
+                                                                     .function = version.function,
+                                                                     .instance = instance_->id,
+                                                                     .rung = phases_.rung,
+                                                                     .memory_limit = version.spec.memory,
+                                                                     .cpu_millis = version.spec.cpu_millis});
+  if (!slot) return slot.error();
+  slot_ = std::move(*slot);
+  instance_->out->begin(id_);
+  instance_->err->begin(id_);
+  // Where the kernel cannot start a new peak, the record carries the instance's highest so far.
+  (void)os::reset_memory_peak(instance_->usage.memory_peak);
+  cpu_before_ = instance_->cpu();
+  return {};
+}
+
+// Kills the instance when the time is up; its channel then ends at once, whatever the process is doing, and so does a
+// write to a client that is slow to take what came before. An expiry that was already on its way when the answer came
+// does nothing.
+void Invocation::arm_timeout() {
+  timer_.expires_after(runner_->version_.spec.timeout);
+  timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (error || !self || self->answered_ != base::SteadyTime{}) return;
+    self->instance_->timed_out = true;
+    self->runner_->services_.launcher->kill(wire::Subject::kInstance, raw(self->instance_->id));
+    self->instance_->channel.shut_down();
+    if (self->writer_ != nullptr) self->writer_->cut();
+  });
+}
+
+io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
+  Invocation& it = *self;
+  VersionRunner& runner = *it.runner_;
+  Reply reply{.version_number = runner.version_.number};
+  it.phases_ = runner.phases_of(call, *it.instance_, it.leased_);
+  reply.phases = it.phases_;
+  if (const auto opened = it.open(); !opened) {
+    runner.give_back(it.instance_, true);
+    reply.error = opened.error();
     co_return reply;
   }
-
-  asio::io_context& context = services_.here();
-  instance->out->begin(call.id);
-  instance->err->begin(call.id);
-  // Where the kernel cannot start a new peak, the record carries the instance's highest so far.
-  (void)os::reset_memory_peak(instance->usage.memory_peak);
-  const base::Duration cpu_before = instance->cpu();
-  const auto bytes_in = call.body.size();
-  const base::Duration timeout = version_.spec.timeout;
-
-  asio::steady_timer timer(context);
-  ++instance->lease;
-  arm_timeout(timer, timeout, instance, services_.launcher);
+  it.arm_timeout();
+  sandbox::Channel& channel = it.instance_->channel;
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
-  const std::string meta = meta_of(call, timeout);
-  base::Result<sandbox::Frame> frame = base::unavailable("the instance has gone");
-  const auto moved = instance->channel.move_to(context);
-  base::Result<> sent = moved;
-  if (moved) sent = co_await instance->channel.send(header, meta, call.body);
-  if (sent) frame = co_await instance->channel.receive();
-  if (!sent) frame = sent.error();
-  timer.cancel();
-  ++instance->lease;
-  const base::SteadyTime answered = base::steady_now();
-  reply.phases.handler = answered - leased;
+  const std::string meta = meta_of(call, runner.version_.spec.timeout);
+  base::Result<> went = channel.move_to(runner.services_.here());
+  if (went) went = co_await channel.send(header, meta, call.body);
+  if (went) went = co_await channel.receive_into(it.frame_);
 
-  model::Outcome outcome = model::Outcome::kOk;
-  std::optional<wire::Exited> exit;
-  bool healthy = false;
-  if (frame && !instance->timed_out) {
-    healthy = frame->header.invocation == call.id && absorb_result(std::move(*frame), version_, reply, outcome);
-    if (frame->header.invocation != call.id) {
-      reply.error =
-          function_failed(version_.app + "/" + version_.function + " answered another request than it was given");
-      outcome = model::Outcome::kFunctionError;
-    }
-  } else if (instance->timed_out) {
-    outcome = model::Outcome::kTimedOut;
-    reply.error = base::Error{.code = base::Code::kDeadlineExceeded,
-                              .message = version_.app + "/" + version_.function +
-                                         " did not answer within its timeout of " + base::to_string(timeout)};
-  } else if (frame.error().code == base::Code::kCancelled) {
-    outcome = model::Outcome::kCancelled;
-    reply.error = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
-  } else if (frame.error().code == base::Code::kUnavailable) {
-    outcome = model::Outcome::kCrashed;
+  const bool streams = went && !it.instance_->timed_out && it.absorb(reply);
+  if (streams) {
+    reply.phases.handler = base::steady_now() - it.leased_;
+    reply.stream = [self](http::BodyWriter& writer) { return relay(self, writer); };
+    co_return reply;
+  }
+  it.settle();
+  reply.phases.handler = it.phases_.handler;
+  if (!went || it.instance_->timed_out) {
+    base::Error error = went ? base::unavailable("the time is up") : went.error();
+    co_await it.learn_why(std::move(error));
+  }
+  if (it.error_) {
+    reply.error = it.error_;
+    it.status_ = base::http_status_of(it.error_->code);
+  }
+  reply.status = it.status_;
+  it.bytes_out_ = reply.body.size();
+  it.finish();
+  co_return reply;
+}
+
+// Takes the first frame in. True when it begins a stream.
+bool Invocation::absorb(Reply& reply) {
+  if (frame_.header.invocation != id_) {
+    broke_protocol("answered another request than it was given");
+    return false;
+  }
+  const bool streamed = frame_.header.type == wire::FrameType::kStream;
+  healthy_ = absorb_result(frame_, runner_->version_, reply, outcome_);
+  error_ = std::exchange(reply.error, std::nullopt);
+  status_ = reply.status;
+  if (!streamed) return false;
+  if (error_ || !begin_stream(reply)) healthy_ = false;  // its pieces are on their way
+  return !error_;
+}
+
+void Invocation::broke_protocol(std::string what) {
+  healthy_ = false;
+  outcome_ = model::Outcome::kFunctionError;
+  error_ = function_failed(name() + " " + std::move(what));
+}
+
+// The channel gave no frame, or the time was up.
+io::Task<> Invocation::learn_why(base::Error error) {
+  healthy_ = false;
+  if (instance_->timed_out) {
+    outcome_ = model::Outcome::kTimedOut;
+    error_ = base::Error{.code = base::Code::kDeadlineExceeded,
+                         .message = name() + (writer_ != nullptr ? " did not end its stream" : " did not answer") +
+                                    " within its timeout of " + base::to_string(runner_->version_.spec.timeout)};
+  } else if (error.code == base::Code::kCancelled) {
+    outcome_ = model::Outcome::kCancelled;
+    error_ = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
+  } else if (error.code == base::Code::kUnavailable) {
+    outcome_ = model::Outcome::kCrashed;
     const base::SteadyTime told_by = base::steady_now() + kExitReport;
-    exit = co_await instance->exited.wait(told_by);
-    if (exit && exit->orphaned) outcome = model::Outcome::kPlatformFault;
-    if (exit && exit->out_of_memory) outcome = model::Outcome::kOutOfMemory;
-    reply.error =
-        function_failed(exit ? how_it_ended(*exit, version_)
-                             : version_.app + "/" + version_.function + " closed its channel instead of answering");
+    exit_ = co_await instance_->exited.wait(told_by);
+    if (exit_ && exit_->orphaned) outcome_ = model::Outcome::kPlatformFault;
+    if (exit_ && exit_->out_of_memory) outcome_ = model::Outcome::kOutOfMemory;
+    error_ = function_failed(exit_ ? how_it_ended(*exit_, runner_->version_)
+                                   : name() + " closed its channel instead of answering");
   } else {
-    outcome = model::Outcome::kFunctionError;
-    reply.error =
-        function_failed(version_.app + "/" + version_.function + " broke the protocol: " + frame.error().message);
+    broke_protocol("broke the protocol: " + error.message);
   }
-  if (!healthy) {
-    services_.launcher->kill(wire::Subject::kInstance, raw(instance->id));
-  }
-  const std::uint64_t dropped = instance->out->finish() + instance->err->finish();
-  if (dropped > 0) {
-    services_.metrics.node.log_lines_dropped.add();
-    sink(store::LogStream::kPlatform)(call.id,
-                                      {std::to_string(dropped) + " bytes of output dropped, an invocation keeps " +
-                                       base::to_string(base::Bytes{limits::kLogBytesPerInvocation})});
-  }
-  if (reply.error) {
-    reply.status = base::http_status_of(reply.error->code);
-    sink(store::LogStream::kPlatform)(call.id, {reply.error->message});
-  }
+}
 
-  model::UsageEnd end{.outcome = outcome,
-                      .http_status = static_cast<std::uint16_t>(reply.status),
-                      .queue = reply.phases.queue,
-                      .start = reply.phases.start,
-                      .init = reply.phases.init,
-                      .handler = reply.phases.handler,
-                      .total = answered - call.arrived,
-                      .memory_peak = instance->memory_peak(),
-                      .cpu = instance->cpu() - cpu_before,
-                      .bytes_in = base::Bytes{bytes_in},
-                      .bytes_out = base::Bytes{reply.body.size()}};
-  const meter::Charge charge = meter::charge_for({.outcome = outcome,
+// The time in the handler ends here.
+void Invocation::settle() {
+  timer_.cancel();
+  answered_ = base::steady_now();
+  phases_.handler = answered_ - leased_;
+}
+
+void Invocation::finish() {
+  VersionRunner& runner = *runner_;
+  if (answered_ == base::SteadyTime{}) settle();
+  if (!healthy_) runner.services_.launcher->kill(wire::Subject::kInstance, raw(instance_->id));
+  const std::uint64_t dropped = instance_->out->finish() + instance_->err->finish();
+  if (dropped > 0) {
+    runner.services_.metrics.node.log_lines_dropped.add();
+    runner.sink(store::LogStream::kPlatform)(
+        id_, {std::to_string(dropped) + " bytes of output dropped, an invocation keeps " +
+              base::to_string(base::Bytes{limits::kLogBytesPerInvocation})});
+  }
+  if (error_) runner.sink(store::LogStream::kPlatform)(id_, {error_->message});
+
+  meter::UsageSlot slot = *std::exchange(slot_, std::nullopt);
+  runner.services_.usage.close_record(std::move(slot), usage_end());
+  runner.metrics_->invocations_with(outcome_).add();
+  runner.metrics_->starts_from(phases_.rung).add();
+  runner.metrics_->handler.observe(phases_.handler);
+  runner.metrics_->queue.observe(phases_.queue);
+  runner.give_back(instance_, healthy_);
+}
+
+model::UsageEnd Invocation::usage_end() const {
+  const model::FunctionSpec& spec = runner_->version_.spec;
+  model::UsageEnd end{.outcome = outcome_,
+                      .http_status = static_cast<std::uint16_t>(status_),
+                      .queue = phases_.queue,
+                      .start = phases_.start,
+                      .init = phases_.init,
+                      .handler = phases_.handler,
+                      .total = answered_ - arrived_,
+                      .memory_peak = instance_->memory_peak(),
+                      .cpu = instance_->cpu() - cpu_before_,
+                      .bytes_in = base::Bytes{bytes_in_},
+                      .bytes_out = base::Bytes{bytes_out_}};
+  const meter::Charge charge = meter::charge_for({.outcome = outcome_,
                                                   .handler_ran = true,
-                                                  .handler = reply.phases.handler,
-                                                  .cpu_millis = version_.spec.cpu_millis,
-                                                  .memory_limit = version_.spec.memory});
-  if (exit) {  // its cgroup may have gone, and with it what the files say
-    end.memory_peak = base::Bytes{std::max(end.memory_peak.count, exit->memory_peak_bytes)};
-    end.cpu = std::max<base::Duration>(end.cpu, std::chrono::nanoseconds(exit->cpu_ns) - cpu_before);
+                                                  .handler = phases_.handler,
+                                                  .cpu_millis = spec.cpu_millis,
+                                                  .memory_limit = spec.memory});
+  if (exit_) {  // its cgroup may have gone, and with it what the files say
+    end.memory_peak = base::Bytes{std::max(end.memory_peak.count, exit_->memory_peak_bytes)};
+    end.cpu = std::max<base::Duration>(end.cpu, std::chrono::nanoseconds(exit_->cpu_ns) - cpu_before_);
   }
   end.billed_ms = charge.billed_ms;
   end.cu_micro = charge.cu_micro;
-  services_.usage.close_record(std::move(*slot), end);
-  metrics_->invocations_with(outcome).add();
-  metrics_->starts_from(reply.phases.rung).add();
-  metrics_->handler.observe(reply.phases.handler);
-  metrics_->queue.observe(reply.phases.queue);
-  give_back(instance, healthy);
-  co_return reply;
+  return end;
 }
 
 }  // namespace ebb::node

@@ -35,6 +35,9 @@ struct Call {
   std::string function;
   std::uint32_t version_number = 0;  // 0: the current one
   enum class Kind : std::uint8_t { kHttp, kDirect } kind = Kind::kHttp;
+  std::string url_prefix;  // kHttp: the part of the path that leads to the function, "/fn/app/function"
+  bool over_tls = false;   // kHttp
+  bool head_only = false;  // the answer goes out without its body
   std::string event_json;  // kHttp: the event of payload version 2.0 without "body" and "isBase64Encoded", as JSON text
   std::string content_type;  // kDirect: of the body; "" is JSON
   std::string body;
@@ -52,11 +55,17 @@ struct Phases {
   model::Rung rung = model::Rung::kIdle;
 };
 
-/// An answer of user code, or the error that took its place: the usage record is closed when this exists.
+/// An answer of user code, or the error that took its place. The usage record is closed when this exists, unless it is
+/// a stream.
 struct Reply {
   int status = 200;
   http::Headers headers;  // validated: no hop-by-hop headers, no control characters
   std::string body;
+  /// Set: the body is what this writes, as it is produced; `body` is empty. It holds the instance, and returns when the
+  /// usage record is closed. Called once at most, on the core of the call; dropped uncalled, it ends the invocation.
+  /// Errors: those of the writer; what befell the invocation, and then the answer is not whole.
+  std::function<io::Task<base::Result<>>(http::BodyWriter&)> stream{};
+  std::optional<std::uint64_t> stream_bytes{};  // announced by the function: it writes as many, or fails
   Phases phases;
   std::uint32_t version_number = 0;
   std::optional<base::Error> error;  // set: render it as an error response; kFunctionFailed carries type and message

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json/parse.hpp>
+#include <charconv>
 
 namespace ebb::node {
 
@@ -27,13 +28,30 @@ std::string text_of(const boost::json::object& fields, std::string_view key) {
   return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
+// What stands between a function's name and the type of its error.
+const char* told_as(std::string_view kind) {
+  if (kind == "raised") return " raised ";
+  return kind == "wrong_call" ? " refused the call: " : " failed: ";
+}
+
 base::Error bad_result(const model::Version& version, const std::string& what) {
   return base::Error{.code = base::Code::kFunctionFailed,
                      .message = version.app + "/" + version.function + " returned " + what};
 }
 
+// The length that a stream announces. Nothing for other answers, whose length is that of their body.
+std::string take_length(std::string_view value, Reply& reply) {
+  std::uint64_t bytes = 0;
+  const auto [end, failed] = std::from_chars(value.data(), value.data() + value.size(), bytes);
+  const bool differs = reply.stream_bytes && *reply.stream_bytes != bytes;
+  if (failed != std::errc() || end != value.data() + value.size() || differs) return "a Content-Length that is none";
+  reply.stream_bytes = bytes;
+  return {};
+}
+
 // Empty when all is well, else what is wrong.
-std::string take_headers(const boost::json::object& fields, http::Headers& headers) {
+std::string take_headers(const boost::json::object& fields, bool streamed, Reply& reply) {
+  http::Headers& headers = reply.headers;
   std::size_t bytes = 0;
   const auto add = [&](std::string_view name, std::string_view value) -> std::string {
     bytes += name.size() + value.size();
@@ -41,6 +59,7 @@ std::string take_headers(const boost::json::object& fields, http::Headers& heade
     if (!http::is_header_value(value))
       return "a header '" + std::string(name) + "' with a control character in its value";
     if (headers.size() >= kHeadersMax || bytes > kHeaderBytesMax) return "more than 128 headers or 8 KiB of them";
+    if (streamed && http::same_name(name, "content-length")) return take_length(value, reply);
     if (!is_ours(name)) headers.add(std::string(name), std::string(value));
     return {};
   };
@@ -62,23 +81,25 @@ std::string take_headers(const boost::json::object& fields, http::Headers& heade
 
 }  // namespace
 
-bool absorb_result(sandbox::Frame frame, const model::Version& version, Reply& reply, model::Outcome& outcome) {
+bool absorb_result(sandbox::Frame& frame, const model::Version& version, Reply& reply, model::Outcome& outcome) {
   outcome = model::Outcome::kFunctionError;
   boost::system::error_code bad_json;
   const boost::json::value meta = boost::json::parse(frame.meta, bad_json);
   const boost::json::object* fields = bad_json ? nullptr : meta.if_object();
+  const bool streamed = frame.header.type == wire::FrameType::kStream;
   if (fields == nullptr ||
-      (frame.header.type != wire::FrameType::kResult && frame.header.type != wire::FrameType::kError)) {
+      (!streamed && frame.header.type != wire::FrameType::kResult && frame.header.type != wire::FrameType::kError)) {
     reply.error = bad_result(version, "a broken frame");
     return false;
   }
   if (frame.header.type == wire::FrameType::kError) {
     const std::string type = text_of(*fields, "type");
     const std::string kind = text_of(*fields, "kind");
-    std::string message = version.app + "/" + version.function + (kind == "raised" ? " raised " : " failed: ") + type;
+    std::string message = version.app + "/" + version.function + told_as(kind) + type;
     const std::string text = text_of(*fields, "message");
     if (!text.empty()) message += (type.empty() ? "" : ": ") + text;
-    reply.error = base::Error{.code = base::Code::kFunctionFailed, .message = std::move(message)};
+    const auto code = kind == "wrong_call" ? base::Code::kInvalidArgument : base::Code::kFunctionFailed;
+    reply.error = base::Error{.code = code, .message = std::move(message)};
     return true;
   }
   const auto* status = fields->if_contains("status");
@@ -86,13 +107,14 @@ bool absorb_result(sandbox::Frame frame, const model::Version& version, Reply& r
     reply.error = bad_result(version, "a statusCode that is not between 200 and 599");
     return true;
   }
-  if (const std::string wrong = take_headers(*fields, reply.headers); !wrong.empty()) {
+  if (const std::string wrong = take_headers(*fields, streamed, reply); !wrong.empty()) {
     reply.headers = {};
+    reply.stream_bytes.reset();
     reply.error = bad_result(version, wrong);
     return true;
   }
   reply.status = static_cast<int>(status->get_int64());
-  reply.body = std::move(frame.body);
+  if (!streamed) reply.body = std::move(frame.body);
   outcome = model::Outcome::kOk;
   return true;
 }

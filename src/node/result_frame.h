@@ -1,5 +1,5 @@
-// From what an instance sent (kResult or kError) to a Reply. All of it is untrusted: statuses and headers are checked
-// before a client sees them.
+// From what an instance sent (kResult, kError or kStream) to a Reply. All of it is untrusted: statuses and headers are
+// checked before a client sees them.
 #pragma once
 
 #include <string>
@@ -12,7 +12,8 @@
 
 namespace ebb::node {
 
-/// Fills `reply` and `outcome`. False when the instance must not serve again: it broke the protocol.
-bool absorb_result(sandbox::Frame frame, const model::Version& version, Reply& reply, model::Outcome& outcome);
+/// Fills `reply` and `outcome`; the body of a kResult is moved out of `frame`, that of a kStream stays. False when the
+/// instance must not serve again: it broke the protocol.
+bool absorb_result(sandbox::Frame& frame, const model::Version& version, Reply& reply, model::Outcome& outcome);
 
 }  // namespace ebb::node

@@ -18,8 +18,8 @@ Absorbed absorb(wire::FrameType type, std::string meta, std::string body = {}) {
   version.app = "app";
   version.function = "f";
   Absorbed result;
-  result.healthy = absorb_result({.header = {.type = type}, .meta = std::move(meta), .body = std::move(body)}, version,
-                                 result.reply, result.outcome);
+  sandbox::Frame frame{.header = {.type = type}, .meta = std::move(meta), .body = std::move(body)};
+  result.healthy = absorb_result(frame, version, result.reply, result.outcome);
   return result;
 }
 
@@ -73,6 +73,39 @@ TEST(ResultFrame, ABrokenFrameEndsTheInstance) {
   for (const char* meta : {"", "{", "[]", "7", "\xff"})
     EXPECT_FALSE(absorb(wire::FrameType::kResult, meta).healthy) << meta;
   EXPECT_FALSE(absorb(wire::FrameType::kReady, "{}").healthy);
+  EXPECT_FALSE(absorb(wire::FrameType::kPiece, "{}").healthy) << "a piece of no stream";
+  EXPECT_FALSE(absorb(wire::FrameType::kEnd, "{}").healthy);
+}
+
+TEST(ResultFrame, AStreamMayAnnounceItsLength) {
+  const Absorbed got = absorb(wire::FrameType::kStream,
+                              R"({"status":200,"headers":[["Content-Length","12345678901"],["a","b"]]})", "first");
+  EXPECT_TRUE(got.healthy);
+  EXPECT_FALSE(got.reply.error);
+  EXPECT_EQ(got.reply.stream_bytes, 12345678901u);
+  EXPECT_EQ(got.reply.headers.size(), 1u);
+  EXPECT_EQ(got.reply.body, "") << "the piece stays with who streams";
+  EXPECT_FALSE(absorb(wire::FrameType::kStream, R"({"status":200})").reply.stream_bytes);
+}
+
+TEST(ResultFrame, ALengthThatIsNoneIsTheFunctionsError) {
+  for (const char* lengths : {R"(["content-length",""])", R"(["content-length","-1"])", R"(["content-length","0x10"])",
+                              R"(["content-length","12 "])", R"(["content-length","99999999999999999999"])",
+                              R"(["content-length","1"],["Content-Length","2"])"}) {
+    const Absorbed got =
+        absorb(wire::FrameType::kStream, R"({"status":200,"headers":[)" + std::string(lengths) + "]}", "x");
+    ASSERT_TRUE(got.reply.error) << lengths;
+    EXPECT_EQ(got.reply.error->code, base::Code::kFunctionFailed);
+    EXPECT_FALSE(got.reply.stream_bytes);
+  }
+}
+
+TEST(ResultFrame, ACallOfTheWrongKindIsTheCallersError) {
+  const Absorbed got =
+      absorb(wire::FrameType::kError, R"({"kind":"wrong_call","type":"WrongCall","message":"it takes HTTP requests"})");
+  EXPECT_TRUE(got.healthy);
+  ASSERT_TRUE(got.reply.error);
+  EXPECT_EQ(got.reply.error->code, base::Code::kInvalidArgument);
 }
 
 TEST(ResultFrame, AnErrorNamesItsTypeAndMessage) {

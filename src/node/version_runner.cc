@@ -444,6 +444,7 @@ std::string VersionRunner::config_for_runtime(const SecretValues& secrets) const
       {"function", version_.function},
       {"version", version_.number},
       {"handler", version_.spec.handler},
+      {"interface", std::string(name_of(version_.spec.interface))},
       {"env", std::move(env)},
       {"memory_bytes", version_.spec.memory.count},
       {"timeout_ms", std::chrono::duration_cast<std::chrono::milliseconds>(version_.spec.timeout).count()},

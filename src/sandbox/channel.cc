@@ -83,20 +83,32 @@ io::Task<base::Result<>> Channel::send(wire::FrameHeader header, std::string_vie
 }
 
 io::Task<base::Result<Frame>> Channel::receive() {
+  Frame frame;
+  const base::Result<> got = co_await receive_into(frame);
+  if (!got) co_return got.error();
+  co_return frame;
+}
+
+io::Task<base::Result<>> Channel::receive_into(Frame& frame) {
   std::array<char, wire::kFrameHeaderBytes> head;
   auto got = co_await read_exactly(head.data(), head.size());
   if (!got) co_return got.error();
   auto header = wire::decode_frame_header(std::string_view(head.data(), head.size()));
   if (!header) co_return header.error();
 
-  Frame frame{.header = *header, .meta = {}, .body = {}};
+  frame.header = *header;
   frame.meta.resize(header->meta_bytes);
   got = co_await read_exactly(frame.meta.data(), frame.meta.size());
   if (!got) co_return got.error();
   frame.body.resize(header->body_bytes);
   got = co_await read_exactly(frame.body.data(), frame.body.size());
   if (!got) co_return got.error();
-  co_return frame;
+  co_return base::Result<>();
+}
+
+bool Channel::is_quiet() {
+  char byte = 0;
+  return begin_ == end_ && ::recv(socket_->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
 void Channel::shut_down() {

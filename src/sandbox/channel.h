@@ -42,6 +42,10 @@ class Channel {
   /// Errors: kUnavailable when the instance has gone (the only sign of a crash); kInvalidArgument for a broken frame;
   /// kCancelled.
   io::Task<base::Result<Frame>> receive();
+  /// The same into `frame`, whose memory is used again; it is undefined after an error. It outlives the call.
+  io::Task<base::Result<>> receive_into(Frame& frame);
+  /// True when nothing has come behind the last frame. Cost: a system call.
+  bool is_quiet();
   /// Ends both directions: a waiting receive() fails at once. Called on the core that watches the socket.
   void shut_down();
 

@@ -36,8 +36,7 @@ struct Instance {
   std::atomic<bool> thawed = false;  // the lease that begins found it frozen
   bool leased_before = false;        // touched by the lease holder only
   std::atomic<bool> timed_out = false;
-  std::atomic<std::uint64_t> lease = 0;  // changes when one begins and when it ends: a late timer knows that it is late
-  io::OneShot<wire::Exited> exited;      // set by the launcher's event
+  io::OneShot<wire::Exited> exited;  // set by the launcher's event
 
   base::Duration cpu() const {
     const auto used = os::read_cpu_ns(usage.cpu);

@@ -2,8 +2,9 @@
 // `meta` (JSON), then the raw body, which is never inside the JSON: a 32 MB image travels as it came.
 //
 // Header in memory order, little-endian: u16 magic, u8 version, u8 type, u32 meta length, u64 body length, 16 bytes
-// invocation id. One invocation at a time: kInvoke down, then exactly one kResult or kError up. kReady comes up once,
-// before the first result.
+// invocation id. One invocation at a time: kInvoke down, then the answer up: exactly one kResult or kError, or a
+// stream, which is one kStream, any number of kPiece and one kEnd, or kError in place of the rest. kReady comes up
+// once, before the first answer.
 //
 // kConfigure comes down first, to an instance that was started fresh: no meta, the body is the `config` of
 //         zygote_protocol.h.
@@ -12,8 +13,15 @@
 // payload version 2.0 without
 //         "body" and "isBase64Encoded", which the runtime adds from the raw body; direct: no event, the body is the
 //         payload, and "content_type" says what it is (left out when the caller did not).
+//         http also: "scheme" ("http"|"https") and "prefix", the part of the URL's path that leads to the function,
+//         and "head_only": true where the answer goes out without its body.
 // kResult meta {"status": 200, "headers": [["name","value"],...], "cookies": ["a=b",...]}; body as to be sent.
-// kError  meta {"kind": "raised"|"unserialisable"|"too_large"|"init", "type", "message", "trace": "..."}; no body.
+// kError  meta {"kind": "raised"|"unserialisable"|"too_large"|"wrong_call"|"init", "type", "message", "trace": "..."};
+//         no body. wrong_call: the function does not take calls of this kind.
+// kStream meta as kResult's; a Content-Length among the headers is the length of the whole stream. Its body is the
+//         stream's first piece, or empty.
+// kPiece  no meta; the body, never empty and at most limits::kStreamPieceBytes, goes to the client at once.
+// kEnd    no meta, no body: the stream is whole.
 #pragma once
 
 #include <array>
@@ -25,7 +33,16 @@
 
 namespace ebb::wire {
 
-enum class FrameType : std::uint8_t { kInvoke = 1, kResult = 2, kError = 3, kReady = 4, kConfigure = 5 };
+enum class FrameType : std::uint8_t {
+  kInvoke = 1,
+  kResult = 2,
+  kError = 3,
+  kReady = 4,
+  kConfigure = 5,
+  kStream = 6,
+  kPiece = 7,
+  kEnd = 8,
+};
 
 inline constexpr std::size_t kFrameHeaderBytes = 32;
 inline constexpr std::uint16_t kFrameMagic = 0xEBF1;
@@ -40,8 +57,8 @@ struct FrameHeader {
 
 std::array<char, kFrameHeaderBytes> encode(const FrameHeader& header);
 /// `bytes` is exactly kFrameHeaderBytes long. Errors: kInvalidArgument for a wrong magic, version, type, or lengths
-/// beyond limits::kFrameMetaBytes and limits::kHttpBodyBytes: the peer is broken or hostile and its channel is to be
-/// closed.
+/// beyond limits::kFrameMetaBytes and limits::kHttpBodyBytes, or other than what a frame of a stream may have: the peer
+/// is broken or hostile and its channel is to be closed.
 base::Result<FrameHeader> decode_frame_header(std::string_view bytes);
 
 }  // namespace ebb::wire

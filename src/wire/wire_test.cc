@@ -110,6 +110,29 @@ TEST(Frame, RoundTripsAndBoundsLengths) {
   EXPECT_FALSE(decode_frame_header(std::string_view(bytes.data(), bytes.size())));
 }
 
+bool is_taken(FrameHeader header) {
+  const auto bytes = encode(header);
+  return decode_frame_header(std::string_view(bytes.data(), bytes.size())).has_value();
+}
+
+TEST(Frame, PiecesOfAStreamAreBoundedAndNeverEmpty) {
+  constexpr std::uint64_t kMost = limits::kStreamPieceBytes;
+  EXPECT_TRUE(is_taken({.type = FrameType::kStream, .meta_bytes = 10, .body_bytes = 0}));
+  EXPECT_TRUE(is_taken({.type = FrameType::kStream, .meta_bytes = 10, .body_bytes = kMost}));
+  EXPECT_FALSE(is_taken({.type = FrameType::kStream, .meta_bytes = 10, .body_bytes = kMost + 1}));
+  EXPECT_TRUE(is_taken({.type = FrameType::kPiece, .body_bytes = 1}));
+  EXPECT_TRUE(is_taken({.type = FrameType::kPiece, .body_bytes = kMost}));
+  EXPECT_FALSE(is_taken({.type = FrameType::kPiece, .body_bytes = kMost + 1}));
+  EXPECT_FALSE(is_taken({.type = FrameType::kPiece, .body_bytes = 0}));
+  EXPECT_FALSE(is_taken({.type = FrameType::kPiece, .meta_bytes = 2, .body_bytes = 5}));
+  EXPECT_TRUE(is_taken({.type = FrameType::kEnd}));
+  EXPECT_FALSE(is_taken({.type = FrameType::kEnd, .body_bytes = 1}));
+  EXPECT_FALSE(is_taken({.type = FrameType::kEnd, .meta_bytes = 2}));
+  EXPECT_FALSE(is_taken({.type = FrameType::kConfigure})) << "it comes down, never up";
+  EXPECT_FALSE(is_taken({.type = static_cast<FrameType>(9)}));
+  EXPECT_FALSE(is_taken({.type = static_cast<FrameType>(0)}));
+}
+
 TEST(Reader, AHugeCountOrLengthDoesNotAllocate) {
   const std::string count = Writer().u32(0xffffffff).take();
   Reader texts(count);

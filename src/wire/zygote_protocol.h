@@ -34,8 +34,8 @@ enum class ZygoteType : std::uint16_t {
   kReaped = 32,  // u32 pid as init sees it, u32 wait status
 };
 
-// `config` is JSON: {"app","function","version" (number),"handler","env" {name:
-// value},"memory_bytes","timeout_ms","kind": "python3"}.
+// `config` is JSON: {"app","function","version" (number),"handler","interface" ("auto"|"event"|"wsgi"|"asgi"),
+// "env" {name: value},"memory_bytes","timeout_ms","kind": "python3"}.
 
 struct InitFailed {
   std::string type;

@@ -28,7 +28,7 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 
 _MESSAGE = struct.Struct("<IHHIIQ")
 FRAME = struct.Struct("<HBBIQ16s")
 FORK_FUNCTION, FORK_INSTANCE, GO, BORN, READY, INIT_FAILED, FORKED = 1, 2, 3, 16, 17, 18, 19
-INVOKE, RESULT, ERROR, CHANNEL_READY = 1, 2, 3, 4
+INVOKE, RESULT, ERROR, CHANNEL_READY, STREAM, PIECE, END = 1, 2, 3, 4, 6, 7, 8
 
 
 def _check(rc, what):
@@ -240,7 +240,8 @@ class Instance:
     def receive(self):
         magic, version, kind, meta_bytes, body_bytes, invocation = FRAME.unpack(self._exactly(FRAME.size))
         assert (magic, version) == (0xEBF1, 1)
-        return kind, json.loads(self._exactly(meta_bytes)), self._exactly(body_bytes), invocation
+        meta = self._exactly(meta_bytes)
+        return kind, json.loads(meta) if meta else None, self._exactly(body_bytes), invocation
 
     def send(self, meta, body=b"", invocation=bytes(range(16))):
         text = json.dumps(meta).encode()
@@ -262,11 +263,44 @@ class Instance:
         self.send(meta, raw if raw is not None else json.dumps(payload).encode())
         return self.finish()
 
-    def http(self, body=b"", headers=None, **event):
+    def send_http(self, body=b"", headers=None, method="GET", path="/", **event):
         meta = {"kind": "http", "request_id": "r-2", "deadline_ms": int(time.time() * 1000) + 5000}
-        meta["event"] = {"version": "2.0", "rawPath": "/", "headers": headers or {}, **event}
+        meta |= {"scheme": "http", "prefix": "/fn/shop/f"} | ({"head_only": True} if method == "HEAD" else {})
+        http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7", "userAgent": ""}
+        meta["event"] = {"version": "2.0", "rawPath": path, "rawQueryString": "", "headers": headers or {},
+                         "requestContext": {"http": http}, **event}  # fmt: skip
         self.send(meta, body)
+
+    def http(self, body=b"", headers=None, **event):
+        self.send_http(body, headers, **event)
         return self.finish()
+
+    def stream(self, body=b"", headers=None, **event):
+        """A request whose answer is a stream: (head, [piece, ...])."""
+        self.send_http(body, headers, **event)
+        return self.finish_stream()
+
+    def finish_stream(self):
+        kind, meta, first, _ = self.receive()
+        if kind == ERROR:
+            raise Failed(meta)
+        assert kind == STREAM, kind
+        return Result(meta, b""), list(self.pieces(first))
+
+    def pieces(self, first=b""):
+        """The pieces of a stream that has begun, as they come. Raises Failed when it breaks off."""
+        if first:
+            yield first
+        while True:
+            kind, meta, body, invocation = self.receive()
+            assert invocation == bytes(range(16))
+            if kind == ERROR:
+                raise Failed(meta)
+            if kind == END:
+                assert meta is None and body == b""
+                return
+            assert kind == PIECE and meta is None and body
+            yield body
 
     def ended(self):
         """Whether the channel has ended."""
@@ -360,8 +394,8 @@ class Zygote:
         self.control.close()
 
 
-def config(handler, env=None, memory_bytes=256 << 20, timeout_ms=5000):
-    fields = {"app": "shop", "function": "f", "version": 7, "handler": handler, "env": env or {}, "kind": "python3"}
+def config(handler, env=None, memory_bytes=256 << 20, timeout_ms=5000, interface="auto"):
+    fields = {"interface": interface, "app": "shop", "function": "f", "version": 7, "handler": handler, "env": env or {}, "kind": "python3"}
     return json.dumps({**fields, "memory_bytes": memory_bytes, "timeout_ms": timeout_ms}).encode()
 
 

@@ -32,6 +32,7 @@ def test_limits():
     assert here.MESSAGE_FDS == limits["kWireFds"]
     assert here.FRAME_META_BYTES == limits["kFrameMetaBytes"]
     assert here.FRAME_BODY_BYTES == limits["kHttpBodyBytes"]
+    assert here.STREAM_PIECE_BYTES == limits["kStreamPieceBytes"]
 
 
 def test_types():
@@ -56,6 +57,7 @@ def test_frames():
     assert here.FRAME.size == frame["kFrameHeaderBytes"]
     assert (here.INVOKE, here.RESULT, here.ERROR) == (frame["kInvoke"], frame["kResult"], frame["kError"])
     assert here.CHANNEL_READY == frame["kReady"]
+    assert (here.STREAM, here.PIECE, here.END) == (frame["kStream"], frame["kPiece"], frame["kEnd"])
 
 
 def test_tmp_size():

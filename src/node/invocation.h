@@ -1,0 +1,77 @@
+// Invocation: one call in a leased instance, from the lease to the closed usage record.
+//
+// 1. Every way out passes through finish(), once: no record is lost or doubled, and the instance is given back after
+// it.
+// 2. An answer in one frame ends the invocation before its Reply exists. A streamed one ends in relay(), which the
+//    Reply carries: pieces pass one at a time through one buffer, so a slow client holds up the function and nothing
+//    grows; the instance stays leased until the stream has ended.
+// 3. A stream that nobody asks for any more ends with the last reference to it, as cancelled.
+// On the core of the call. Made by VersionRunner::serve only, whose private parts it uses.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "http/message.h"
+#include "meter/usage_log.h"
+#include "node/version_runner.h"
+
+namespace ebb::node {
+
+class Invocation : public std::enable_shared_from_this<Invocation> {
+ public:
+  Invocation(std::shared_ptr<VersionRunner> runner, const Call& call, std::shared_ptr<sandbox::Instance> instance);
+  ~Invocation();
+  Invocation(const Invocation&) = delete;
+  Invocation& operator=(const Invocation&) = delete;
+
+  /// Runs the call to its answer, or to the head of its stream. Never fails: errors are in the reply.
+  static io::Task<Reply> run(std::shared_ptr<Invocation> self, Call call);
+
+ private:
+  enum class Next : std::uint8_t { kPiece, kEnd, kBroken };
+
+  /// Passes the pieces on until the stream ends. `writer` outlives the task.
+  static io::Task<base::Result<>> relay(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
+
+  base::Result<> open();
+  void arm_timeout();
+  bool absorb(Reply& reply);
+  bool begin_stream(const Reply& reply);
+  Next judge();
+  Next judge_end();
+  io::Task<> learn_why(base::Error error);
+  void broke_protocol(std::string what);
+  void settle();
+  void finish();
+  model::UsageEnd usage_end() const;
+  std::string name() const;
+
+  const std::shared_ptr<VersionRunner> runner_;
+  const std::shared_ptr<sandbox::Instance> instance_;
+  const base::InvocationId id_;
+  const base::SteadyTime arrived_;
+  const base::SteadyTime leased_;
+  const bool head_only_;
+  const std::size_t bytes_in_;
+  std::optional<meter::UsageSlot> slot_;  // until the record is closed
+  base::Duration cpu_before_{};
+  boost::asio::steady_timer timer_;
+
+  sandbox::Frame frame_;  // the one at hand; its memory serves a whole stream
+  http::BodyWriter* writer_ = nullptr;
+  std::optional<std::uint64_t> bytes_promised_;
+  std::uint64_t bytes_out_ = 0;
+
+  Phases phases_;
+  model::Outcome outcome_ = model::Outcome::kFunctionError;
+  std::optional<base::Error> error_;
+  std::optional<wire::Exited> exit_;
+  int status_ = 200;
+  bool healthy_ = false;         // the instance may serve again
+  base::SteadyTime answered_{};  // settled: no timeout strikes any more
+};
+
+}  // namespace ebb::node
