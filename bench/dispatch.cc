@@ -103,7 +103,7 @@ Result measure(std::size_t count) {
 int main() {
   std::uint64_t allocated = 0;
   std::printf("%10s %14s %14s %12s\n", "FUNCTIONS", "MEDIAN ns/call", "BEST ns/call", "ALLOCATIONS");
-  for (const std::size_t count : {1, 10, 100, 1'000, 10'000}) {
+  for (const std::size_t count : {1U, 10U, 100U, 1'000U, 10'000U}) {
     std::vector<double> rounds;
     std::uint64_t of_count = 0;
     for (int round = 0; round < kRounds; ++round) {

@@ -65,6 +65,19 @@ class Cgroups:
                     time.sleep(0.01)
 
 
+def children(pid):
+    return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def apart(pids):
+    """Holds this process on one processor and `pids` on another: where the two ends of a channel sit decides more than the walls."""
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) > 1:
+        os.sched_setaffinity(0, cpus[:1])
+        for pid in pids:
+            os.sched_setaffinity(pid, cpus[1:2])
+
+
 def forks(rounds, seconds_max):
     """(walls, bare, warm walls, warm bare): milliseconds of the samples."""
     import bench_fork
@@ -91,6 +104,7 @@ def forks(rounds, seconds_max):
     caged = Caged(function.control)
     bare = bench_fork.BareZygote(package, None)
     samples = ([], [], [], [])
+    cpus = os.sched_getaffinity(0)
 
     def rested(make):
         taken = bench_fork.timed(make)
@@ -107,6 +121,7 @@ def forks(rounds, seconds_max):
             if time.monotonic() > limit:
                 break
         pair = caged.fork(), bare.start()
+        apart((pair[0].pid, *children(bare.pid)))
         for number in range(-WARM_UP, rounds):
             for which, instance in enumerate(pair):
                 started = time.perf_counter()
@@ -116,6 +131,7 @@ def forks(rounds, seconds_max):
         for instance in pair:
             instance.close()
     finally:
+        os.sched_setaffinity(0, cpus)
         bare.close()
         caged.close()
         runtime.close()

@@ -211,16 +211,12 @@ Finding egress(const Host& host) {
   if (!host.veth || !host.nftables) {
     return {"egress", Verdict::kOk, "not tried: that takes root", "", ""};
   }
-  if (*host.veth && *host.nftables && host.nft_program) {
+  if (*host.veth && *host.nftables) {
     return {"egress", Verdict::kOk, "network: egress can be had (veth, nftables)", "", ""};
   }
-  const bool kernel = !*host.veth || !*host.nftables;
-  return {"egress", Verdict::kWarning,
-          !*host.veth       ? "the kernel makes no veth pair"
-          : !*host.nftables ? "the kernel has no nftables"
-                            : "the program nft is missing",
+  return {"egress", Verdict::kWarning, !*host.veth ? "the kernel makes no veth pair" : "the kernel has no nftables",
           "functions with network: egress are refused; network: none works",
-          kernel ? "modprobe veth nf_tables (or a distribution's kernel)" : "apt-get install nftables"};
+          "modprobe veth nf_tables (or a distribution's kernel)"};
 }
 
 // "runsc version release-20240101.0" or "runsc version 0.0~20221219.0": the day is the first run of eight digits.

@@ -61,7 +61,6 @@ Host healthy() {
   host.python_version = "3.11.2";
   host.veth = true;
   host.nftables = true;
-  host.nft_program = true;
   host.id_ranges = {{.owner = "/etc/subuid: alice", .first = 100'000, .count = 65'536}};
   return host;
 }
@@ -176,7 +175,7 @@ TEST(Doctor, EachHarmIsFoundAndHasARemedy) {
       {"python", Verdict::kProblem, [](Host& host) { host.python_version = "3.9.2"; }, "3.11"},
       {"python", Verdict::kOk, [](Host& host) { host.python_version = "3.13.0"; }, ""},
       {"egress", Verdict::kWarning, [](Host& host) { host.veth = false; }, "modprobe veth"},
-      {"egress", Verdict::kWarning, [](Host& host) { host.nft_program = false; }, "apt-get install nftables"},
+      {"egress", Verdict::kWarning, [](Host& host) { host.nftables = false; }, "nf_tables"},
       {"gvisor", Verdict::kWarning, [](Host& host) { host.runsc_version = "runsc version 0.0~20221219.0"; },
        "gvisor.dev"},
       {"gvisor", Verdict::kWarning, [](Host& host) { host.runsc_version = "runsc version VERSION_MISSING"; },

@@ -85,7 +85,6 @@ struct Host {
   std::optional<AccountFacts> account{};
   std::optional<std::string> python_version{};  // "3.11.2"
   std::optional<bool> veth{}, nftables{};       // can be made in a network namespace of our own
-  bool nft_program = false;
   std::optional<std::string> runsc_version{};  // first line of runsc --version; absent: not found
   std::vector<IdRange> id_ranges{};
 };

@@ -62,10 +62,12 @@ std::optional<std::string> output_of(const std::vector<std::string>& argv) {
   if (!child) return std::nullopt;
   if (child->pid == 0) {
     const int null = ::open("/dev/null", O_RDWR);
+    if (null < 0) ::_exit(127);
     ::dup2(null, 0);
     ::dup2(write_end.get(), 1);
     ::dup2(null, 2);
     std::vector<char*> words;
+    words.reserve(argv.size() + 1);
     for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
     words.push_back(nullptr);
     ::execvp(words.front(), words.data());
@@ -93,14 +95,12 @@ std::optional<std::string> output_of(const std::vector<std::string>& argv) {
 }
 
 void probe_programs(Host& host, const Wanted& wanted) {
-  const auto first_line = [](std::string text) { return text.substr(0, text.find('\n')); };
+  const auto first_line = [](const std::string& text) { return text.substr(0, text.find('\n')); };
   if (auto version =
           output_of({wanted.python, "-I", "-S", "-c", "import platform; print(platform.python_version())"})) {
-    host.python_version = first_line(std::move(*version));
+    host.python_version = first_line(*version);
   }
-  if (auto version = output_of({wanted.runsc, "--version"})) host.runsc_version = first_line(std::move(*version));
-  host.nft_program =
-      output_of({"nft", "--version"}).has_value() || output_of({"/usr/sbin/nft", "--version"}).has_value();
+  if (auto version = output_of({wanted.runsc, "--version"})) host.runsc_version = first_line(*version);
   if (host.root) probe_network(host);
 }
 

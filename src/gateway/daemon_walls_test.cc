@@ -76,6 +76,7 @@ TEST(DaemonWalls, OnlyTheDataDirectoryIsWritten) {
 TEST(DaemonWalls, NoAbstractSocketOfOthersAndNoSignals) {
   if (os::landlock_abi() < 6) GTEST_SKIP() << "landlock of this kernel has no scopes";
   const os::Fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_GE(listener.get(), 0);
   sockaddr_un name{.sun_family = AF_UNIX, .sun_path = {}};
   std::snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "ebb-walls-test-%d", ::getpid());
   ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&name), sizeof name), 0);

@@ -171,12 +171,13 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
   if (went) went = co_await channel.receive_into(it.frame_);
 
   const bool streams = went && !it.instance_->timed_out && it.absorb(reply);
-  reply.phases.handler = base::steady_now() - it.leased_;
   if (streams) {
+    reply.phases.handler = base::steady_now() - it.leased_;
     reply.stream = [self](http::BodyWriter& writer) { return relay(self, writer); };
     co_return reply;
   }
   it.settle();
+  reply.phases.handler = it.phases_.handler;
   if (!went || it.instance_->timed_out) {
     base::Error error = went ? base::unavailable("the time is up") : went.error();
     co_await it.learn_why(std::move(error));

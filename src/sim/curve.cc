@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace ebb::sim {
 
 Curve::Curve(std::vector<Point> points) : points_(std::move(points)) {
   if (points_.empty()) return;
-  std::stable_sort(points_.begin(), points_.end(), [](Point a, Point b) { return a.quantile < b.quantile; });
+  std::sort(points_.begin(), points_.end(),
+            [](Point a, Point b) { return std::tie(a.quantile, a.value) < std::tie(b.quantile, b.value); });
   if (points_.front().quantile > 0)
     points_.insert(points_.begin(), Point{.quantile = 0, .value = points_.front().value});
   if (points_.back().quantile < 1) points_.push_back(Point{.quantile = 1, .value = points_.back().value});
