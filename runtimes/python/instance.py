@@ -144,8 +144,9 @@ class Instance:
         text = trace.trace_of(error)
         report(text)
         flush()
-        self.send_error(invocation, "raised", trace.type_name(error), trace.message_of(error), text)
-        return isinstance(error, Exception)
+        goes_on = isinstance(error, Exception)
+        self.send_error(invocation, "raised" if goes_on else "ended", trace.type_name(error), trace.message_of(error), text)
+        return goes_on
 
     def _refuse(self, invocation, kind, error):
         report(f"{error}\n")

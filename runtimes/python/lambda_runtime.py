@@ -64,6 +64,7 @@ class Connection:
         self.request = None
         self.body = bytearray()
         self.feeds = None  # the invocation whose answer the request's body is
+        self.discards = False  # the rest of a body that was too long
 
     def reply(self, status, body, headers=()):
         keep_alive = self.request is None or self.request.keep_alive
@@ -174,15 +175,18 @@ class RuntimeApi:
         )
 
     def _feed(self, connection, data):
+        if connection.discards:
+            return
         target = connection.body if connection.feeds is None else connection.feeds.body
         target += data
         streams = connection.feeds is not None and connection.feeds.streams
-        if not streams and len(target) > wire.FRAME_BODY_BYTES:
-            if connection.feeds is not None:
-                limit = f"the answer is longer than {wire.FRAME_BODY_BYTES} bytes: stream it"
-                self._end(connection, trace.Reported("Function.ResponseSizeTooLarge", limit))
-            connection.refuse("413 Payload Too Large", "RequestEntityTooLarge", "too long")
-            raise http_requests.BadRequest("too long a body")
+        if streams or len(target) <= wire.FRAME_BODY_BYTES:
+            return
+        connection.discards = True
+        target.clear()
+        if connection.feeds is not None:
+            limit = f"the answer is longer than {wire.FRAME_BODY_BYTES} bytes: stream it"
+            self._end(connection, trace.Reported("Function.ResponseSizeTooLarge", limit))
 
     def _end(self, connection, failure=None):
         invocation, connection.feeds = connection.feeds, None
@@ -192,7 +196,10 @@ class RuntimeApi:
     def _take(self, connection):
         """A request that is complete."""
         request = connection.request
-        if connection.feeds is not None:
+        if connection.discards:
+            connection.discards = False
+            connection.refuse("413 Payload Too Large", "RequestEntityTooLarge", "the body is too long")
+        elif connection.feeds is not None:
             kind = request.trailers.get("lambda-runtime-function-error-type")
             self._end(connection, trace.Reported(kind, "the program failed in the middle of its stream") if kind else None)
             connection.accept()

@@ -30,7 +30,7 @@ std::string text_of(const boost::json::object& fields, std::string_view key) {
 
 // What stands between a function's name and the type of its error.
 const char* told_as(std::string_view kind) {
-  if (kind == "raised") return " raised ";
+  if (kind == "raised" || kind == "ended") return " raised ";
   return kind == "wrong_call" ? " refused the call: " : " failed: ";
 }
 
@@ -100,7 +100,7 @@ bool absorb_result(sandbox::Frame& frame, const model::Version& version, Reply& 
     if (!text.empty()) message += (type.empty() ? "" : ": ") + text;
     const auto code = kind == "wrong_call" ? base::Code::kInvalidArgument : base::Code::kFunctionFailed;
     reply.error = base::Error{.code = code, .message = std::move(message)};
-    return true;
+    return kind != "ended";
   }
   const auto* status = fields->if_contains("status");
   if (!status || !status->is_int64() || status->get_int64() < 200 || status->get_int64() > 599) {

@@ -116,5 +116,13 @@ TEST(ResultFrame, AnErrorNamesItsTypeAndMessage) {
   EXPECT_EQ(got.reply.error->message, "app/f raised ValueError: no such digit");
 }
 
+TEST(ResultFrame, AnInstanceThatEndsWithItsErrorDoesNotServeAgain) {
+  const Absorbed got =
+      absorb(wire::FrameType::kError, R"({"kind":"ended","type":"SystemExit","message":"2","trace":""})");
+  EXPECT_FALSE(got.healthy);
+  ASSERT_TRUE(got.reply.error);
+  EXPECT_EQ(got.reply.error->message, "app/f raised SystemExit: 2");
+}
+
 }  // namespace
 }  // namespace ebb::node

@@ -16,8 +16,8 @@
 //         http also: "scheme" ("http"|"https") and "prefix", the part of the URL's path that leads to the function,
 //         and "head_only": true where the answer goes out without its body.
 // kResult meta {"status": 200, "headers": [["name","value"],...], "cookies": ["a=b",...]}; body as to be sent.
-// kError  meta {"kind": "raised"|"unserialisable"|"too_large"|"wrong_call"|"init", "type", "message", "trace": "..."};
-//         no body. wrong_call: the function does not take calls of this kind.
+// kError  meta {"kind": "raised"|"ended"|"unserialisable"|"too_large"|"wrong_call"|"init", "type", "message", "trace"};
+//         no body. ended: raised, and the process ends with it. wrong_call: no function for calls of this kind.
 // kStream meta as kResult's; a Content-Length among the headers is the length of the whole stream. Its body is the
 //         stream's first piece, or empty.
 // kPiece  no meta; the body, never empty and at most limits::kStreamPieceBytes, goes to the client at once.

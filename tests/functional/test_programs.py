@@ -2,8 +2,6 @@
 Runtime API), with real servers and clients, and what is said of those that do not start or break off."""
 
 import json
-import pathlib
-import shutil
 import subprocess
 import time
 
@@ -96,8 +94,7 @@ while True:
         status, text = post("invocation/somebody-else/response", {})
         post(f"invocation/{request}/response", {"status": status, "told": json.loads(text)["errorType"]})
     elif wish == "large":
-        post(f"invocation/{request}/response", b'"' + b"x" * 33_000_000 + b'"')
-        api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+        post(f"invocation/{request}/response", b'"' + b"x" * 34_000_000 + b'"')
     elif wish == "stream":
         def pieces():
             yield b'{"statusCode": 202, "headers": {"Content-Type": "text/plain", "X-Kind": "streamed"}, "cookies": ["a=1"]}' + bytes(8)
@@ -115,15 +112,176 @@ while True:
 '''
 
 
+
+def deploy(node, app, name, files, expect=0, **spec):
+    return node.deploy({"ebb.yaml": json.dumps({"app": app, "functions": {name: spec}}), **files}, expect=expect)
+
+
+def executable(folder, text):
+    """A package whose bootstrap may be executed."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "bootstrap"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.chmod(0o755)
+    return folder
+
+
+def deploy_bootstrap(node, folder, text, app, expect=0, **spec):
+    executable(folder, text)
+    (folder / "ebb.yaml").write_text(json.dumps({"app": app, "functions": {"f": {"runtime": "lambda", "memory": "256Mi", **spec}}}))
+    return node.deploy(folder, expect=expect)
+
+
 @pytest.fixture(scope="module")
 def server(node):
-    node.deploy_function(None, name="web", app="programs", files={"server.py": SERVER}, runtime="http", handler=None,
-                         command="exec python3 server.py", timeout="5s", memory="128Mi")
+    deploy(node, "programs", "web", {"server.py": SERVER}, runtime="http", command="exec python3 server.py", timeout="5s", memory="128Mi")
     return node
 
 
 @pytest.fixture(scope="module")
-def custom(node):
-    node.deploy_function(None, name="custom", app="lambdas", files={"bootstrap": BOOTSTRAP}, runtime="lambda", handler="orders.take",
-                         memory="128Mi", timeout="10s")
+def custom(node, tmp_path_factory):
+    deploy_bootstrap(node, tmp_path_factory.mktemp("package") / "p", BOOTSTRAP, "lambdas", handler="orders.take", timeout="10s")
     return node
+
+
+def test_a_server_sees_the_request_and_its_answer_comes_back(server):
+    assert server.call("/fn/programs/web/a/b?q=1&r=%20").text == "/a/b?q=1&r=%20"
+    answer = server.call("/fn/programs/web/headers", headers={"X-Mine": "yes", "Connection": "keep-alive, x-mine"})
+    assert answer.headers["set-cookie"] == "a=1, b=2"
+    seen = dict(line.split(": ", 1) for line in answer.text.splitlines())
+    assert seen["x-forwarded-prefix"] == "/fn/programs/web" and seen["x-forwarded-for"] == "127.0.0.1"
+    assert seen["x-forwarded-proto"] == "http" and seen["host"] in server.url and seen["x-mine"] == "yes"
+    posted = server.call("/fn/programs/web/", data=b"x" * 1_000_000)
+    assert posted.status_code == 201 and len(posted.content) == 1_000_000
+
+
+def test_a_server_is_started_once_and_serves_many(server):
+    answers = in_parallel(8, lambda number: server.call(f"/fn/programs/web/{number}").text)
+    assert sorted(answers) == [f"/{number}" for number in range(8)]
+    assert "asked for /3" in "\n".join(entry["text"] for entry in server.logs("programs/web"))
+
+
+def test_a_server_streams(server):
+    with server.session().get(server.url + "/fn/programs/web/stream", stream=True, timeout=20) as answer:
+        assert answer.headers["content-type"] == "text/event-stream" and "content-length" not in answer.headers
+        pieces = list(answer.iter_content(None))
+    assert pieces == [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n"]
+
+
+@pytest.mark.parametrize("path, status, text", [
+    ("crash", 502, "ended with exit status 3"), ("garbage", 502, "no HTTP/1.1"), ("sleep", 504, "within its timeout of 5s")])
+def test_what_a_server_does_wrong_is_said(server, path, status, text):
+    answer = server.call(f"/fn/programs/web/{path}")
+    assert answer.status_code == status and text in answer.text, answer.text
+    assert server.call("/fn/programs/web/after").text == "/after"
+
+
+def test_an_answer_that_a_server_breaks_off_is_broken_off(server):
+    answer = server.raw(b"GET /fn/programs/web/cut HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"200" in head and b"5000000" in head and len(body) < 5_000_000
+    assert server.call("/fn/programs/web/after").text == "/after"
+
+
+def test_a_server_takes_no_direct_calls(server):
+    done = server.cli("invoke", "programs/web", expect=None)
+    assert done.returncode != 0 and "is a web server" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("command, text", [
+    ("exec python3 missing.py", "ended with exit status 2"),
+    ("not-a-program --port $PORT", "the command was not found"),
+    ("exec python3 -c 'raise SystemExit(4)'", "ended with exit status 4"),
+])
+def test_a_server_that_does_not_start_is_not_deployed(server, command, text):
+    done = deploy(server, "programs", "web", {"server.py": SERVER}, expect=None, runtime="http", command=command, memory="128Mi")
+    assert done.returncode != 0 and text in done.stderr, done.stderr
+    assert server.call("/fn/programs/web/still").text == "/still"
+
+
+@pytest.mark.parametrize("spec, text", [
+    ({"runtime": "http"}, "command: is missing"),
+    ({"runtime": "http", "command": "x", "handler": "app.handler"}, "handler: is not for the runtime http"),
+    ({"runtime": "python3", "handler": "app.handler", "command": "x"}, "command: is for the runtimes http and lambda"),
+    ({"runtime": "lambda", "interface": "wsgi"}, "interface: is for the runtime python3"),
+    ({"runtime": "htpp", "command": "x"}, "the runtimes are python3, http and lambda"),
+])
+def test_a_manifest_that_does_not_fit_its_runtime(node, spec, text):
+    done = deploy(node, "wrong", "f", {"app.py": ""}, expect=None, **spec)
+    assert done.returncode != 0 and text in done.stderr, done.stderr
+
+
+def test_a_custom_runtime_gets_events_and_answers(custom):
+    answer = custom.call("/fn/lambdas/f/path?x=1", data=b'{"n": 1}', headers={"Content-Type": "application/json"}).json()
+    assert answer["event"]["rawPath"] == "/path" and json.loads(answer["event"]["body"]) == {"n": 1}
+    assert answer["handler"] == "orders.take" and answer["memory"] == "256" and answer["arn"].startswith("ebb:lambdas:f:")
+    assert time.time() * 1000 < answer["deadline"] < time.time() * 1000 + 10_000
+    direct = json.loads(custom.cli("invoke", "lambdas/f", "--data", '{"a": [1, 2]}').stdout)
+    assert direct["event"] == {"a": [1, 2]}
+
+
+def test_a_custom_runtime_logs_as_on_lambda(custom):
+    custom.cli("invoke", "lambdas/f", "--data", '{"wish": "log"}')
+    text = "\n".join(entry["text"] for entry in custom.logs("lambdas/f"))
+    assert "handling log" in text
+    for line in ("START RequestId: ", "END RequestId: ", "REPORT RequestId: ", "Memory Size: 256 MB", "Init Duration: "):
+        assert line in text, text
+
+
+@pytest.mark.parametrize("wish, text", [
+    ("error", "Order.Empty: nothing ordered"), ("exit", "ended with exit status 5"), ("large", "Function.ResponseSizeTooLarge")])
+def test_what_a_custom_runtime_reports(custom, wish, text):
+    done = custom.cli("invoke", "lambdas/f", "--data", json.dumps({"wish": wish}), expect=None)
+    assert done.returncode != 0 and text in done.stderr, done.stderr
+    assert json.loads(custom.cli("invoke", "lambdas/f", "--data", "{}").stdout)["event"] == {}
+
+
+def test_an_answer_to_another_invocation_is_refused(custom):
+    told = json.loads(custom.cli("invoke", "lambdas/f", "--data", '{"wish": "wrong"}').stdout)
+    assert told == {"status": 403, "told": "InvalidStateTransition"}
+
+
+def test_a_custom_runtime_streams(custom):
+    done = custom.cli("invoke", "lambdas/f", "--data", '{"wish": "stream"}')
+    assert done.stdout == "0;1;2;"
+
+
+def test_a_bootstrap_that_cannot_start_is_not_deployed(node, tmp_path):
+    folder = tmp_path / "p"
+    for text, spec, told in ((BOOTSTRAP, {"env": {"FAIL_INIT": "1"}}, "no table name"),
+                             (b"\x7fELF\x02\x01" + bytes(12) + b"\xb7\x00" + bytes(40), {}, "built for arm64"),
+                             ("exit 0", {}, "neither a Linux program nor a script"),
+                             ("#!/bin/sh\nexit 7", {}, "ended with exit status 7")):
+        done = deploy_bootstrap(node, folder, text, "broken", expect=None, **spec)
+        assert done.returncode != 0 and told in done.stderr, done.stderr
+    (folder / "bootstrap").chmod(0o644)
+    assert "chmod +x bootstrap" in node.deploy(folder, expect=None).stderr
+    (folder / "bootstrap").unlink()
+    assert "no file 'bootstrap'" in node.deploy(folder, expect=None).stderr
+
+
+def test_a_function_of_lambda_runs_unchanged_with_its_own_client(node, tmp_path):
+    """AWS's own runtime interface client for Python, from PyPI, with a handler that knows nothing of Ebb."""
+    source = "def handler(event, context):\n    return {'id': context.aws_request_id, 'left': context.get_remaining_time_in_millis(), 'got': event}\n"
+    deploy(node, "ric", "f", {"app.py": source, "requirements.txt": "awslambdaric==2.2.1\n"}, runtime="lambda", handler="app.handler",
+           command="exec python3 -m awslambdaric app.handler", memory="256Mi", timeout="9s")
+    answer = json.loads(node.cli("invoke", "ric/f", "--data", '{"k": "v"}').stdout)
+    assert answer["got"] == {"k": "v"} and 0 < answer["left"] <= 9000 and answer["id"]
+
+
+def test_gunicorn_serves_an_unchanged_flask_application(node):
+    source = "import flask\napp = flask.Flask(__name__)\n@app.get('/hello/<name>')\ndef hello(name):\n    return {'hello': name}\n"
+    deploy(node, "wsgi", "f", {"app.py": source, "requirements.txt": "flask==3.1.0\ngunicorn==23.0.0\n"}, runtime="http",
+           command="exec gunicorn -b 127.0.0.1:$PORT app:app", memory="256Mi")
+    assert node.call("/fn/wsgi/f/hello/Ada").json() == {"hello": "Ada"}
+
+
+def test_programs_end_with_their_instances(server):
+    server.call("/fn/programs/web/")
+    assert any("server.py" in line for line in _command_lines())
+    server.cli("rm", "programs/web", "--yes", expect=None)
+    eventually(lambda: not any("server.py" in line for line in _command_lines()), "the end of the program")
+
+
+def _command_lines():
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()

@@ -109,7 +109,7 @@ def test_leaving_is_answered_and_ends_the_instance(function, statement, type_nam
     instance = function(f"import sys\ndef handler(event, context):\n    {statement}\n")
     with pytest.raises(Failed) as error:
         instance.call()
-    assert (error.value.kind, error.value.type) == ("raised", type_name)
+    assert (error.value.kind, error.value.type) == ("ended", type_name)
     assert instance.ended()
 
 
