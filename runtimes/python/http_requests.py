@@ -70,12 +70,9 @@ class _Chunked:
 
     def _size(self, line):
         digits = line.partition(b";")[0].strip()
-        try:
-            size = int(digits, 16) if digits.isalnum() else -1
-        except ValueError:
-            size = -1
-        if not 0 <= size < 1 << 40:
+        if not digits or digits.strip(b"0123456789abcdefABCDEF") or len(digits) > 10:
             raise BadRequest(f"{line[:40]!r} is not a chunk's length")
+        size = int(digits, 16)
         if size:
             self._left = size + 2
         else:
