@@ -170,7 +170,8 @@ base::Result<Start> decode(std::string_view payload) {
   const std::uint8_t gvisor = r.u8();
   m.gvisor = gvisor == 1;
   m.expected_bytes = r.u64();
-  return finished(r, std::move(m), is_key_or_empty(m.layer_key) && gvisor <= 1, "Start");
+  const bool valid = is_key_or_empty(m.layer_key) && gvisor <= 1;
+  return finished(r, std::move(m), valid, "Start");
 }
 
 std::string encode(const Kill& m) { return Writer().u8(static_cast<std::uint8_t>(m.subject)).u64(m.id).take(); }
@@ -285,7 +286,8 @@ base::Result<Failed> decode(std::string_view payload) {
   m.code = static_cast<base::Code>(r.u8());
   m.message = r.text();
   m.detail = r.text();
-  return finished(r, std::move(m), m.code <= base::Code::kInternal, "Failed");
+  const bool valid = m.code <= base::Code::kInternal;
+  return finished(r, std::move(m), valid, "Failed");
 }
 
 std::string encode(const ZygoteReady& m) {

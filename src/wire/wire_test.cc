@@ -71,6 +71,7 @@ TEST(LauncherProtocol, NamesAndKeysThatCouldBecomePathsAreRefused) {
   }
   for (const std::string& key : {std::string("../x"), std::string(63, 'a'), std::string(64, 'A'), kKey + "a"}) {
     EXPECT_FALSE(decode<RemoveTree>(encode(RemoveTree{.kind = TreeKind::kLayer, .key = key}))) << key;
+    EXPECT_FALSE(decode<Start>(encode(Start{.layer_key = key}))) << key;
   }
   EXPECT_FALSE(decode<MakeSandbox>(encode(MakeSandbox{.app = "a", .uid_index = 0, .runtime = "python3"})))
       << "the build range is not an app's";
