@@ -65,6 +65,7 @@ def main():
     handler = getattr(importlib.import_module(module), name)
 
     class Function:
+        kind, interface = "python3", "event"
         app, name, version, memory_bytes = "bench", module, "1", 0
 
     gc.collect()
