@@ -9,6 +9,7 @@ The time of a sample is taken by the client (BareFork), from sending the frame t
 """
 
 import gc
+import json
 import os
 import socket
 import sys
@@ -49,7 +50,7 @@ def main():
     package = types.ModuleType("_ebb_runtime")
     package.__path__ = [runtime]
     sys.modules["_ebb_runtime"] = package
-    from _ebb_runtime import instance, uniqueness, warm, wire  # noqa: F401
+    from _ebb_runtime import instance, loading, uniqueness, warm, wire  # noqa: F401
 
     sys.path += [os.path.join(runtime, "site"), layer]
     uniqueness.watch_random()
@@ -63,11 +64,7 @@ def main():
     os.chdir(code)
     module, _, name = handler_name.rpartition(".")
     handler = getattr(importlib.import_module(module), name)
-
-    class Function:
-        kind, interface = "python3", "event"
-        app, name, version, memory_bytes = "bench", module, "1", 0
-
+    function = loading.Function(json.dumps({"app": "bench", "function": module, "version": 1, "handler": handler_name}))
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -79,7 +76,7 @@ def main():
         pid = os.fork()
         if pid == 0:
             gc.enable()
-            instance.Instance(data, Function, handler).serve(1)
+            instance.Instance(data, function, handler).serve(1)
             os._exit(0)
         os.waitpid(pid, 0)
         control.send(b".")

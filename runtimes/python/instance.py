@@ -78,9 +78,6 @@ class Loop:
         return self._loop.run_until_complete(awaitable)
 
 
-report = trace.report
-
-
 def flush():
     """What was written so far goes out before the answer, so that it is read as this invocation's."""
     for stream in (sys.stdout, sys.stderr):
@@ -142,14 +139,14 @@ class Instance:
     def _fail(self, invocation, error):
         """Answers with what the handler raised. False when the process must end."""
         text = trace.trace_of(error)
-        report(text)
+        trace.report(text)
         flush()
         goes_on = isinstance(error, Exception)
         self.send_error(invocation, "raised" if goes_on else "ended", trace.type_name(error), trace.message_of(error), text)
         return goes_on
 
     def _refuse(self, invocation, kind, error):
-        report(f"{error}\n")
+        trace.report(f"{error}\n")
         flush()
         self.send_error(invocation, kind, type(error).__name__, str(error))
 
@@ -197,7 +194,7 @@ class Instance:
             return True
         except BaseException as error:
             if os.getpid() != self._pid:
-                report(trace.trace_of(error))
+                trace.report(trace.trace_of(error))
                 leave(1)
             return self._fail(answer.invocation, error)
         if zombie:
@@ -227,7 +224,7 @@ class Instance:
                 value = self._loop.run(value)
         except BaseException as error:
             if os.getpid() != self._pid:
-                report(trace.trace_of(error))
+                trace.report(trace.trace_of(error))
                 leave(1)
             return self._fail(invocation, error)
         if os.getpid() != self._pid:
@@ -315,7 +312,7 @@ def run(function, handler, hooks, numpy_generators, kept_files, init_ns=0):
             loading.run_hooks(hooks, "after_restore")
             instance.start()
         except loading.LoadError as error:
-            report(error.trace or f"{error.kind}: {error.message}\n")
+            trace.report(error.trace or f"{error.kind}: {error.message}\n")
             flush()
             instance.send_error(_NO_INVOCATION, "init", error.kind, error.message, error.trace)
             leave(1)
@@ -323,10 +320,10 @@ def run(function, handler, hooks, numpy_generators, kept_files, init_ns=0):
         status = instance.serve()
         instance.stop()
     except wire.ProtocolError as error:
-        report(f"ebb: instance: {error}\n")
+        trace.report(f"ebb: instance: {error}\n")
         status = _PROTOCOL_FAILED
     except OSError:
         status = 0  # the daemon has closed the channel
     except BaseException as error:
-        report(trace.trace_of(error))
+        trace.report(trace.trace_of(error))
     leave(status)

@@ -16,7 +16,6 @@ from . import http_requests, loading, program, results, trace, wire
 
 _HOST = "127.0.0.1"
 _ROOT = "/2018-06-01/runtime/"
-_BLOCK_BYTES = 64 * 1024
 _LOOK_SECONDS = 0.2  # how often the program is looked at while it says nothing
 _PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response"
 _PRELUDE_END = bytes(8)
@@ -141,7 +140,7 @@ class RuntimeApi:
         connection.sock.close()
 
     def _read(self, connection):
-        data = connection.sock.recv(_BLOCK_BYTES)
+        data = connection.sock.recv(wire.STREAM_PIECE_BYTES)
         if not data:
             raise http_requests.BadRequest("the end")
         connection.buffer += data

@@ -11,8 +11,8 @@ import subprocess
 import time
 
 from . import loading
+from .surroundings import LAYER
 
-LAYER = "/ebb/layer"
 START_SECONDS = 60.0  # below limits::kInitTimeout, so that the reason is ours to tell
 _END_SECONDS = 5.0
 _PATH = f"{loading.TASK}/bin:{LAYER}/bin:/usr/local/bin:/usr/bin:/bin"
@@ -33,10 +33,6 @@ class Program:
             env={**surroundings, **env},
             start_new_session=True,
         )
-
-    @property
-    def pid(self):
-        return self._process.pid
 
     def ended(self):
         """How it ended, in words; None while it runs."""

@@ -111,13 +111,19 @@ async def _writable(sock):
         loop.remove_writer(sock.fileno())
 
 
+def _piece(stream, value, number):
+    """One piece as bytes-like; the first says what the stream is, where its head does not."""
+    data = results.piece(value, number)
+    if not stream.began:
+        stream.head.set_type_for(value if len(data) else None)
+    return data
+
+
 def pump(stream, source):
     """Sends what an iterator gives, to its end. Errors: the iterator's; results.Unserialisable; Gone."""
     try:
         for number, value in enumerate(source, 1):
-            data = results.piece(value, number)
-            if not stream.began:
-                stream.head.set_type_for(value if len(data) else None)
+            data = _piece(stream, value, number)
             stream.send(data)
             if len(data) and stream.wants_no_more:
                 break
@@ -132,9 +138,7 @@ async def pump_async(stream, source):
     try:
         async for value in source:
             number += 1
-            data = results.piece(value, number)
-            if not stream.began:
-                stream.head.set_type_for(value if len(data) else None)
+            data = _piece(stream, value, number)
             await stream.send_async(data)
             if len(data) and stream.wants_no_more:
                 break

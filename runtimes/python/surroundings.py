@@ -4,7 +4,7 @@ import os
 import sys
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_LAYER = "/ebb/layer"
+LAYER = "/ebb/layer"
 
 
 def add_site():
@@ -15,7 +15,7 @@ def add_site():
     site.setquit()
 
 
-def add_layer(path=_LAYER):
+def add_layer(path=LAYER):
     """The layer joins the search path; so do folders its .pth files name. Their `import` lines are code and are not
     run: what they do (namespace packages of old, editable installs) no layer needs."""
     if not os.path.isdir(path):

@@ -7,7 +7,7 @@ shared by all children; rewritten in a child they would be copied in each.
 import importlib
 import socket
 
-from . import instance, wire
+from . import instance, loading, wire
 
 # Small, pure, and wanted by nearly every function. Nothing here opens a thread or a descriptor.
 _IMPORTS = (
@@ -77,10 +77,6 @@ def imports():
         importlib.import_module(name)
 
 
-class _Nobody:
-    app, name, version, memory_bytes, kind, interface = "", "", "0", 0, "python3", "event"
-
-
 def serve():
     """Runs the serve loop over a socket pair with a handler of ours."""
     ours, theirs = socket.socketpair()
@@ -88,7 +84,8 @@ def serve():
     direct = b'{"kind":"direct","request_id":"","deadline_ms":0}'
     answers = ({"statusCode": 200, "headers": {"a": "b"}, "body": "x"}, {"a": [1]}, "text", None)
     turn = iter(range(_TURNS))
-    loop = instance.Instance(theirs, _Nobody(), lambda event, context: answers[next(turn) % len(answers)])
+    nobody = loading.Function('{"app":"","function":"","version":0,"handler":""}')
+    loop = instance.Instance(theirs, nobody, lambda event, context: answers[next(turn) % len(answers)])
     for number in range(_TURNS):
         meta = http if number % 2 else direct
         header = wire.FRAME.pack(wire.FRAME_MAGIC, wire.FRAME_VERSION, wire.INVOKE, len(meta), 2, bytes(16))

@@ -48,6 +48,11 @@ class Request:
         return headers
 
     @property
+    def target(self):
+        """Behind the prefix: path and query as they stood."""
+        return self.raw_path + ("?" + self.query if self.query else "")
+
+    @property
     def path(self):
         """Behind the prefix, decoded, as bytes."""
         return unquote_to_bytes(self.raw_path)

@@ -11,11 +11,10 @@ import select
 import socket
 import time
 
-from . import loading, program, results, trace
+from . import loading, program, results, trace, wire
 
 _HOST = "127.0.0.1"
 _WHOLE_BYTES = 1024 * 1024  # an answer up to this long, of known length, goes out in one frame
-_BLOCK_BYTES = 64 * 1024
 _OF_ONE_CONNECTION = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
      "transfer-encoding", "upgrade", "http2-settings", "expect")
@@ -29,8 +28,8 @@ def free_port():
 
 
 def listening_ports():
-    """Where anything listens in this network namespace: {port: {addresses}}, the addresses as the kernel prints them."""
-    found = {}
+    """Where anything listens in this network namespace."""
+    found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(table) as lines:
@@ -39,8 +38,7 @@ def listening_ports():
             continue
         for row in rows:
             if row[3] == "0A":
-                address, _, port = row[1].rpartition(":")
-                found.setdefault(int(port, 16), set()).add(address)
+                found.add(int(row[1].rpartition(":")[2], 16))
     return found
 
 
@@ -81,8 +79,7 @@ class Server:
             probe.close()
 
     def _why_not(self):
-        ports = listening_ports()
-        ports.pop(self._port, None)
+        ports = listening_ports() - {self._port}
         where = f"; it listens on {', '.join(map(str, sorted(ports)))}" if ports else ""
         return (
             f"`{self._command}` does not accept connections on port {self._port} after {program.START_SECONDS:.0f} s{where}: "
@@ -120,8 +117,7 @@ class Server:
             self._drop_connection()
 
     def _send(self, connection, request):
-        target = request.raw_path + ("?" + request.query if request.query else "")
-        connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+        connection.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
         headers = request.headers
         for name, value in headers.items():
             if name not in _OF_ONE_CONNECTION and name != "content-length":
@@ -148,7 +144,7 @@ class Server:
         if response.length is not None and response.length <= _WHOLE_BYTES:
             answer.whole = response.read()
             return
-        while block := response.read1(_BLOCK_BYTES):
+        while block := response.read1(wire.STREAM_PIECE_BYTES):
             answer.send(block)
             if answer.wants_no_more:
                 self._drop_connection()

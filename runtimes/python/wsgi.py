@@ -40,7 +40,7 @@ def environ_of(request, context):
         "SCRIPT_NAME": request.prefix,
         "PATH_INFO": request.path.decode("latin-1"),
         "QUERY_STRING": request.query,
-        "REQUEST_URI": request.prefix + request.raw_path + ("?" + request.query if request.query else ""),
+        "REQUEST_URI": request.prefix + request.target,
         "SERVER_NAME": name,
         "SERVER_PORT": str(port),
         "SERVER_PROTOCOL": "HTTP/" + request.http_version,

@@ -129,7 +129,7 @@ def load_function(config):
         if function.interface == "asgi" or loading.is_async(handler):
             import asyncio  # noqa: F401  (30 ms that every instance would pay)
     except loading.LoadError as error:
-        instance.report(error.trace or f"{error.kind}: {error.message}\n")
+        trace.report(error.trace or f"{error.kind}: {error.message}\n")
         instance.flush()
         wire.send(sock, wire.INIT_FAILED, wire.init_failed(error.kind, error.message, error.trace))
         os._exit(1)

@@ -9,7 +9,6 @@
 
 #include "base/id.h"
 #include "base/limits.h"
-#include "model/suggestion.h"
 #include "model/yaml_tree.h"
 
 namespace ebb::model {
@@ -27,18 +26,6 @@ constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
 
 constexpr std::uint32_t kUidsPerApp = 65'536;
 constexpr std::uint64_t kUidMax = 0xffff'fffe;
-
-// Reads a word that names an enumerator.
-template <typename Enum, std::size_t N>
-base::Result<void> read_word(const YamlMap& map, std::string_view key, const std::array<std::string_view, N>& words,
-                             Enum& out) {
-  std::string text(words[static_cast<std::size_t>(out)]);
-  EBB_CHECKED(map.read(key, text));
-  const auto at = std::find(words.begin(), words.end(), text);
-  if (at == words.end()) return map.error_at(key, "is '" + text + "', " + suggestion_for(text, words));
-  out = static_cast<Enum>(at - words.begin());
-  return {};
-}
 
 // A list of addresses or ranges, each read by `parse`.
 template <typename T, typename Parse>
@@ -186,7 +173,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("listen", config.listen));
   EBB_CHECKED(map.read("user", config.user));
   EBB_CHECKED(map.read("io_cores", config.io_cores));
-  EBB_CHECKED(read_word(map, "log_level", kLogLevels, config.log_level));
+  EBB_CHECKED(map.read("log_level", kLogLevels, config.log_level));
   EBB_CHECKED(map.read("memory_budget", config.memory_budget));
   EBB_CHECKED(map.read("keep_alive_price", config.keep_alive_price));
   EBB_CHECKED(map.read("max_instances", config.max_instances));
@@ -194,7 +181,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("usage_flush_interval", config.usage_flush_interval));
   EBB_CHECKED(map.read("uid_base", config.uid_base));
   EBB_CHECKED(map.read("python", config.python));
-  EBB_CHECKED(read_word(map, "build_network", kBuildNetworks, config.build_network));
+  EBB_CHECKED(map.read("build_network", kBuildNetworks, config.build_network));
   EBB_CHECKED(map.read("pip_only_binary", config.pip_only_binary));
   EBB_CHECKED(read_list(map, "egress_allow_private", 64, base::parse_ip_range, config.egress_allow_private));
   EBB_CHECKED(read_list(map, "egress_resolvers", 3, base::parse_ip, config.egress_resolvers));

@@ -5,7 +5,6 @@
 
 #include "base/limits.h"
 #include "model/names.h"
-#include "model/suggestion.h"
 #include "model/yaml_tree.h"
 
 namespace ebb::model {
@@ -17,6 +16,8 @@ constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "netw
 constexpr std::array<std::string_view, 16> kFunctionKeys = {
     "runtime", "handler", "command",      "memory",  "cpu",  "timeout", "concurrency", "scale",
     "reuse",   "env",     "idle_timeout", "network", "auth", "secrets", "isolation",   "interface"};
+// In the order of the enumerators.
+constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
@@ -70,16 +71,6 @@ base::Result<void> read_word(const YamlMap& map, std::string_view key, std::opti
   EBB_CHECKED(map.read(key, name));
   const auto known = named(name);
   if (!known) return map.error_at(key, "is '" + name + "', expected " + std::string(expected));
-  out = *known;
-  return {};
-}
-
-base::Result<void> read_interface(const YamlMap& map, Interface& out) {
-  constexpr std::array<std::string_view, 4> kWords = {"auto", "event", "wsgi", "asgi"};
-  std::string name(name_of(out));
-  EBB_CHECKED(map.read("interface", name));
-  const auto known = interface_named(name);
-  if (!known) return map.error_at("interface", "is '" + name + "', " + suggestion_for(name, kWords));
   out = *known;
   return {};
 }
@@ -140,7 +131,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(map.read("runtime", spec.runtime));
   EBB_CHECKED(map.read("handler", spec.handler));
   EBB_CHECKED(map.read("command", spec.command));
-  EBB_CHECKED(read_interface(map, spec.interface));
+  EBB_CHECKED(map.read("interface", kInterfaces, spec.interface));
   EBB_CHECKED(map.read("memory", spec.memory));
   EBB_CHECKED(read_cpu(map, spec.cpu_millis));
   EBB_CHECKED(map.read("timeout", spec.timeout));

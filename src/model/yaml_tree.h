@@ -6,6 +6,8 @@
 // Every error begins with "line N:" and the path of the key.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/duration.h"
 #include "base/result.h"
+#include "model/suggestion.h"
 
 namespace ebb::model {
 
@@ -53,6 +56,16 @@ class YamlMap {
   base::Result<void> read(std::string_view key, std::uint32_t& out) const;
   base::Result<void> read(std::string_view key, base::Bytes& out) const;
   base::Result<void> read(std::string_view key, base::Duration& out) const;
+  /// A word that names an enumerator; `words` in the order of the enumerators, which count from 0.
+  template <typename Enum, std::size_t N>
+  base::Result<void> read(std::string_view key, const std::array<std::string_view, N>& words, Enum& out) const {
+    std::string text(words[static_cast<std::size_t>(out)]);
+    EBB_CHECKED(read(key, text));
+    const auto at = std::find(words.begin(), words.end(), text);
+    if (at == words.end()) return error_at(key, "is '" + text + "', " + suggestion_for(text, words));
+    out = static_cast<Enum>(at - words.begin());
+    return {};
+  }
 
  private:
   YamlMap(const YamlNode& node, std::string path) : node_(&node), path_(std::move(path)) {}

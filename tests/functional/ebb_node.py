@@ -86,6 +86,11 @@ def described(pid):
         return f"{pid} (just gone)"
 
 
+def resident_bytes(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
+
+
 def cgroups_of(pids):
     """Every cgroup directory whose path has a component ebb-*, down to that component, that holds one of the processes."""
     mounts = {}  # "memory" or "" for v2 -> mount point

@@ -2,12 +2,11 @@
 Runtime API), with real servers and clients, and what is said of those that do not start or break off."""
 
 import json
-import subprocess
 import time
 
 import pytest
 
-from ebb_node import eventually, in_parallel
+from ebb_node import described, eventually, in_parallel
 
 SERVER = '''
 import http.server, os, sys, time
@@ -278,10 +277,7 @@ def test_gunicorn_serves_an_unchanged_flask_application(node):
 
 def test_programs_end_with_their_instances(server):
     server.call("/fn/programs/web/")
-    assert any("server.py" in line for line in _command_lines())
+    runs = lambda: any("server.py" in described(pid) for pid in server.pids())  # noqa: E731
+    assert runs()
     server.cli("rm", "programs/web", "--yes", expect=None)
-    eventually(lambda: not any("server.py" in line for line in _command_lines()), "the end of the program")
-
-
-def _command_lines():
-    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    eventually(lambda: not runs(), "the end of the program")

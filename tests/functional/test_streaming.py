@@ -1,6 +1,5 @@
 """Streamed answers as a client, the command line and the usage record see them; and everything that can go wrong on the way."""
 
-import pathlib
 import re
 import signal
 import socket
@@ -9,7 +8,7 @@ import time
 
 import pytest
 
-from ebb_node import BINARY, PATIENCE, eventually, read_response, server_timing
+from ebb_node import BINARY, PATIENCE, eventually, read_response, resident_bytes, server_timing
 
 SOURCE = '''
 import asyncio, os, time
@@ -245,11 +244,6 @@ def test_a_client_that_goes_away_cancels_the_invocation(node):
         record, = node.usage(request=client.id)
         assert record["outcome"] == "cancelled", function
         eventually(lambda: before - node.pids_in("instances"), "the end of its instance")
-
-
-def resident_bytes(pid, which="VmRSS"):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(rf"{which}:\s+(\d+)", status)[1]) * 1024
 
 
 @pytest.mark.sanitized

@@ -1,12 +1,11 @@
 """What an instance under an attacker's control sends in place of a stream: the invocation ends with an error, the instance is
 killed, the daemon goes on and stays small. The frames are written to the channel by hand, with the right invocation's id."""
 
-import pathlib
 import re
 
 import pytest
 
-from ebb_node import eventually, read_to_end
+from ebb_node import eventually, read_to_end, resident_bytes
 
 SOURCE = '''
 import os, struct, sys, time
@@ -134,16 +133,13 @@ def test_in_place_of_a_head(node, attack):
 
 # Not under the address sanitizer, which holds what was freed back for a while by design.
 def test_a_flood_of_tiny_pieces_leaves_the_daemon_small(node):
-    def resident():
-        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{node.daemon_pid}/status").read_text())[1]) * 1024
-
     with node.connect() as connection:
         connection.sendall(b"GET /fn/app/flood HTTP/1.1\r\nHost: x\r\n\r\n")
         read = len(connection.recv(1 << 16))
-        before = resident()
+        before = resident_bytes(node.daemon_pid)
         while read < 4 << 20:
             read += len(connection.recv(1 << 16))
-        assert resident() - before < 16 << 20
+        assert resident_bytes(node.daemon_pid) - before < 16 << 20
     assert eventually(lambda: node.usage("app/flood"), "its record")[-1]["outcome"] == "cancelled"
 
 
