@@ -187,7 +187,8 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
                     .never = model::never_ranges(),
                     .reserved = model::private_ranges(),
                     .permitted = config.egress_allow_private};
-  options.memory_bytes = memory_budget_of(config);
+  config.memory_budget = base::Bytes{memory_budget_of(config)};  // the daemon shows what is in effect
+  options.memory_bytes = config.memory_budget.count;
   options.daemon_uid = account.uid;
   options.daemon_gid = account.gid;
   // The settings themselves, not the file's name: the daemon's account need not be able to read the file.

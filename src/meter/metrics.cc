@@ -67,6 +67,11 @@ void DurationHistogram::observe(base::Duration duration) {
   sum_ns_.fetch_add(static_cast<std::uint64_t>(ns), std::memory_order_relaxed);
 }
 
+void HeldMemory::add(base::Bytes held, base::Duration duration) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  if (ms > 0) kib_ms_.add((held.count >> 10) * static_cast<std::uint64_t>(ms));
+}
+
 std::shared_ptr<FunctionMetrics> Metrics::function(std::string_view app, std::string_view name) {
   base::MutexLock lock(mutex_);
   auto& metrics = functions_[FunctionName(app, name)];
@@ -79,11 +84,26 @@ void Metrics::forget(std::string_view app, std::string_view name) {
   functions_.erase(FunctionName(app, name));
 }
 
+std::shared_ptr<AppMetrics> Metrics::app(std::string_view app) {
+  base::MutexLock lock(mutex_);
+  auto& metrics = apps_[std::string(app)];
+  if (metrics == nullptr) metrics = std::make_shared<AppMetrics>();
+  return metrics;
+}
+
+void Metrics::forget(std::string_view app) {
+  base::MutexLock lock(mutex_);
+  const auto at = apps_.find(app);
+  if (at != apps_.end()) apps_.erase(at);
+}
+
 std::string Metrics::render() const {
   std::map<FunctionName, std::shared_ptr<FunctionMetrics>> functions;
+  std::map<std::string, std::shared_ptr<AppMetrics>, std::less<>> apps;
   {
     base::MutexLock lock(mutex_);
     functions = functions_;
+    apps = apps_;
   }
   const auto labels_of = [](const FunctionName& name) {
     return label("app", name.first) + "," + label("function", name.second);
@@ -99,6 +119,9 @@ std::string Metrics::render() const {
   gauge("ebb_zygotes", "Zygotes that can be forked.", node.zygotes);
   gauge("ebb_queue_depth", "Invocations waiting for an instance.", node.queue_depth);
   gauge("ebb_usage_records_open", "Usage records of running invocations.", node.usage_records_open);
+  gauge("ebb_memory_budget_bytes", "Memory that all sandboxes together may use.", node.memory_budget_bytes);
+  gauge("ebb_keep_alive_price", "GB-seconds held to spare one second of waiting; 0: held while there is memory.",
+        node.keep_alive_price);
   head(out, "ebb_log_lines_dropped_total", "counter", "Lines printed by functions that could not be kept.");
   sample(out, "ebb_log_lines_dropped_total", "", std::to_string(node.log_lines_dropped.value()));
 
@@ -117,6 +140,23 @@ std::string Metrics::render() const {
       sample(out, "ebb_starts_total", labels_of(name) + "," + rung, std::to_string(metrics->starts[i].value()));
     }
   }
+  head(out, "ebb_memory_held_byte_seconds_total", "counter", "Memory held over time, beyond the tier below.");
+  for (const auto& [name, metrics] : apps)
+    sample(out, "ebb_memory_held_byte_seconds_total", label("app", name) + "," + label("tier", "runtime"),
+           seconds(metrics->held_by_runtimes.value()));
+  for (const auto& [name, metrics] : functions) {
+    const std::string labels = labels_of(name) + ",";
+    sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "zygote"),
+           seconds(metrics->held_by_zygotes.value()));
+    sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "instance"),
+           seconds(metrics->held_by_instances.value()));
+  }
+  head(out, "ebb_runtime_memory_bytes", "gauge", "Memory of the runtime zygotes that an app's functions share.");
+  for (const auto& [name, metrics] : apps)
+    sample(out, "ebb_runtime_memory_bytes", label("app", name), std::to_string(metrics->runtime_bytes.value()));
+  head(out, "ebb_zygote_memory_bytes", "gauge", "Memory of the newest zygote, beyond its runtime zygote.");
+  for (const auto& [name, metrics] : functions)
+    sample(out, "ebb_zygote_memory_bytes", labels_of(name), std::to_string(metrics->zygote_bytes.value()));
   head(out, "ebb_handler_seconds", "histogram", "Wall time in the handler.");
   for (const auto& [name, metrics] : functions)
     histogram(out, "ebb_handler_seconds", labels_of(name), metrics->handler);

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/duration.h"
 #include "base/mutex.h"
 #include "model/usage.h"
@@ -58,15 +59,37 @@ class DurationHistogram {
   std::atomic<std::uint64_t> sum_ns_{0};
 };
 
+/// Memory that was held, over time: the integral of bytes by seconds. Kept in KiB-milliseconds, which 64 bits hold for
+/// centuries of a terabyte.
+class HeldMemory {
+ public:
+  /// `held` was there for `duration`; a negative one counts as 0.
+  void add(base::Bytes held, base::Duration duration);
+  /// Byte-seconds.
+  double value() const { return static_cast<double>(kib_ms_.value()) * 1024 / 1000; }
+
+ private:
+  Counter kib_ms_;
+};
+
 /// Of one function, all versions together.
 struct FunctionMetrics {
   std::array<Counter, model::kOutcomes> invocations;  // by outcome
   std::array<Counter, model::kRungs> starts;          // by rung
   DurationHistogram handler;
   DurationHistogram queue;
+  HeldMemory held_by_zygotes;    // beyond the runtime zygote they are forked from
+  HeldMemory held_by_instances;  // beyond their zygote; idle, busy and starting ones
+  Gauge zygote_bytes;            // of the newest zygote, there or not
 
   Counter& invocations_with(model::Outcome outcome) { return invocations[static_cast<std::size_t>(outcome)]; }
   Counter& starts_from(model::Rung rung) { return starts[static_cast<std::size_t>(rung)]; }
+};
+
+/// Of one app: its runtime zygotes, which its functions share.
+struct AppMetrics {
+  HeldMemory held_by_runtimes;
+  Gauge runtime_bytes;  // of those that are there
 };
 
 /// Of the node.
@@ -75,6 +98,8 @@ struct NodeMetrics {
   Gauge zygotes;
   Gauge queue_depth;
   Gauge usage_records_open;
+  Gauge memory_budget_bytes;
+  Gauge keep_alive_price;
   Counter log_lines_dropped;
 };
 
@@ -89,6 +114,9 @@ class Metrics {
   std::shared_ptr<FunctionMetrics> function(std::string_view app, std::string_view name);
   /// Stops rendering a function that was removed.
   void forget(std::string_view app, std::string_view name);
+  /// The same for an app.
+  std::shared_ptr<AppMetrics> app(std::string_view app);
+  void forget(std::string_view app);
 
   /// Prometheus text exposition format 0.0.4.
   std::string render() const;
@@ -99,6 +127,7 @@ class Metrics {
   const std::string version_;
   mutable base::Mutex mutex_;
   std::map<FunctionName, std::shared_ptr<FunctionMetrics>> functions_ EBB_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<AppMetrics>, std::less<>> apps_ EBB_GUARDED_BY(mutex_);
 };
 
 /// A label's value between its quotes: backslash, quote and newline escaped.

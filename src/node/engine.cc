@@ -337,7 +337,10 @@ io::Task<base::Result<>> Engine::remove(std::string app, std::string function) {
     runner->close();
     services_.metrics.forget(app, runner->version().function);
   }
-  if (function.empty()) sandboxes_.remove_app(app);
+  if (function.empty()) {
+    sandboxes_.remove_app(app);
+    services_.metrics.forget(app);
+  }
   co_return base::Result<>();
 }
 
@@ -383,6 +386,8 @@ std::string Engine::metrics_text() {
   metrics_.node.instances.set(instances);
   metrics_.node.zygotes.set(zygotes);
   metrics_.node.queue_depth.set(queued);
+  metrics_.node.memory_budget_bytes.set(static_cast<std::int64_t>(services_.config.memory_budget.count));
+  metrics_.node.keep_alive_price.set(services_.config.keep_alive_price);
   metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));
   return metrics_.render();
 }
@@ -413,6 +418,7 @@ io::Task<> Engine::tick_forever(Engine& engine) {
     co_await io::sleep_for(kTick);
     const base::SteadyTime now = base::steady_now();
     for (const auto& runner : engine.all_runners()) runner->tick(now);
+    engine.sandboxes_.count_held(now);
     engine.close_unused(now);
   }
 }

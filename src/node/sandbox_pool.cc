@@ -8,6 +8,12 @@ namespace ebb::node {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+constexpr auto kCountsMost = 1min;
+
+}  // namespace
+
 io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint32_t uid_index, std::string layer_key) {
   const auto waiter = std::make_shared<io::OneShot<base::Result<ReadySandbox>>>();
   {
@@ -31,9 +37,9 @@ io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint
 }
 
 io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id) {
-  const base::Result<std::string> booted = co_await pool.try_boot(key, uid_index, id);
+  const base::Result<Booted> booted = co_await pool.try_boot(key, uid_index, id);
   base::Result<ReadySandbox> result = ReadySandbox{.id = id, .booted_at = base::steady_now(), .no_forks_because = {}};
-  if (booted) result->no_forks_because = *booted;
+  if (booted) result->no_forks_because = booted->no_forks_because;
   if (!booted) {
     base::log(base::LogLevel::kWarning, "sandbox_failed", {{"app", key.first}, {"error", booted.error().message}});
     result = booted.error();
@@ -49,6 +55,7 @@ io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index
       at->second.ready = true;
       at->second.booted_at = result->booted_at;
       at->second.no_forks_because = result->no_forks_because;
+      at->second.bytes = booted->bytes;
       at->second.waiters.clear();
     } else {
       pool.entries_.erase(at);
@@ -57,8 +64,7 @@ io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index
   for (const auto& waiter : waiters) waiter->set(result);
 }
 
-// Gives why there are no forks from zygotes on this host; empty where there are.
-io::Task<base::Result<std::string>> SandboxPool::try_boot(Key key, std::uint32_t uid_index, std::uint64_t id) {
+io::Task<base::Result<SandboxPool::Booted>> SandboxPool::try_boot(Key key, std::uint32_t uid_index, std::uint64_t id) {
   // What a runtime zygote prints before user code runs in it is the platform's business.
   const std::string app = key.first;
   const auto sink = [app](const base::InvocationId&, const std::vector<std::string>& lines) {
@@ -83,12 +89,29 @@ io::Task<base::Result<std::string>> SandboxPool::try_boot(Key key, std::uint32_t
   if (!answer) co_return answer.error();
   const auto ready = wire::decode<wire::ZygoteMade>(answer->payload);
   if (!ready) co_return ready.error();
-  co_return ready->zygote.forkable ? std::string() : ready->zygote.unfit_reason;
+  co_return Booted{.no_forks_because = ready->zygote.forkable ? std::string() : ready->zygote.unfit_reason,
+                   .bytes = base::Bytes{ready->memory_bytes}};
 }
 
 void SandboxPool::exited(std::uint64_t id) {
   base::MutexLock lock(mutex_);
   std::erase_if(entries_, [&](const auto& entry) { return entry.second.id == id && entry.second.ready; });
+}
+
+void SandboxPool::count_held(base::SteadyTime now) {
+  std::map<std::string, base::Bytes> held;
+  base::Duration since{};
+  {
+    base::MutexLock lock(mutex_);
+    since = now - std::exchange(counted_at_, now);
+    for (const auto& [key, entry] : entries_) held[key.first].count += entry.ready ? entry.bytes.count : 0;
+  }
+  if (since > kCountsMost) return;  // the first time
+  for (const auto& [app, bytes] : held) {
+    const auto metrics = services_.metrics.app(app);
+    metrics->runtime_bytes.set(static_cast<std::int64_t>(bytes.count));
+    metrics->held_by_runtimes.add(bytes, since);
+  }
 }
 
 void SandboxPool::remove_app(const std::string& app) {

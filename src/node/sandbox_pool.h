@@ -32,6 +32,8 @@ class SandboxPool {
   void exited(std::uint64_t id);
   /// Kills the sandboxes of an app that was removed.
   void remove_app(const std::string& app);
+  /// Adds what the runtime zygotes hold to the metrics, for the time since it was called last.
+  void count_held(base::SteadyTime now);
 
  private:
   using Key = std::pair<std::string, std::string>;  // app, layer key
@@ -40,15 +42,21 @@ class SandboxPool {
     bool ready = false;
     base::SteadyTime booted_at{};
     std::string no_forks_because;
+    base::Bytes bytes;
     std::vector<std::shared_ptr<io::OneShot<base::Result<ReadySandbox>>>> waiters;
   };
 
   static io::Task<> boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id);
-  io::Task<base::Result<std::string>> try_boot(Key key, std::uint32_t uid_index, std::uint64_t id);
+  struct Booted {
+    std::string no_forks_because;  // why there are no forks from zygotes on this host; empty where there are
+    base::Bytes bytes;
+  };
+  io::Task<base::Result<Booted>> try_boot(Key key, std::uint32_t uid_index, std::uint64_t id);
 
   Services& services_;
   base::Mutex mutex_;
   std::map<Key, Entry> entries_ EBB_GUARDED_BY(mutex_);
+  base::SteadyTime counted_at_ EBB_GUARDED_BY(mutex_){};
 };
 
 }  // namespace ebb::node

@@ -8,6 +8,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr auto kLookAtMemory = 1s;  // how old an instance's counted memory may be
+constexpr auto kCountsMost = 1min;
 constexpr auto kYieldLimit = 10s;  // from the order to the end: a gigabyte takes about 0.1 s
 
 }  // namespace
@@ -72,6 +74,30 @@ void VersionRunner::follow_plan(base::SteadyTime now) {
   }
   if (load) prewarm();
   if (let_go) io::spawn(services_.here(), "let go", let_go_of(shared_from_this()));
+}
+
+// The kernel is asked once a second and when an instance is new: a read costs a system call.
+void VersionRunner::count_held(base::SteadyTime now) {
+  base::Bytes zygote;
+  std::vector<std::shared_ptr<sandbox::Instance>> instances;
+  {
+    base::MutexLock lock(mutex_);
+    metrics_->zygote_bytes.set(static_cast<std::int64_t>(zygote_bytes_.count));
+    if (zygote_id_ != 0 || dispatcher_.zygote() == sched::ZygoteState::kStarting) zygote = zygote_bytes_;
+    instances.reserve(instances_.size());
+    for (const auto& [id, instance] : instances_) instances.push_back(instance);
+  }
+  const bool looks = now - looked_at_ >= kLookAtMemory;
+  if (looks) looked_at_ = now;
+  base::Bytes sum;
+  for (const auto& instance : instances) {
+    if (looks || instance->counted.count == 0) instance->counted = instance->memory_peak();
+    sum.count += instance->counted.count;
+  }
+  const base::Duration since = now - std::exchange(counted_at_, now);
+  if (since > kCountsMost) return;  // the first time
+  metrics_->held_by_zygotes.add(zygote, since);
+  metrics_->held_by_instances.add(sum, since);
 }
 
 io::Task<> VersionRunner::let_go_of(std::shared_ptr<VersionRunner> self) { co_await self->yield(Because::kPlan); }

@@ -365,6 +365,7 @@ void VersionRunner::tick(base::SteadyTime now) {
     if (dispatcher_.next_tick() <= now) dispatcher_.tick(now, actions);
   });
   follow_plan(now);
+  count_held(now);
 }
 
 void VersionRunner::supersede() {

@@ -113,6 +113,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// Tells the keep-alive policy that no call is under way, if so.
   void note_rest(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void follow_plan(base::SteadyTime now);
+  /// Adds what is held to the metrics, for the time since it was called last.
+  void count_held(base::SteadyTime now) EBB_EXCLUDES(mutex_);
   static io::Task<> let_go_of(std::shared_ptr<VersionRunner> self);
 
   static io::Task<> make_zygote(std::shared_ptr<VersionRunner> self);
@@ -174,6 +176,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   base::Duration zygote_init_ EBB_GUARDED_BY(mutex_){};
   bool zygote_booted_sandbox_ EBB_GUARDED_BY(mutex_) = false;
   base::SteadyTime last_used_ EBB_GUARDED_BY(mutex_){};
+  base::SteadyTime counted_at_{};  // touched by tick() only, as the next
+  base::SteadyTime looked_at_{};   // when the instances' memory was read
 };
 
 }  // namespace ebb::node

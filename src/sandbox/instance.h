@@ -35,6 +35,7 @@ struct Instance {
   base::Duration init{};             // user init inside the instance; zero when the zygote had run it
   std::atomic<bool> thawed = false;  // the lease that begins found it frozen
   bool leased_before = false;        // touched by the lease holder only
+  base::Bytes counted;               // its memory as last looked at; touched by the node's tick only
   std::atomic<bool> timed_out = false;
   io::OneShot<wire::Exited> exited;  // set by the launcher's event
 
