@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "sim/machine_function.h"
 
 namespace ebb::sim {
 namespace {
@@ -20,40 +21,9 @@ base::Bytes bytes(double megabytes) { return {static_cast<std::uint64_t>(megabyt
 
 }  // namespace
 
-struct Machine::Function {
-  Function(std::uint32_t index_, Load load_, sched::DispatcherOptions options, std::atomic<std::uint64_t>* next,
-           std::unique_ptr<sched::KeepAlive> policy, std::unique_ptr<sched::KeepAlive> runtime_policy,
-           std::uint64_t phase_)
-      : index(index_),
-        load(std::move(load_)),
-        dispatcher(options, next),
-        residency(std::move(policy)),
-        runtime_residency(std::move(runtime_policy)),
-        phase(phase_) {}
-
-  std::uint32_t index;
-  Load load;
-  sched::Dispatcher dispatcher;
-  sched::Residency residency;
-  sched::Residency runtime_residency;
-  std::uint64_t phase;          // within a minute, for calls that come evenly
-  std::uint32_t waiting = 0;    // calls
-  std::uint32_t running = 0;    // calls
-  std::uint32_t instances = 0;  // of the machine's books
-  std::uint32_t idle = 0;
-  bool evicted = false;    // for want of memory, since its last call
-  bool zygote_up = false;  // made, or in the making
-  bool zygote_ready = false;
-  std::uint64_t zygote_life = 0;  // number of the one that is up
-  bool runtime_up = false;        // made, or in the making
-  Nanos runtime_ready_at = 0;     // when it is up
-  double held_mb = 0;
-  Nanos timer_at = INT64_MAX;  // the earliest timer under way
-};
-
 Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
     : options_(std::move(options)),
-      zygotes_(options_.policy.mechanics == Mechanics::kZygotes),
+      zygotes_(options_.policy.mechanics != Mechanics::kInstances),
       random_(random),
       cache_(options_.policy.memory.count == 0 ? base::Bytes{UINT64_MAX} : options_.policy.memory) {
   functions_.reserve(loads.size());
@@ -68,7 +38,9 @@ Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
       load.zygote_mb = load.runtime_mb = 0;
       load.fork_ms = load.whole_ms;
     }
-    auto policy = make_keep_alive(options_.policy, zygotes_ ? beyond : whole);
+    // A node learns what a zygote costs when it has made one.
+    const FunctionCosts held = options_.policy.mechanics == Mechanics::kNode ? FunctionCosts{} : beyond;
+    auto policy = make_keep_alive(options_.policy, zygotes_ ? held : whole);
     const base::Duration instance_idle = zygotes_ ? options_.policy.instance_idle : policy->plan().first_hold();
     const sched::DispatcherOptions dispatcher{
         .instances_min = 0,
@@ -103,25 +75,8 @@ void Machine::push(Nanos at, Kind kind, std::uint32_t function, std::uint64_t su
 void Machine::run(std::uint32_t minutes, bool drain) {
   for (std::uint32_t minute = 0; minute < minutes && !violation_; ++minute) {
     arrivals_of(minute);
-    const Nanos border = Nanos{minute + 1} * kMinute;
-    std::size_t next = 0;
-    while (!violation_) {
-      const Nanos arrival = next < arrivals_.size() ? arrivals_[next].first : INT64_MAX;
-      const Nanos event = events_.empty() ? INT64_MAX : events_.top().at;
-      if (std::min(arrival, event) >= border) break;
-      if (event <= arrival) {
-        const Event top = events_.top();
-        events_.pop();
-        advance(top.at);
-        handle(top);
-      } else {
-        advance(arrival);
-        arrive(arrivals_[next++].second);
-      }
-    }
-    totals_.calls_by_minute.push_back(static_cast<double>(arrivals_.size()));
-    advance(border);
-    end_minute();
+    run_until(Nanos{minute + 1} * kMinute);
+    end_bucket(kMinute);
   }
   while (drain && !violation_ && !events_.empty()) {
     const Event top = events_.top();
@@ -132,6 +87,26 @@ void Machine::run(std::uint32_t minutes, bool drain) {
   if (drain && !violation_) check_all_returned();
 }
 
+void Machine::run_until(Nanos border) {
+  const std::size_t first = next_arrival_;
+  while (!violation_) {
+    const Nanos arrival = next_arrival_ < arrivals_.size() ? arrivals_[next_arrival_].at : INT64_MAX;
+    const Nanos event = events_.empty() ? INT64_MAX : events_.top().at;
+    if (std::min(arrival, event) >= border) break;
+    if (event <= arrival) {
+      const Event top = events_.top();
+      events_.pop();
+      advance(top.at);
+      handle(top);
+    } else {
+      advance(arrival);
+      arrive(arrivals_[next_arrival_++]);
+    }
+  }
+  totals_.calls_by_minute.push_back(static_cast<double>(next_arrival_ - first));
+  advance(border);
+}
+
 void Machine::advance(Nanos to) {
   if (to <= now_) return;
   const auto span = static_cast<double>(to - now_);
@@ -140,37 +115,34 @@ void Machine::advance(Nanos to) {
   now_ = to;
 }
 
-void Machine::end_minute() {
+void Machine::end_bucket(Nanos length) {
   totals_.held_gbs += minute_held_ * kGbsOfMbNs;
   totals_.used_gbs += minute_used_ * kGbsOfMbNs;
-  totals_.held_by_minute.push_back(minute_held_ / kMinute / 1024);
-  totals_.used_by_minute.push_back(minute_used_ / kMinute / 1024);
+  totals_.held_by_minute.push_back(minute_held_ / static_cast<double>(length) / 1024);
+  totals_.used_by_minute.push_back(minute_used_ / static_cast<double>(length) / 1024);
   minute_held_ = minute_used_ = 0;
 }
 
 void Machine::arrivals_of(std::uint32_t minute) {
   arrivals_.clear();
+  next_arrival_ = 0;
   const Nanos start = Nanos{minute} * kMinute;
+  std::vector<Nanos> within;
   for (const Function& function : functions_) {
     const auto& counts = function.load.trace->per_minute;
     const std::uint32_t count = minute < counts.size() ? counts[minute] : 0;
-    const bool even =
-        options_.spread == Spread::kEven || (options_.spread == Spread::kTimers && function.load.trace->regular);
-    for (std::uint32_t i = 0; i < count; ++i) {
-      Nanos within = 0;
-      if (even) {
-        const Nanos step = kMinute / count;
-        within = static_cast<Nanos>(function.phase) % step + i * step;
-      } else {
-        within = random_in(0, kMinute);
-      }
-      arrivals_.emplace_back(start + within, function.index);
-    }
+    within.clear();
+    spread_minute(count, falls_evenly(options_.spread, *function.load.trace), function.phase, random_, within);
+    for (const Nanos offset : within) arrivals_.push_back({.at = start + offset, .function = function.index});
   }
-  std::sort(arrivals_.begin(), arrivals_.end());
+  const auto earlier = [](const Arrival& a, const Arrival& b) {
+    return a.at != b.at ? a.at < b.at : a.function < b.function;
+  };
+  std::sort(arrivals_.begin(), arrivals_.end(), earlier);
 }
 
-void Machine::arrive(std::uint32_t index) {
+void Machine::arrive(const Arrival& arrival) {
+  const std::uint32_t index = arrival.function;
   Function& function = functions_[index];
   ++totals_.arrived;
   ++totals_.events;
@@ -185,6 +157,7 @@ void Machine::arrive(std::uint32_t index) {
   call.state = CallState::kWaiting;
   call.function = index;
   call.arrived = now_;
+  call.run_ms = arrival.run_ms;
   call.saw_zygote = function.zygote_ready;
   ++call.life;
   ++function.waiting;
@@ -224,6 +197,7 @@ void Machine::handle(const Event& event) {
     case Kind::kWithdraw: withdraw(event.subject); break;
     case Kind::kMemoryBack: cache_.set_budget(options_.policy.memory); break;
     case Kind::kPrewarmRetry: break;  // settle() below asks again
+    case Kind::kDeployed: deploy(function); break;
   }
   perform(function);
   settle(function);
@@ -254,6 +228,7 @@ void Machine::instance_ready(Function& function, std::uint64_t id) {
     return;
   }
   at->second.state = InstanceState::kIdle;
+  at->second.ready_at = now_;
   ++function.idle;
   function.dispatcher.instance_ready(base::InstanceId{id}, sched_now(), actions_);
 }
@@ -268,6 +243,7 @@ void Machine::zygote_ready(Function& function, std::uint64_t life) {
     return;
   }
   function.zygote_ready = true;
+  if (options_.policy.mechanics == Mechanics::kNode) learn_costs(function);
   function.dispatcher.zygote_ready(sched::ZygoteState::kReady, sched_now(), actions_);
   if (random_.chance(options_.faults.zygote_death))
     push(random_in(now_, now_ + kMinute), Kind::kZygoteDeath, function.index, life);
@@ -344,16 +320,26 @@ void Machine::lease(Function& function, const sched::LeaseTo& leased) {
   at->second.state = InstanceState::kBusy;
   at->second.call = slot;
   use(function.load.trace->memory_mb);
-  totals_.added.add(static_cast<double>(now_ - call.arrived) / 1e6);
-  if (now_ == call.arrived) {
+  count_start(call, at->second, function.load);
+  const double run_ms = call.run_ms >= 0 ? call.run_ms : function.load.trace->run_ms.at(random_.uniform());
+  push(now_ + nanos(run_ms), Kind::kFinish, function.index, base::raw(leased.instance));
+}
+
+void Machine::count_start(const CallSlot& call, SimInstance& instance, const Load& load) {
+  const bool as_node = options_.policy.mechanics == Mechanics::kNode;
+  // A node calls a start what was made for this call; else only what waited for nothing found an idle instance.
+  const bool found_idle = as_node ? instance.served || instance.ready_at <= call.arrived : now_ == call.arrived;
+  instance.served = true;
+  double waited_ms = static_cast<double>(now_ - call.arrived) / 1e6;
+  if (as_node && now_ == call.arrived) waited_ms = load.idle_ms.at(random_.uniform());
+  totals_.added.add(waited_ms);
+  if (found_idle) {
     ++totals_.from_idle;
   } else if (zygotes_ && call.saw_zygote) {
     ++totals_.from_fork;
   } else {
     ++totals_.from_boot;
   }
-  push(now_ + nanos(function.load.trace->run_ms.at(random_.uniform())), Kind::kFinish, function.index,
-       base::raw(leased.instance));
 }
 
 double Machine::start_time(const Curve& milliseconds) {
@@ -374,6 +360,7 @@ void Machine::start_zygote(Function& function) {
   if (!function.runtime_up) start_runtime(function);
   function.zygote_up = true;
   ++function.zygote_life;
+  function.zygote_ordered_at = now_;
   ++totals_.zygote_starts;
   hold(function, function.load.zygote_mb);
   const Nanos begin = std::max(now_, function.runtime_ready_at);
@@ -450,6 +437,10 @@ void Machine::end_call(std::uint64_t slot) {
 // What the policy wants of the function now is done, and the next moment it may want something else is noted.
 void Machine::settle(Function& function) {
   if (violation_) return;
+  if (options_.policy.mechanics == Mechanics::kNode) {
+    settle_as_node(function);
+    return;
+  }
   const bool idle = function.waiting + function.running == 0;
   if (idle) {
     function.residency.became_idle(sched_now());
@@ -544,6 +535,7 @@ void Machine::hold(Function& function, double megabytes) {
   held_mb_ += megabytes;
   if (function.held_mb < 1e-6) function.held_mb = 0;  // what rounding leaves
   if (held_mb_ < 1e-6) held_mb_ = 0;
+  totals_.held_peak_gb = std::max(totals_.held_peak_gb, held_mb_ / 1024);
 }
 
 void Machine::use(double megabytes) {

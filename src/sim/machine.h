@@ -24,6 +24,7 @@
 #include "sched/zygote_cache.h"
 #include "sim/policy.h"
 #include "sim/random.h"
+#include "sim/schedule.h"
 #include "sim/totals.h"
 #include "sim/trace.h"
 
@@ -40,6 +41,9 @@ struct Load {
   double runtime_mb = 0;
   double zygote_mb = 0;    // beside the runtime zygote
   double instance_mb = 0;  // beside the function zygote
+  // Of Mechanics::kNode only.
+  Curve idle_ms;          // what a call waits that finds an idle instance
+  double deployed_s = 0;  // when its zygote was first asked for, from the machine's start
 };
 
 /// Chances per event; all zero by default.
@@ -64,6 +68,14 @@ struct MachineOptions {
   std::uint32_t starting_max = 32;
   bool reuse = true;                                    // as in sched::DispatcherOptions
   base::Duration freeze_after = base::Duration::max();  // likewise
+  double standing_mb = 0;                               // held by nobody in particular, all the time
+};
+
+/// What of a planned run is counted.
+struct Stretch {
+  std::int64_t lead_ns = 0;  // from the machine's start: deployments only, nothing is counted; calls come after it
+  std::int64_t length_ns = 0;
+  std::int64_t bucket_ns = 60'000'000'000;  // the grain of the totals' series
 };
 
 class Machine {
@@ -76,6 +88,9 @@ class Machine {
   /// Runs the trace's minutes; with `drain` on until nothing happens any more, which a policy that holds for ever never
   /// reaches. Held memory is counted to the end of the trace.
   void run(std::uint32_t minutes, bool drain = false);
+  /// The same for calls that are laid out already, in order of arrival, instead of the trace's: as a node would serve
+  /// them whose functions are deployed at Load::deployed_s.
+  void run(const std::vector<PlannedCall>& calls, const Stretch& stretch);
 
   const Totals& totals() const { return totals_; }
   /// The first breach of an invariant; nothing more was simulated after it.
@@ -93,6 +108,7 @@ class Machine {
     kWithdraw,
     kMemoryBack,
     kPrewarmRetry,
+    kDeployed,
   };
   struct Event {
     Nanos at;
@@ -109,13 +125,21 @@ class Machine {
     std::uint32_t life = 0;  // distinguishes calls that use the slot one after the other
     Nanos arrived = 0;
     bool saw_zygote = false;
+    double run_ms = 0;  // negative: to be drawn
   };
   enum class InstanceState : std::uint8_t { kStarting, kIdle, kBusy };
   struct SimInstance {
     InstanceState state = InstanceState::kStarting;
     bool frozen = false;
+    bool served = false;  // a call, before
     std::uint32_t function = 0;
     std::uint64_t call = 0;
+    Nanos ready_at = INT64_MAX;
+  };
+  struct Arrival {
+    Nanos at = 0;
+    std::uint32_t function = 0;
+    double run_ms = -1;  // negative: to be drawn
   };
   struct Function;
 
@@ -123,10 +147,11 @@ class Machine {
   base::SteadyTime sched_now();
   void push(Nanos at, Kind kind, std::uint32_t function, std::uint64_t subject);
   void advance(Nanos to);
-  void end_minute();
+  void end_bucket(Nanos length);
+  void run_until(Nanos border);
 
   void arrivals_of(std::uint32_t minute);
-  void arrive(std::uint32_t function);
+  void arrive(const Arrival& arrival);
   void handle(const Event& event);
   void finish(Function& function, std::uint64_t instance);
   void instance_ready(Function& function, std::uint64_t instance);
@@ -145,6 +170,10 @@ class Machine {
   void end_call(std::uint64_t slot);
   void settle(Function& function);
   void settle_runtime(Function& function);
+  void deploy(Function& function);
+  void learn_costs(Function& function);
+  void settle_as_node(Function& function);
+  void count_start(const CallSlot& call, SimInstance& instance, const Load& load);
   void release(Function& function);
   void evict();
   void arm_timer(Function& function);
@@ -163,7 +192,8 @@ class Machine {
   std::vector<std::uint64_t> free_calls_;
   std::unordered_map<base::InstanceId, SimInstance> instances_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
-  std::vector<std::pair<Nanos, std::uint32_t>> arrivals_;
+  std::vector<Arrival> arrivals_;
+  std::size_t next_arrival_ = 0;
   std::atomic<std::uint64_t> next_instance_ = 1;
   sched::Actions actions_;
   sched::ZygoteCache cache_;

@@ -8,13 +8,15 @@
 #include "base/bytes.h"
 #include "base/duration.h"
 #include "sched/keep_alive.h"
+#include "sched/keep_alive_worth.h"
 
 namespace ebb::sim {
 
 /// How a platform makes an instance.
 enum class Mechanics : std::uint8_t {
   kInstances,  // each boots and initialises on its own and shares no memory: today's platforms
-  kZygotes,    // a zygote boots once, instances are forks of it: Ebb
+  kZygotes,    // a zygote boots once, instances are forks of it: Ebb's scheduler with all its policies
+  kNode,       // zygotes as node/version_runner holds them today; machine_node.cc says where that differs
 };
 
 enum class Keep : std::uint8_t {
@@ -44,9 +46,9 @@ std::vector<PolicyOptions> standard_policies(double price, double all_functions_
 /// Ebb at other prices, for the frontier.
 std::vector<PolicyOptions> frontier_policies();
 
-struct FunctionCosts {
-  double gigabytes = 0;
-  base::Duration start{};
+struct FunctionCosts {  // by default what sched takes a function for of which nothing is known
+  double gigabytes = sched::WorthOptions{}.gigabytes;
+  base::Duration start = sched::WorthOptions{}.start_time;
 };
 std::unique_ptr<sched::KeepAlive> make_keep_alive(const PolicyOptions& options, FunctionCosts costs);
 

@@ -64,6 +64,7 @@ void Totals::merge(const Totals& other) {
   start_seconds += other.start_seconds;
   held_gbs += other.held_gbs;
   used_gbs += other.used_gbs;
+  held_peak_gb += other.held_peak_gb;
   add_up(calls_by_minute, other.calls_by_minute);
   add_up(held_by_minute, other.held_by_minute);
   add_up(used_by_minute, other.used_by_minute);

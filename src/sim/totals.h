@@ -47,6 +47,7 @@ struct Totals {
   double start_seconds = 0;  // spent in starts of all kinds: processor time, nearly
   double held_gbs = 0;
   double used_gbs = 0;
+  double held_peak_gb = 0;  // of nodes that are merged, the sum of their peaks
   std::vector<double> calls_by_minute;
   std::vector<double> held_by_minute;  // GB, averages of the minutes
   std::vector<double> used_by_minute;
