@@ -38,6 +38,7 @@
 #include "model/egress_rule.h"
 #include "model/local_node.h"
 #include "os/fd.h"
+#include "replay/command.h"
 #include "sim/command.h"
 
 namespace {
@@ -275,7 +276,8 @@ int main(int argc, char** argv) {
     return cli::run(argc, argv,
                     {{"serve", "Start the platform on this machine (as root)", serve_main},
                      {"doctor", "Look whether this machine suits it, and how to mend what does not", doctor_main},
-                     {"sim", "Replay a recorded day against the scheduler in virtual time", sim::run_command}});
+                     {"sim", "Replay a recorded day against the scheduler in virtual time", sim::run_command}},
+                    {replay::add_replay});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ebb: bug: an exception reached main: %s\n", error.what());
     return base::exit_code_of(base::Code::kInternal);

@@ -112,7 +112,7 @@ void add_common_options(CLI::App& command, Session& session) {
   command.add_flag("--json", session.json, "Print one JSON document for programs to read");
 }
 
-int run(int argc, char** argv, const std::vector<LocalCommand>& local) {
+int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std::vector<AddCommand>& added) {
   for (const LocalCommand& command : local) {
     if (argc >= 2 && command.name == argv[1]) return command.run(std::vector<std::string>(argv + 2, argv + argc));
   }
@@ -137,6 +137,7 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local) {
   add_list(app, session);
   add_logs(app, session);
   add_usage(app, session);
+  for (const AddCommand add : added) add(app, session);
   add_secrets(app, session);
   add_keys(app, session);
   add_version(app, session);

@@ -9,7 +9,13 @@
 #include <string>
 #include <vector>
 
+namespace CLI {
+class App;
+}
+
 namespace ebb::cli {
+
+struct Session;
 
 /// A command that is not the command line's own. `run` gets what stands behind its name.
 struct LocalCommand {
@@ -18,7 +24,11 @@ struct LocalCommand {
   std::function<int(std::vector<std::string> arguments)> run;
 };
 
+/// A command of another part that talks to a daemon as the command line's own do: declared through this
+/// (cli/commands.h).
+using AddCommand = void (*)(CLI::App& app, Session& session);
+
 /// Called by main. Gives the exit status.
-int run(int argc, char** argv, const std::vector<LocalCommand>& local);
+int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std::vector<AddCommand>& added = {});
 
 }  // namespace ebb::cli

@@ -17,14 +17,15 @@ std::string without_slash(std::string url) {
 Rest::Rest(std::string url, base::Result<std::string> key, std::string ca_file)
     : url_(without_slash(std::move(url))), key_(std::move(key)), ca_file_(std::move(ca_file)) {}
 
-base::Result<http::ClientResponse> Rest::send(http::ClientRequest request, base::Duration limit) const {
+base::Result<http::ClientRequest> Rest::prepared(http::ClientRequest request) const {
   EBB_TRY(const std::string key, key_);
   if (!key.empty()) request.headers.add("Authorization", "Bearer " + key);
   request.ca_file = ca_file_;
   request.url = url_ + request.url;
-  auto response = http::fetch(std::move(request), limit);
-  if (response) return response;
-  base::Error error = response.error();
+  return request;
+}
+
+base::Error Rest::explained(base::Error error) const {
   if (error.code == base::Code::kUnavailable) {
     error.message = "no answer from Ebb at " + url_ + " (" + error.message +
                     "): is ebb serve running? start it, or name another address with --url or EBB_URL";
@@ -32,6 +33,13 @@ base::Result<http::ClientResponse> Rest::send(http::ClientRequest request, base:
     error.message = "the address of Ebb: " + error.message + ", set it with --url or EBB_URL";
   }
   return error;
+}
+
+base::Result<http::ClientResponse> Rest::send(http::ClientRequest request, base::Duration limit) const {
+  EBB_TRY(http::ClientRequest whole, prepared(std::move(request)));
+  auto response = http::fetch(std::move(whole), limit);
+  if (response) return response;
+  return explained(response.error());
 }
 
 base::Result<http::ClientResponse> Rest::call(http::ClientRequest request, base::Duration limit) const {

@@ -28,6 +28,12 @@ class Rest {
   /// Errors: those of reaching the daemon, with the remedy.
   base::Result<http::ClientResponse> send(http::ClientRequest request, base::Duration limit) const;
 
+  /// The request with all that send() adds: address, key, authorities. For who sends it otherwise.
+  /// Errors: of finding the key.
+  base::Result<http::ClientRequest> prepared(http::ClientRequest request) const;
+  /// An error of sending a prepared request, with the remedy.
+  base::Error explained(base::Error error) const;
+
   /// An answer of status 2xx. Errors: as send; the daemon's own by its code, with its request id.
   base::Result<http::ClientResponse> call(http::ClientRequest request, base::Duration limit) const;
 

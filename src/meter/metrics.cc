@@ -119,6 +119,7 @@ std::string Metrics::render() const {
   gauge("ebb_zygotes", "Zygotes that can be forked.", node.zygotes);
   gauge("ebb_queue_depth", "Invocations waiting for an instance.", node.queue_depth);
   gauge("ebb_usage_records_open", "Usage records of running invocations.", node.usage_records_open);
+  gauge("ebb_processors", "Processors of the machine.", node.processors);
   gauge("ebb_memory_budget_bytes", "Memory that all sandboxes together may use.", node.memory_budget_bytes);
   gauge("ebb_keep_alive_price", "GB-seconds held to spare one second of waiting; 0: held while there is memory.",
         node.keep_alive_price);

@@ -98,6 +98,7 @@ struct NodeMetrics {
   Gauge zygotes;
   Gauge queue_depth;
   Gauge usage_records_open;
+  Gauge processors;
   Gauge memory_budget_bytes;
   Gauge keep_alive_price;
   Counter log_lines_dropped;

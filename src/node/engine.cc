@@ -3,6 +3,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <csignal>
+#include <thread>
 
 #include "base/co_checked.h"
 #include "base/limits.h"
@@ -386,6 +387,7 @@ std::string Engine::metrics_text() {
   metrics_.node.instances.set(instances);
   metrics_.node.zygotes.set(zygotes);
   metrics_.node.queue_depth.set(queued);
+  metrics_.node.processors.set(std::thread::hardware_concurrency());
   metrics_.node.memory_budget_bytes.set(static_cast<std::int64_t>(services_.config.memory_budget.count));
   metrics_.node.keep_alive_price.set(services_.config.keep_alive_price);
   metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));

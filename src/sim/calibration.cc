@@ -1,5 +1,6 @@
 #include "sim/calibration.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <map>
 
@@ -82,7 +83,8 @@ std::string to_json_text(const Calibration& calibration) {
          ",\n  \"instance_mb\": " + formatted("%.3f", calibration.instance_mb) + "\n}\n";
 }
 
-base::Result<Calibration> calibrate(std::string_view usage_json, const Calibration& base, std::string measured_on) {
+base::Result<Calibration> calibrate(std::string_view usage_json, const Calibration& base, std::string measured_on,
+                                    std::size_t samples_least) {
   EBB_TRY(const json::object object, object_of(usage_json, "the usage document"));
   const json::value* records = object.if_contains("records");
   if (records == nullptr || !records->is_array())
@@ -106,8 +108,9 @@ base::Result<Calibration> calibrate(std::string_view usage_json, const Calibrati
     return base::invalid_argument("the usage document holds no finished call: call some functions first");
   Calibration calibration = base;
   calibration.measured_on = std::move(measured_on);
-  const auto take = [](Curve& curve, std::vector<double>& samples) {
-    if (!samples.empty()) curve = Curve::of_samples(std::move(samples), kQuantiles);
+  const auto take = [&](Curve& curve, std::vector<double>& samples) {
+    if (samples.size() >= std::max<std::size_t>(1, samples_least))
+      curve = Curve::of_samples(std::move(samples), kQuantiles);
   };
   take(calibration.idle_ms, starts["idle"]);
   take(calibration.fork_ms, starts["fork"]);

@@ -30,8 +30,9 @@ Calibration default_calibration();
 base::Result<Calibration> parse_calibration(std::string_view json);
 std::string to_json_text(const Calibration& calibration);
 
-/// From the document that `ebb usage --json` prints. Rungs without a record keep what `base` says.
-/// Errors: kInvalidArgument when the text is not such a document, or holds no finished call.
-base::Result<Calibration> calibrate(std::string_view usage_json, const Calibration& base, std::string measured_on);
+/// From the document that `ebb usage --json` prints. Rungs with fewer than `samples_least` records keep what `base`
+/// says. Errors: kInvalidArgument when the text is not such a document, or holds no finished call.
+base::Result<Calibration> calibrate(std::string_view usage_json, const Calibration& base, std::string measured_on,
+                                    std::size_t samples_least = 1);
 
 }  // namespace ebb::sim

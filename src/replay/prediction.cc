@@ -1,0 +1,69 @@
+#include "replay/prediction.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/limits.h"
+#include "replay/package.h"
+#include "sim/machine.h"
+
+namespace ebb::replay {
+namespace {
+
+constexpr std::uint64_t kMachine = 4;               // its stream of chance
+constexpr auto kAtOnce = std::chrono::seconds(10);  // before the first call, where nothing else is known
+
+/// Every value of the curve moved by `by`, none below zero.
+sim::Curve moved(const sim::Curve& curve, double by) {
+  std::vector<sim::Curve::Point> points;
+  for (const sim::Curve::Point point : curve.points())
+    points.push_back({.quantile = point.quantile, .value = std::max(0.0, point.value + by)});
+  return sim::Curve(std::move(points));
+}
+
+double seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+base::Result<sim::Totals> predict(const Plan& plan, const sim::Calibration& calibration,
+                                  const PredictionOptions& options) {
+  base::Duration lead = kAtOnce;
+  for (const base::Duration before : options.deployed_before) lead = std::max(lead, before);
+  const double runtime_mb = options.runtime_mb > 0 ? options.runtime_mb : calibration.runtime_mb;
+  sim::Trace scaled = plan.trace;
+  std::vector<sim::Load> loads;
+  for (std::size_t i = 0; i < plan.functions.size(); ++i) {
+    const PlannedFunction& function = plan.functions[i];
+    scaled.functions[i].memory_mb = runtime_mb + function.zygote_mb + function.instance_mb;
+    const base::Duration before = i < options.deployed_before.size() ? options.deployed_before[i] : kAtOnce;
+    // A record of a start from the runtime zygote holds the fork of the instance as well; here that is a step of its
+    // own.
+    loads.push_back({.trace = &scaled.functions[i],
+                     .zygote_ms = moved(calibration.runtime_ms, function.init_ms - calibration.fork_ms.at(0.5)),
+                     .fork_ms = calibration.fork_ms,
+                     .zygote_mb = function.zygote_mb,
+                     .instance_mb = function.instance_mb,
+                     .idle_ms = calibration.idle_ms,
+                     .deployed_s = seconds(lead - before)});
+  }
+  sim::MachineOptions machine_options{
+      .policy = {.name = "node",
+                 .mechanics = sim::Mechanics::kNode,
+                 .keep = options.keep_alive_price > 0 ? sim::Keep::kWorth : sim::Keep::kGreedyDual,
+                 .price = options.keep_alive_price,
+                 .instance_idle = plan.idle_timeout},
+      .instances_max = kInstancesMost,
+      .queue_max = limits::kQueuedPerVersion,
+      .starting_max = limits::kStartsAtOnce,
+      .standing_mb = runtime_mb * static_cast<double>(plan.apps.size())};
+  sim::Machine machine(std::move(machine_options), std::move(loads), sim::Random(plan.options.seed).split(kMachine));
+  machine.run(plan.calls,
+              {.lead_ns = lead.count(), .length_ns = plan.length.count(), .bucket_ns = plan.bucket.count()});
+  if (machine.violation()) {
+    return base::internal("an invariant of the simulator broke: " + *machine.violation() + "; --seed " +
+                          std::to_string(plan.options.seed) + " shows it again");
+  }
+  return machine.totals();
+}
+
+}  // namespace ebb::replay

@@ -1,0 +1,26 @@
+// What the simulator says of a plan, before it is replayed: the same calls, the same memory, the node's own policy and
+// its calibrated start times, on a machine that holds memory as a node does (sim/machine_node.cc).
+#pragma once
+
+#include <vector>
+
+#include "base/duration.h"
+#include "base/result.h"
+#include "replay/plan.h"
+#include "sim/calibration.h"
+#include "sim/totals.h"
+
+namespace ebb::replay {
+
+struct PredictionOptions {
+  double keep_alive_price = 0;  // of the node; 0: held while there is memory
+  /// How long before the first call each function was deployed; those left out just before.
+  std::vector<base::Duration> deployed_before{};
+  double runtime_mb = 0;  // of an app's runtime zygote; 0: the calibration's
+};
+
+/// Errors: kInternal when an invariant of the simulator broke; its message names the seed.
+base::Result<sim::Totals> predict(const Plan& plan, const sim::Calibration& calibration,
+                                  const PredictionOptions& options);
+
+}  // namespace ebb::replay
