@@ -36,7 +36,6 @@ class Caller {
   /// Makes every call, the first at `start` plus its time. Ends when all are answered.
   io::Task<> play(base::SteadyTime start);
 
-  std::uint64_t sent() const { return sent_; }
   std::uint64_t ended() const { return ended_; }
   std::uint64_t errors() const { return errors_; }
   const std::string& first_error() const { return first_error_; }

@@ -84,8 +84,6 @@ long long limit_mib(const PlannedFunction& function) {
 
 }  // namespace
 
-std::string_view function_source() { return kSource; }
-
 std::string manifest_of(const Plan& plan, const std::string& app) {
   const long long run_seconds = std::chrono::ceil<std::chrono::seconds>(plan.run_max).count();
   const long long idle_ms = std::chrono::duration_cast<std::chrono::milliseconds>(plan.idle_timeout).count();

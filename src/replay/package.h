@@ -14,9 +14,6 @@ inline constexpr std::uint32_t kInstancesMost = 200;  // scale.max of every func
 /// ebb.yaml of one of the plan's apps.
 std::string manifest_of(const Plan& plan, const std::string& app);
 
-/// The functions' code, the same for all.
-std::string_view function_source();
-
 /// The app as `ebb deploy` would upload it: a tar.gz. Writes a temporary folder, which is gone when it returns.
 /// Errors: kUnavailable when the folder cannot be written.
 base::Result<std::string> package_of(const Plan& plan, const std::string& app);

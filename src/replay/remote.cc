@@ -12,8 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLookLimit = 60s;
-constexpr auto kUploadLimit = 10min;
-constexpr auto kRemoveLimit = 2min;
 constexpr double kMb = 1 << 20;
 
 /// The value of a label in `{app="x",function="y"}`; names of apps and functions hold nothing that is escaped.
@@ -128,25 +126,6 @@ io::Task<base::Result<>> Remote::expect_no_app(std::string app) const {
   }
   if (found.error().code == base::Code::kNotFound) co_return base::Result<>();
   co_return found.error();
-}
-
-io::Task<base::Result<std::uint64_t>> Remote::deploy(std::string archive) const {
-  http::ClientRequest request{.method = "POST", .url = "/api/v1/deployments"};
-  request.headers.add("Content-Type", "application/gzip");
-  request.body = std::move(archive);
-  const base::Result<http::ClientResponse> response = co_await send(std::move(request), kUploadLimit);
-  if (!response) co_return response.error();
-  if (response->status < 200 || response->status >= 300) co_return cli::error_of(*response);
-  EBB_CO_TRY(const boost::json::object answer, cli::json_object(response->body));
-  co_return cli::count_of(answer, "id");
-}
-
-io::Task<base::Result<>> Remote::remove(std::string app) const {
-  http::ClientRequest request{.method = "DELETE", .url = "/api/v1/apps/" + app};
-  const base::Result<http::ClientResponse> response = co_await send(std::move(request), kRemoveLimit);
-  if (!response) co_return response.error();
-  if (response->status >= 300 && response->status != 404) co_return cli::error_of(*response);
-  co_return base::Result<>();
 }
 
 // Halves the time until each piece fits into one answer.

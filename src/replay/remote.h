@@ -54,16 +54,11 @@ class Remote {
   io::Task<base::Result<Reading>> metrics(std::vector<std::string> apps) const;
   /// Errors: also kConflict when the app is there.
   io::Task<base::Result<>> expect_no_app(std::string app) const;
-  /// Gives the deployment to follow.
-  io::Task<base::Result<std::uint64_t>> deploy(std::string archive) const;
-  io::Task<base::Result<>> remove(std::string app) const;
   /// All records of an app that arrived in that time, in pieces of at most limits::kUsagePageRecords.
   io::Task<base::Result<std::vector<Record>>> records(std::string app, base::WallTime since,
                                                       base::WallTime until) const;
   /// The newest records of the node, as `ebb usage --json` prints them.
   io::Task<base::Result<std::string>> usage_text() const;
-
-  const cli::Rest& rest() const { return rest_; }
 
  private:
   const cli::Rest& rest_;

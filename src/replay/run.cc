@@ -60,6 +60,9 @@ io::Task<base::Result<Comparison>> Run::replay() {
   EBB_CO_TRY(plan_, make_plan(trace_, options_.plan, room_, calibration_));
   const base::Result<> deployed = co_await deploy_all();
   if (!deployed) co_return deployed.error();
+  const base::WallTime since = base::wall_now() - kClockSlack;
+  const base::Result<> noted = co_await note_earlier(since);
+  if (!noted) co_return noted.error();
   base::Result<Reading> reading = co_await remote_.metrics(plan_.apps);
   if (!reading) co_return reading.error();
   // Predicted before the first call: nothing of what follows is known to it.
@@ -68,7 +71,6 @@ io::Task<base::Result<Comparison>> Run::replay() {
   for (const auto& [app, megabytes] : reading->runtime_mb)
     options.runtime_mb += megabytes / static_cast<double>(reading->runtime_mb.size());
   EBB_CO_TRY(predicted_, predict(plan_, calibration_, options));
-  const base::WallTime since = base::wall_now() - kClockSlack;
   const base::Result<> called = co_await call_all(start);
   if (!called) co_return called.error();
   const base::Result<> read = co_await read_records(since);
@@ -222,6 +224,16 @@ io::Task<> Run::show_progress(base::SteadyTime start) {
   line_.clear();
 }
 
+// An earlier replay's apps may have had the same names, and the clocks need not agree on what was earlier.
+io::Task<base::Result<>> Run::note_earlier(base::WallTime since) {
+  for (const std::string& app : plan_.apps) {
+    base::Result<std::vector<Record>> records = co_await remote_.records(app, since, base::wall_now() + kClockSlack);
+    if (!records) co_return records.error();
+    for (Record& record : *records) earlier_.insert(std::move(record.request_id));
+  }
+  co_return base::Result<>();
+}
+
 io::Task<base::Result<>> Run::read_records(base::WallTime since) {
   const base::SteadyTime give_up = base::steady_now() + kRecordsLimit;
   for (;;) {
@@ -231,6 +243,7 @@ io::Task<base::Result<>> Run::read_records(base::WallTime since) {
       base::Result<std::vector<Record>> records = co_await remote_.records(app, since, base::wall_now() + kClockSlack);
       if (!records) co_return records.error();
       for (Record& record : *records) {
+        if (earlier_.contains(record.request_id)) continue;
         all_closed = all_closed && record.closed;
         measured_.records.push_back(std::move(record));
       }

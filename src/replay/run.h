@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "cli/terminal.h"
@@ -52,6 +53,8 @@ class Run {
   io::Task<base::Result<>> call_all(base::SteadyTime start);
   io::Task<> sample(base::SteadyTime start);
   io::Task<> show_progress(base::SteadyTime start);
+  /// Remembers the records since then that are there before the first call.
+  io::Task<base::Result<>> note_earlier(base::WallTime since);
   io::Task<base::Result<>> read_records(base::WallTime since);
   void say(const std::string& text);
 
@@ -69,6 +72,7 @@ class Run {
   std::map<std::pair<std::string, std::string>, base::SteadyTime> deployed_at_;  // by app and function
   std::optional<Caller> caller_;
   base::Result<> sampled_;
+  std::unordered_set<std::string> earlier_;  // request ids
   Measured measured_;
   sim::Totals predicted_;
   std::optional<base::Result<Comparison>> result_;
