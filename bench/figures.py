@@ -60,6 +60,9 @@ class Bars:
     def at_most(self, what, value, limit, unit=""):
         self._add(what, value, "<=", limit, unit, value <= limit)
 
+    def at_least(self, what, value, limit, unit=""):
+        self._add(what, value, ">=", limit, unit, value >= limit)
+
     def below(self, what, value, limit, unit=""):
         self._add(what, value, "<", limit, unit, value < limit)
 

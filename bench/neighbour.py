@@ -51,12 +51,12 @@ class Flood:
             raise RuntimeError(f"a flood failed: {self._failed[0]}")
 
 
-def latencies(generator, port, seconds, raw):
+def latencies(generator, port, seconds, raw, path="/fn/bench/noop", rate=RATE):
     """Milliseconds of each request, and how many went wrong. The generator never waits for a processor (round robin, real time): it
     stands for callers on other machines, and a flood on this one must not delay them."""
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     try:
-        answer = warm.at_rate(generator, port, "/fn/bench/noop", RATE, seconds, raw)
+        answer = warm.at_rate(generator, port, path, rate, seconds, raw)
     finally:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return [float(line) / 1000 for line in raw.read_text().split()], answer["errors"]

@@ -4,7 +4,8 @@
 //   open_loop PORT PATH RATE SECONDS CONNECTIONS [RAW_FILE|- [BODY]]
 //
 // GETs, or POSTs of BODY, over CONNECTIONS loopback connections, one request at a time on each; a request that finds
-// none free waits here, and its time runs. One thread, epoll. Prints one line of JSON; RAW_FILE gets one latency in
+// none free waits here, and its time runs. Answers are 200 (latencies are theirs), 429 with Retry-After (refused), or
+// errors. One thread, epoll. Prints one line of JSON; RAW_FILE gets one latency in
 // microseconds a line.
 
 #include <arpa/inet.h>
@@ -85,7 +86,7 @@ class OpenLoop {
   void run() {
     start_ = Clock::now() + std::chrono::milliseconds(10);
     const auto last = due(total_);
-    while (latencies_.size() + errors_ < total_) {
+    while (answered() < total_) {
       const auto now = Clock::now();
       if (now > last + kDrain) break;
       for (; sent_ < total_ && due(sent_) <= now; ++sent_) {
@@ -95,7 +96,7 @@ class OpenLoop {
       give_out();
       wait(sent_ < total_ ? due(sent_) : last + kDrain);
     }
-    errors_ += total_ - latencies_.size() - errors_;
+    errors_ += total_ - answered();
   }
 
   void print(const char* raw_file) {
@@ -111,13 +112,16 @@ class OpenLoop {
       const auto rank = static_cast<std::size_t>(share * static_cast<double>(latencies_.size()));
       return static_cast<double>(latencies_[std::min(rank, latencies_.size() - 1)].count()) / 1e6;
     };
-    std::printf(R"({"n":%zu,"errors":%llu,"p50":%.4f,"p90":%.4f,"p99":%.4f,"p999":%.4f,"max":%.4f})"
+    const double seconds = std::chrono::duration<double>(due(total_) - start_).count();
+    std::printf(R"({"n":%zu,"errors":%llu,"refused":%llu,"ok_per_second":%.1f,"p50":%.4f,"p90":%.4f,"p99":%.4f,"p999":%.4f,"max":%.4f})"
                 "\n",
-                latencies_.size(), static_cast<unsigned long long>(errors_), at(0.5), at(0.9), at(0.99), at(0.999),
+                latencies_.size(), static_cast<unsigned long long>(errors_),
+                static_cast<unsigned long long>(refused_), static_cast<double>(in_time_) / seconds, at(0.5), at(0.9), at(0.99), at(0.999),
                 at(1));
   }
 
  private:
+  std::uint64_t answered() const { return latencies_.size() + errors_ + refused_; }
   Clock::time_point due(std::uint64_t number) const {
     return start_ + nanoseconds(static_cast<std::int64_t>(interval_ * static_cast<double>(number)));
   }
@@ -184,7 +188,12 @@ class OpenLoop {
   void finish(Connection& connection, std::size_t index) {
     if (!connection.busy) die("an answer nobody asked for");
     if (connection.answer.compare(0, 12, "HTTP/1.1 200") == 0) {
-      latencies_.push_back(Clock::now() - connection.due);
+      const auto now = Clock::now();
+      latencies_.push_back(now - connection.due);
+      if (now <= due(total_)) ++in_time_;
+    } else if (connection.answer.compare(0, 12, "HTTP/1.1 429") == 0 &&
+               connection.answer.find("etry-After: ") != std::string::npos) {
+      ++refused_;
     } else {
       ++errors_;
     }
@@ -215,6 +224,8 @@ class OpenLoop {
   Clock::time_point start_;
   std::uint64_t sent_ = 0;
   std::uint64_t errors_ = 0;
+  std::uint64_t refused_ = 0;  // by 429 with a time to try again
+  std::uint64_t in_time_ = 0;  // answered by 200 before the last request was due
   int epoll_ = -1;
 };
 

@@ -144,6 +144,10 @@ std::optional<Violation> time_violation(const FunctionSpec& spec) {
     return Violation{"idle_timeout",
                      "is " + base::to_string(spec.idle_timeout) + ", it must be from 0 to " + base::to_string(kMax)};
   }
+  if (spec.max_wait < base::Duration::zero() || spec.max_wait > limits::kQueueTimeout) {
+    return Violation{"max_wait", "is " + base::to_string(spec.max_wait) + ", it must be from 0 to " +
+                                     base::to_string(limits::kQueueTimeout)};
+  }
   return std::nullopt;
 }
 
@@ -334,6 +338,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"scale", json::object{{"min", spec.scale.min}, {"max", spec.scale.max}}},
       {"reuse", std::string(name_of(spec.reuse))},
       {"idle_timeout", base::to_string(spec.idle_timeout)},
+      {"max_wait", base::to_string(spec.max_wait)},
       {"env", std::move(env)},
       {"secrets", std::move(secrets)},
       {"network", network_to_json(spec)},
@@ -353,6 +358,7 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read(object, "timeout", spec.timeout));
   EBB_CHECKED(read(object, "concurrency", spec.concurrency));
   EBB_CHECKED(read(object, "idle_timeout", spec.idle_timeout));
+  EBB_CHECKED(read(object, "max_wait", spec.max_wait));
   EBB_CHECKED(read_network(object, spec));
   EBB_CHECKED(read_word(object, "reuse", reuse_named, "always or never", spec.reuse));
   EBB_CHECKED(read_word(object, "isolation", isolation_named, "namespaces or gvisor", spec.isolation));

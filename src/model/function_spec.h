@@ -73,6 +73,7 @@ struct FunctionSpec {
   Scale scale;
   Reuse reuse = Reuse::kAlways;
   base::Duration idle_timeout = std::chrono::seconds(60);  // an idle instance is retired after it; 0 = at once
+  base::Duration max_wait = std::chrono::seconds(10);      // who would wait longer for a busy instance is refused
   std::map<std::string, std::string> env;
   std::map<std::string, std::string> secrets;  // name inside the function -> a secret of the app
   Network network = Network::kNone;

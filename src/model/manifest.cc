@@ -13,9 +13,9 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 16> kFunctionKeys = {
-    "runtime", "handler", "command",      "memory",  "cpu",  "timeout", "concurrency", "scale",
-    "reuse",   "env",     "idle_timeout", "network", "auth", "secrets", "isolation",   "interface"};
+constexpr std::array<std::string_view, 17> kFunctionKeys = {
+    "runtime", "handler",      "command", "memory", "cpu",     "timeout",   "concurrency", "scale",   "reuse",
+    "env",     "idle_timeout", "network", "auth",   "secrets", "isolation", "interface",   "max_wait"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
@@ -138,6 +138,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(map.read("concurrency", spec.concurrency));
   EBB_CHECKED(read_scale(map, spec.scale));
   EBB_CHECKED(map.read("idle_timeout", spec.idle_timeout));
+  EBB_CHECKED(map.read("max_wait", spec.max_wait));
   NetworkWish wish = of_app;
   EBB_CHECKED(read_network(map, wish));
   spec.network = wish.network;

@@ -26,6 +26,7 @@ functions:
     scale: {min: 1, max: 50}
     reuse: never
     idle_timeout: 0
+    max_wait: 1500ms
     env: {LOG_LEVEL: info, PORT: 8080, EMPTY: ""}
     network: egress
   plain:
@@ -44,6 +45,7 @@ functions:
   EXPECT_EQ(digits.scale, (Scale{1, 50}));
   EXPECT_EQ(digits.reuse, Reuse::kNever);
   EXPECT_EQ(digits.idle_timeout, 0s);
+  EXPECT_EQ(digits.max_wait, 1500ms);
   EXPECT_EQ(digits.env.at("PORT"), "8080");
   EXPECT_EQ(digits.env.at("EMPTY"), "");
   EXPECT_EQ(digits.network, Network::kEgress);

@@ -54,6 +54,7 @@ FunctionSpec spec_of_digits() {
   spec.scale = {2, 7};
   spec.reuse = Reuse::kNever;
   spec.idle_timeout = 0s;
+  spec.max_wait = 2500ms;
   spec.env = {{"A", ""}, {"B", "line\n\"quoted\" \xe2\x82\xac"}};
   spec.network = Network::kEgress;
   return spec;

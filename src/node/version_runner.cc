@@ -28,8 +28,12 @@ sched::DispatcherOptions options_of(const model::FunctionSpec& spec, const model
           .freeze_after = config.freeze_after == base::Duration::zero() ? base::Duration::max() : config.freeze_after,
           .reuse = spec.reuse == model::Reuse::kAlways,
           .queue_max = limits::kQueuedPerVersion,
+          .max_wait = spec.max_wait,
           .starting_max = limits::kStartsAtOnce};
 }
+
+/// Rounded up: what Retry-After can say.
+std::chrono::seconds seconds_of(base::Duration time) { return std::chrono::ceil<std::chrono::seconds>(time); }
 
 }  // namespace
 
@@ -58,6 +62,11 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
     waiting_.erase(at);
     return waiter;
   };
+  // Calls that wait for a busy instance are looked at again sooner than the engine's tick.
+  if (dispatcher_.queued() > 0) {
+    const base::SteadyTime next = dispatcher_.next_tick();
+    if (next < wakes_at_) effects.wake_at = wakes_at_ = next;
+  }
   for (const sched::Action& action : actions) {
     if (const auto* lease = std::get_if<sched::LeaseTo>(&action)) {
       const std::shared_ptr<sandbox::Instance>& instance = instances_.at(lease->instance);
@@ -68,7 +77,7 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
       }
       effects.grants.emplace_back(waiter_of(lease->call), instance);
     } else if (const auto* refuse = std::get_if<sched::Refuse>(&action)) {
-      effects.grants.emplace_back(waiter_of(refuse->call), Refusal{refuse->why});
+      effects.grants.emplace_back(waiter_of(refuse->call), Refusal{.why = refuse->why, .wait = refuse->wait});
     } else if (const auto* start = std::get_if<sched::StartInstance>(&action)) {
       effects.starts.push_back(start->instance);
     } else if (const auto* retire = std::get_if<sched::Retire>(&action)) {
@@ -90,12 +99,21 @@ void VersionRunner::perform(Effects effects) {
   for (const auto& [type, order] : effects.freezes) services_.launcher->tell(type, encode(order));
   for (auto& [waiter, grant] : effects.grants) waiter->set(std::move(grant));
   if (effects.start_zygote) io::spawn(services_.here(), "make zygote", make_zygote(shared_from_this()));
+  if (effects.wake_at) io::spawn(services_.here(), "look again", look_again(shared_from_this(), *effects.wake_at));
   for (const base::InstanceId id : effects.starts) {
     io::spawn(services_.here(), "start instance", start_instance(shared_from_this(), id));
   }
   for (const auto& instance : effects.retired) {
     services_.launcher->kill(wire::Subject::kInstance, raw(instance->id));
   }
+}
+
+io::Task<> VersionRunner::look_again(std::shared_ptr<VersionRunner> self, base::SteadyTime at) {
+  co_await io::sleep_until(at);
+  self->handle([&](sched::Actions& actions) EBB_REQUIRES(self->mutex_) {
+    if (self->wakes_at_ == at) self->wakes_at_ = base::SteadyTime::max();
+    self->dispatcher_.tick(base::steady_now(), actions);
+  });
 }
 
 io::Task<Reply> VersionRunner::invoke(Call& call) {
@@ -139,7 +157,7 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
                                                      ", raise scale.max or try later"};
     co_return reply;
   }
-  if (const auto* refusal = std::get_if<Refusal>(&*grant)) co_return refused(call, refusal->why);
+  if (const auto* refusal = std::get_if<Refusal>(&*grant)) co_return refused(call, *refusal);
   std::shared_ptr<sandbox::Instance> instance = std::get<std::shared_ptr<sandbox::Instance>>(std::move(*grant));
   co_return co_await serve(std::move(call), std::move(instance));
 }
@@ -157,17 +175,26 @@ void VersionRunner::give_back(const std::shared_ptr<sandbox::Instance>& instance
   });
 }
 
-Reply VersionRunner::refused(const Call& call, sched::Refuse::Why why) {
+Reply VersionRunner::refused(const Call& call, const Refusal& refusal) {
   Reply reply{.version_number = version_.number};
   reply.phases.queue = base::steady_now() - call.arrived;
   const std::string name = version_.app + "/" + version_.function;
   base::MutexLock lock(mutex_);
-  switch (why) {
+  switch (refusal.why) {
     case sched::Refuse::Why::kQueueFull:
       reply.error = base::Error{.code = base::Code::kResourceExhausted,
                                 .message = name + " has " + std::to_string(limits::kQueuedPerVersion) +
                                            " calls waiting, its bound; try later or raise scale.max",
                                 .retry_after = 1s};
+      break;
+    case sched::Refuse::Why::kTooLong:
+      reply.error = base::Error{
+          .code = base::Code::kResourceExhausted,
+          .message = name + " has more calls than its " + std::to_string(version_.spec.scale.max) +
+                     " instances can serve: this one would wait about " + base::to_string(seconds_of(refusal.wait)) +
+                     ", more than max_wait (" + base::to_string(version_.spec.max_wait) +
+                     "); try later, or raise scale.max or max_wait",
+          .retry_after = seconds_of(refusal.wait)};
       break;
     case sched::Refuse::Why::kZygoteFailed:
       reply.error = last_zygote_.result ? base::unavailable(name + " is starting") : last_zygote_.result.error();

@@ -78,6 +78,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
  private:
   struct Refusal {
     sched::Refuse::Why why;
+    base::Duration wait{};
   };
   using Grant = std::variant<std::shared_ptr<sandbox::Instance>, Refusal>;
   using Waiter = std::shared_ptr<io::OneShot<Grant>>;
@@ -89,6 +90,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     std::vector<std::shared_ptr<sandbox::Instance>> retired;
     std::vector<std::pair<wire::LauncherType, wire::FreezeOrder>> freezes;  // kFreeze or kThaw
     bool start_zygote = false;
+    std::optional<base::SteadyTime> wake_at;
   };
 
   static constexpr int kTriesMost = 16;                   // of a start that finds no memory, each after a relief
@@ -109,6 +111,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   Effects collect(const sched::Actions& actions) EBB_REQUIRES(mutex_);
   void perform(Effects effects) EBB_EXCLUDES(mutex_);
 
+  /// Waits until then and gives the dispatcher a tick.
+  static io::Task<> look_again(std::shared_ptr<VersionRunner> self, base::SteadyTime at);
   bool may_yield() const EBB_REQUIRES(mutex_);
   /// Tells the keep-alive policy that no call is under way, if so.
   void note_rest(base::SteadyTime now) EBB_REQUIRES(mutex_);
@@ -137,7 +141,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   io::Task<Reply> serve(Call call, std::shared_ptr<sandbox::Instance> instance);
   Phases phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased);
   void give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy);
-  Reply refused(const Call& call, sched::Refuse::Why why);
+  Reply refused(const Call& call, const Refusal& refusal);
   std::string config_for_runtime(const SecretValues& secrets) const;
   sandbox::OutputPipe::Sink sink(store::LogStream stream);
 
@@ -176,8 +180,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   base::Duration zygote_init_ EBB_GUARDED_BY(mutex_){};
   bool zygote_booted_sandbox_ EBB_GUARDED_BY(mutex_) = false;
   base::SteadyTime last_used_ EBB_GUARDED_BY(mutex_){};
-  base::SteadyTime counted_at_{};  // touched by tick() only, as the next
-  base::SteadyTime looked_at_{};   // when the instances' memory was read
+  base::SteadyTime wakes_at_ EBB_GUARDED_BY(mutex_) = base::SteadyTime::max();  // of the earliest look_again under way
+  base::SteadyTime counted_at_{};                                               // touched by tick() only, as the next
+  base::SteadyTime looked_at_{};                                                // when the instances' memory was read
 };
 
 }  // namespace ebb::node

@@ -8,6 +8,8 @@
 //   3. starting + idle + busy <= instances_max, at most one zygote start is under way,
 //   4. an instance is frozen only while it is idle, and the lease that takes it says that it must be thawed,
 //   5. without reuse an instance is leased at most once; then it is retired, and another takes its place.
+// A call that finds nobody idle gets a start of its own unless busy instances are likely to be sooner (fork_or_wait.h);
+// one that has waited as long as a start takes gets it whatever was likely.
 #pragma once
 
 #include <atomic>
@@ -21,6 +23,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/id.h"
+#include "sched/fork_or_wait.h"
 
 namespace ebb::sched {
 
@@ -33,6 +36,7 @@ struct DispatcherOptions {
   base::Duration freeze_after = base::Duration::max();  // idle that long, an instance is frozen; max(): never
   bool reuse = true;                                    // false: every call gets an instance that served nobody before
   std::size_t queue_max = 0;
+  base::Duration max_wait = base::Duration::max();  // who is likely to wait longer for a busy instance is refused
   std::uint32_t starting_max = 0;  // forks under way at once: more only wait for each other inside the zygote
 };
 
@@ -62,7 +66,8 @@ struct Freeze {
 };
 struct Refuse {
   CallId call;
-  enum class Why : std::uint8_t { kQueueFull, kZygoteFailed, kStartFailed, kClosed } why;
+  enum class Why : std::uint8_t { kQueueFull, kTooLong, kZygoteFailed, kStartFailed, kClosed } why;
+  base::Duration wait{};  // kTooLong: until what waits now is likely to be served
 };
 using Action = std::variant<LeaseTo, StartZygote, StartInstance, Retire, Freeze, Refuse>;
 using Actions = std::vector<Action>;
@@ -89,7 +94,8 @@ class Dispatcher {
   void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// An instance is no more, whatever it was doing.
   void instance_gone(base::InstanceId instance, base::SteadyTime now, Actions& out);
-  /// Idle instances beyond the minimum whose time is up are retired, others that idle for long are frozen.
+  /// Idle instances beyond the minimum whose time is up are retired, others that idle for long are frozen; calls that
+  /// were to wait for a busy instance and have waited long enough get starts.
   void tick(base::SteadyTime now, Actions& out);
   /// Asks for the minimum of instances, and for a zygote even when no call waits (after deploy, after a restart).
   void prewarm(base::SteadyTime now, Actions& out);
@@ -119,12 +125,12 @@ class Dispatcher {
   enum class State : std::uint8_t { kStarting, kIdle, kFrozen, kBusy };
   struct Instance {
     State state = State::kStarting;
-    base::SteadyTime idle_since{};
+    base::SteadyTime since{};                    // when the state began
     std::list<base::InstanceId>::iterator at{};  // in idle_, frozen_ or leased_
   };
 
   void make_idle(base::InstanceId id, base::SteadyTime now, Actions& out);
-  void lease_idle(CallId call, Actions& out);
+  void lease_idle(CallId call, base::SteadyTime now, Actions& out);
   /// What the minimum is of: without reuse the instances that wait for their one call, else all.
   std::uint32_t kept() const { return options_.reuse ? instances() : idle() + starting_; }
   bool above_minimum() const { return kept() > options_.instances_min; }
@@ -133,6 +139,11 @@ class Dispatcher {
   void retire(base::InstanceId id, Actions& out);
   void remove(base::InstanceId id);
   void start_what_is_wanted(base::SteadyTime now, Actions& out);
+  std::uint32_t starts_for_queue(base::SteadyTime now) const;
+  /// By the limits; a zygote may be missing.
+  std::uint32_t starts_allowed() const;
+  /// What a call that arrives now is likely to wait.
+  base::Duration likely_wait() const;
   void refuse_all(Refuse::Why why, Actions& out);
   void check() const;
 
@@ -140,11 +151,17 @@ class Dispatcher {
   std::atomic<std::uint64_t>* next_instance_;
   ZygoteState zygote_ = ZygoteState::kAbsent;
   base::SteadyTime zygote_retry_at_{};
+  struct Waiting {
+    CallId call;
+    base::SteadyTime since;
+  };
+
   std::uint32_t start_failures_ = 0;  // in a row
   std::uint32_t starting_ = 0;
   bool closed_ = false;
-  std::list<CallId> queue_;
-  std::unordered_map<CallId, std::list<CallId>::iterator> queued_at_;
+  ForkOrWait fork_or_wait_;
+  std::list<Waiting> queue_;
+  std::unordered_map<CallId, std::list<Waiting>::iterator> queued_at_;
   std::unordered_map<base::InstanceId, Instance> instances_;
   // The node of a list moves with its instance, so that a warm call allocates nothing.
   std::list<base::InstanceId> idle_;    // front: used last, leased first, so that the back can go cold

@@ -106,6 +106,72 @@ TEST(Dispatcher, IdleTimeoutZeroRetiresAtOnceUnlessACallWaits) {
   EXPECT_EQ(room.dispatcher.instances(), 0u);
 }
 
+// One instance that has served a call of `call`, after a start of `start`; it is idle.
+struct RoomWithHistory : Room {
+  RoomWithHistory(base::Duration start, base::Duration call, DispatcherOptions options) : Room(options) {
+    dispatcher.call_arrived(CallId{1000}, now, actions);
+    dispatcher.zygote_ready(ZygoteState::kReady, now, actions);
+    const auto starts = drain<StartInstance>();
+    now += start;
+    dispatcher.instance_ready(starts.at(0).instance, now, actions);
+    now += call;
+    dispatcher.call_finished(starts.at(0).instance, now, actions);
+    actions.clear();
+  }
+};
+
+TEST(Dispatcher, ACallWaitsForABusyInstanceThatIsSoonerThanAStart) {
+  RoomWithHistory room(10ms, 2ms, {.instances_max = 9, .queue_max = 100, .starting_max = 16});
+  for (std::uint64_t i = 0; i < 6; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 1u);
+  EXPECT_EQ(room.dispatcher.starting(), 0u) << "five calls of 2 ms are served within a start's 10 ms";
+  room.dispatcher.call_arrived(CallId{6}, room.now, room.actions);
+  EXPECT_EQ(room.drain<StartInstance>().size(), 1u) << "the sixth is not";
+}
+
+TEST(Dispatcher, ACallThatWaitedAsLongAsAStartTakesGetsOne) {
+  RoomWithHistory room(10ms, 2ms, {.instances_max = 9, .queue_max = 100, .starting_max = 16});
+  for (std::uint64_t i = 0; i < 3; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  room.actions.clear();
+  EXPECT_EQ(room.dispatcher.next_tick(), room.now + 10ms);
+  room.dispatcher.tick(room.now + 9ms, room.actions);
+  EXPECT_TRUE(room.actions.empty());
+  room.dispatcher.tick(room.now + 10ms, room.actions);
+  EXPECT_EQ(room.drain<StartInstance>().size(), 2u) << "the call that runs takes longer than those before it";
+  EXPECT_EQ(room.dispatcher.next_tick(), base::SteadyTime::max());
+}
+
+TEST(Dispatcher, WithoutReuseEveryCallGetsAStart) {
+  Room room({.instances_max = 9, .reuse = false, .queue_max = 100, .starting_max = 16});
+  room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  room.dispatcher.instance_ready(starts.at(0).instance, room.now + 10ms, room.actions);
+  room.actions.clear();
+  room.dispatcher.call_arrived(CallId{2}, room.now + 10ms, room.actions);
+  EXPECT_EQ(room.drain<StartInstance>().size(), 1u);
+}
+
+TEST(Dispatcher, ACallThatWouldWaitTooLongIsRefusedWithTheTime) {
+  RoomWithHistory room(1ms, 1s, {.instances_max = 2, .queue_max = 100, .max_wait = 2s, .starting_max = 16});
+  // Two are served by the instances there may be, three more within 2 s.
+  for (std::uint64_t i = 0; i < 5; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  EXPECT_TRUE(room.drain<Refuse>().empty());
+  room.dispatcher.call_arrived(CallId{5}, room.now, room.actions);
+  const auto refused = room.drain<Refuse>();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].why, Refuse::Why::kTooLong);
+  EXPECT_EQ(refused[0].wait, 2500ms);
+}
+
+TEST(Dispatcher, NobodyIsRefusedForATimeThatAStartSpares) {
+  RoomWithHistory room(1ms, 1s, {.instances_max = 9, .queue_max = 100, .max_wait = 0s, .starting_max = 16});
+  for (std::uint64_t i = 0; i < 9; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  EXPECT_TRUE(room.drain<Refuse>().empty());
+  room.dispatcher.call_arrived(CallId{9}, room.now, room.actions);
+  EXPECT_EQ(room.drain<Refuse>().size(), 1u);
+}
+
 TEST(Dispatcher, AFailedZygoteRefusesEveryoneAndIsNotRetriedTooSoon) {
   Room room;
   room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);

@@ -7,30 +7,38 @@ namespace ebb::sched {
 namespace {
 
 using namespace std::chrono_literals;
-using Choice = ForkOrWait::Choice;
 
-TEST(ForkOrWait, ForksForTheFirstCallAndWhileNothingIsKnown) {
+TEST(ForkOrWait, PromisesNothingWhileNothingIsKnown) {
   ForkOrWait rule;
-  EXPECT_EQ(rule.choose(0, 0, 0), Choice::kFork);
-  EXPECT_EQ(rule.choose(0, 5, 0), Choice::kFork);
-  EXPECT_EQ(rule.choose(0, 0, 1), Choice::kWait) << "the fork under way is for it";
-  EXPECT_EQ(rule.choose(1, 0, 1), Choice::kFork);
+  EXPECT_EQ(rule.served_within_a_fork(5), 0u);
+  EXPECT_EQ(rule.until_served(100, 1), 0s);
+  rule.call_took(1ms);
+  EXPECT_EQ(rule.served_within_a_fork(5), 0u) << "how long a fork takes is not known";
 }
 
-TEST(ForkOrWait, WaitsForShortCallsAndForksForLongOnes) {
+TEST(ForkOrWait, BusyInstancesServeShortCallsSoonerThanAFork) {
   ForkOrWait shorts;
   shorts.fork_took(5ms);
   shorts.call_took(1ms);
-  EXPECT_EQ(shorts.choose(0, 1, 0), Choice::kWait);
-  EXPECT_EQ(shorts.choose(4, 1, 0), Choice::kWait);
-  EXPECT_EQ(shorts.choose(5, 1, 0), Choice::kFork) << "the queue is longer than a fork";
-  EXPECT_EQ(shorts.choose(5, 2, 0), Choice::kWait) << "two busy instances come free twice as often";
+  EXPECT_EQ(shorts.served_within_a_fork(1), 5u);
+  EXPECT_EQ(shorts.served_within_a_fork(2), 10u) << "two busy instances come free twice as often";
+  EXPECT_EQ(shorts.served_within_a_fork(0), 0u);
   ForkOrWait longs;
   longs.fork_took(5ms);
   longs.call_took(1s);
-  EXPECT_EQ(longs.choose(0, 100, 0), Choice::kFork);
+  EXPECT_EQ(longs.served_within_a_fork(100), 0u);
   for (int i = 0; i < 200; ++i) longs.call_took(100us);
-  EXPECT_EQ(longs.choose(0, 1, 0), Choice::kWait) << "it follows a function whose calls have become short";
+  EXPECT_GE(longs.served_within_a_fork(1), 40u) << "it follows a function whose calls have become short";
+}
+
+TEST(ForkOrWait, TheWaitGrowsWithTheQueueAndFallsWithInstances) {
+  ForkOrWait rule;
+  rule.call_took(2s);
+  EXPECT_EQ(rule.until_served(10, 4), 5s);
+  EXPECT_EQ(rule.until_served(10, 0), 20s) << "as if there were one";
+  rule.fork_took(1s);
+  EXPECT_EQ(rule.until_served(10, 4), 5s);
+  EXPECT_EQ(rule.until_served(10, 4, true), 7500ms);
 }
 
 }  // namespace
