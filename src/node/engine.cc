@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/deadline.h"
+#include "node/start_turns.h"
 #include "node/stores.h"
 #include "store/package.h"
 
@@ -70,6 +71,7 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
   services_.sandboxes = &sandboxes_;
   services_.egress = &egress_;
   services_.pressure = &pressure_;
+  services_.turns = std::make_shared<StartTurns>(std::thread::hardware_concurrency() + 1, config.max_instances);
 }
 
 Engine::~Engine() = default;

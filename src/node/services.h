@@ -27,6 +27,7 @@ class VersionRunner;
 class SandboxPool;
 class Egress;
 class MemoryPressure;
+class StartTurns;
 
 /// Which runner an instance or a zygote belongs to, for the launcher's exit events. Threads: any.
 class Directory {
@@ -60,6 +61,7 @@ struct Services {
   SandboxPool* sandboxes = nullptr;
   Egress* egress = nullptr;
   MemoryPressure* pressure = nullptr;
+  std::shared_ptr<StartTurns> turns;
   Directory directory;
   std::atomic<std::uint64_t> next_instance = 1;
   std::atomic<std::uint64_t> next_zygote = 1;

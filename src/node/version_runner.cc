@@ -10,6 +10,7 @@
 #include "io/deadline.h"
 #include "node/egress.h"
 #include "node/memory_pressure.h"
+#include "node/start_turns.h"
 #include "sched/keep_alive_worth.h"
 
 namespace ebb::node {
@@ -238,6 +239,7 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
 
 io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id) {
   for (int tries = 1;; ++tries) {
+    std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->uid_index_);
     os::Fd peer;
     auto instance = self->new_instance(id, &peer);
     base::Result<> started;
@@ -246,6 +248,7 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
     } else {
       started = instance.error();
     }
+    turn.reset();
     const bool no_memory = instance && !started && started.error().code == base::Code::kResourceExhausted;
     bool relieved = false;
     if (no_memory && tries < kTriesMost) relieved = co_await self->services_.pressure->relieve();

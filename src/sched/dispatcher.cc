@@ -254,8 +254,9 @@ std::uint32_t Dispatcher::starts_for_queue(base::SteadyTime now) const {
 
 base::Duration Dispatcher::likely_wait() const {
   if (instances() == 0 || queue_.size() < starting_ + starts_allowed()) return {};  // a start is for it
-  // A maximum that memory does not allow is none.
-  const std::uint32_t instances_then = start_failures_ == 0 ? options_.instances_max : instances();
+  // A maximum that memory does not allow is none; without reuse instances spend their time in starts.
+  std::uint32_t instances_then = start_failures_ == 0 ? options_.instances_max : instances();
+  if (!options_.reuse) instances_then = std::min(instances_then, options_.starting_max);
   return fork_or_wait_.until_served(queue_.size() + 1, instances_then, !options_.reuse);
 }
 

@@ -1,0 +1,76 @@
+// Whose start is next when many are wanted at once: starts of a node take turns, app by app.
+//
+// A start is a few milliseconds of a processor, in launcher, kernel and instance. So many at a time as there are
+// processors, and one to fill their gaps, are as fast as more; those beyond would only take the processors from each
+// other and from everybody else. An app that wants hundreds waits for itself, another's next start for at most one of
+// it (sched/fair_queue.h). Invariants: at most `most` turns are under way that are younger than kTurnMost; whoever
+// waits is served when one ends or grows older: what user code does at a start holds up nobody for longer.
+// Called by VersionRunner around a start. Threads: any. Cost without a queue: one lock.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "io/one_shot.h"
+#include "io/task.h"
+#include "sched/fair_queue.h"
+
+namespace ebb::node {
+
+class StartTurns : public std::enable_shared_from_this<StartTurns> {
+ public:
+  static constexpr std::chrono::milliseconds kTurnMost{100};
+
+  /// `most` turns at a time; beyond `waiting_max` that wait a turn is given at once.
+  StartTurns(std::uint32_t most, std::size_t waiting_max) : most_(most), queue_(waiting_max) {}
+
+  /// A turn, given back at its end.
+  class Turn {
+   public:
+    Turn(std::shared_ptr<StartTurns> turns, std::uint64_t id) : turns_(std::move(turns)), id_(id) {}
+    Turn(Turn&& other) noexcept = default;
+    Turn& operator=(Turn&&) = delete;
+    ~Turn() {
+      if (turns_) turns_->give_back(id_);
+    }
+
+   private:
+    std::shared_ptr<StartTurns> turns_;  // a start may be given up after the engine's end
+    std::uint64_t id_;
+  };
+
+  /// Waits until it is the app's turn; `app`: a small number of its own (its uid_index).
+  io::Task<Turn> take(std::uint32_t app);
+
+  /// How many wait.
+  std::size_t waiting() const {
+    base::MutexLock lock(mutex_);
+    return queue_.size();
+  }
+
+ private:
+  using Waiter = std::shared_ptr<io::OneShot<bool>>;
+  struct UnderWay {
+    std::uint64_t id;
+    base::SteadyTime since;
+  };
+
+  void give_back(std::uint64_t id);
+  /// Forgets turns that have grown old and gives out what is free.
+  void give_out();
+  std::vector<Waiter> given_out(base::SteadyTime now) EBB_REQUIRES(mutex_);
+
+  const std::uint32_t most_;
+  mutable base::Mutex mutex_;
+  sched::FairQueue queue_ EBB_GUARDED_BY(mutex_);
+  std::unordered_map<std::uint64_t, Waiter> waiters_ EBB_GUARDED_BY(mutex_);
+  std::vector<UnderWay> under_way_ EBB_GUARDED_BY(mutex_);  // oldest first
+  std::uint64_t next_ EBB_GUARDED_BY(mutex_) = 1;
+};
+
+}  // namespace ebb::node

@@ -1,0 +1,80 @@
+// Goal: so many starts at a time and no more; a light app's start waits for one of a flooding app's, not for all; a
+// start that hangs holds up nobody for long. Method: coroutines on one context that hold their turns until told.
+#include "node/start_turns.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "io/deadline.h"
+
+namespace ebb::node {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Room {
+  io::asio::io_context context{1};
+  std::shared_ptr<StartTurns> turns = std::make_shared<StartTurns>(2, 1000);
+  std::string order;
+  int under_way = 0;
+  int under_way_most = 0;
+
+  static io::Task<> start(Room& room, std::uint32_t app, char name, base::Duration takes) {
+    const StartTurns::Turn turn = co_await room.turns->take(app);
+    room.order += name;
+    room.under_way_most = std::max(room.under_way_most, ++room.under_way);
+    co_await io::sleep_for(takes);
+    --room.under_way;
+  }
+  void want(std::uint32_t app, char name, base::Duration takes = 2ms) {
+    io::spawn(context, "start", start(*this, app, name, takes));
+  }
+};
+
+TEST(StartTurns, AreSoManyAtATime) {
+  Room room;
+  for (int i = 0; i < 20; ++i) room.want(1, 'a');
+  room.context.run();
+  EXPECT_EQ(room.order.size(), 20u);
+  EXPECT_EQ(room.under_way_most, 2);
+  EXPECT_EQ(room.turns->waiting(), 0u);
+}
+
+TEST(StartTurns, ALightAppWaitsForAtMostOneOfAFlood) {
+  Room room;
+  for (int i = 0; i < 20; ++i) room.want(1, 'a');
+  room.want(2, 'b');
+  room.context.run();
+  EXPECT_LE(room.order.find('b'), 3u) << room.order;
+}
+
+TEST(StartTurns, AStartThatHangsHoldsUpNobodyForLong) {
+  Room room;
+  room.want(1, 'h', 10s);
+  room.want(1, 'h', 10s);
+  room.want(2, 'b');
+  const base::SteadyTime begun = base::steady_now();
+  while (room.order.find('b') == std::string::npos && base::steady_now() - begun < 5s) room.context.run_for(10ms);
+  EXPECT_EQ(room.order, "hhb");
+  EXPECT_GE(base::steady_now() - begun, StartTurns::kTurnMost);
+}
+
+TEST(StartTurns, AFullQueueTurnsNobodyAway) {
+  Room room;
+  const auto narrow = std::make_shared<StartTurns>(1, 1);
+  int given = 0;
+  const auto take = [](StartTurns& turns, int& count) -> io::Task<> {
+    const StartTurns::Turn turn = co_await turns.take(1);
+    ++count;
+    co_await io::sleep_for(20ms);
+  };
+  for (int i = 0; i < 3; ++i) io::spawn(room.context, "start", take(*narrow, given));
+  room.context.run_for(10ms);
+  EXPECT_EQ(given, 2) << "one under way, one waits, the third finds no room to wait";
+  room.context.run();
+  EXPECT_EQ(given, 3);
+}
+
+}  // namespace
+}  // namespace ebb::node
