@@ -1,0 +1,48 @@
+"""More calls than can be served: who would wait too long hears so at once, and one app's starts do not hold up another's."""
+
+import concurrent.futures
+
+import pytest
+
+from ebb_node import eventually, in_parallel
+
+SLOW = "import time\ndef handler(event, context):\n    time.sleep(0.3)\n    return 1\n"
+HANGS = "import ebb, time\n@ebb.after_restore\ndef connect():\n    time.sleep(6)\ndef handler(event, context):\n    return 1\n"
+QUICK = "def handler(event, context):\n    return 1\n"
+
+
+@pytest.mark.sanitized
+def test_who_would_wait_too_long_is_refused_with_the_time_to_try_again(node):
+    node.deploy_function(SLOW, app="slow", scale={"max": 1}, max_wait="500ms")
+    assert node.call("slow/f").status_code == 200  # from here on it is known what a call takes
+    answers = in_parallel(10, lambda n: node.call("slow/f"))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert 1 <= len(refused) < 10
+    for answer in refused:
+        assert answer.status_code == 429 and int(answer.headers["Retry-After"]) >= 1
+        error = answer.json()["error"]
+        assert error["code"] == "resource_exhausted" and "max_wait (500ms)" in error["message"] and "scale.max" in error["message"]
+    assert node.call("slow/f").status_code == 200
+    records = {record["request_id"]: record for record in node.usage("slow/f")}
+    for answer in answers:
+        assert (answer.headers["X-Ebb-Request-Id"] in records) == (answer.status_code == 200), "a refused call is not billed"
+
+
+def test_first_calls_wait_for_the_start_whatever_max_wait_says(node):
+    node.deploy_function(SLOW, app="first", scale={"max": 2}, max_wait="0s")
+    answers = in_parallel(6, lambda n: node.call("first/f"))
+    assert [answer.status_code for answer in answers] == [200] * 6, "nothing is known yet of how long they would wait"
+
+
+@pytest.mark.sanitized
+def test_starts_that_hang_hold_up_no_other_app(node):
+    """The hook runs in every start of the hostile app, in ever more of them than the node makes at a time."""
+    node.deploy_function(HANGS, app="hangs", reuse="never", scale={"max": 20})
+    node.deploy_function(QUICK, app="quick", reuse="never")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        hanging = [pool.submit(node.call, "hangs/f") for _ in range(12)]
+        eventually(lambda: node.functions("hangs")["hangs/f"]["instances"]["starting"] == 12, "starts that hang")
+        for _ in range(3):
+            assert node.call("quick/f").status_code == 200
+        assert not any(call.done() for call in hanging), "they hang, and others were served meanwhile"
+        assert [call.result().status_code for call in hanging] == [200] * 12
