@@ -5,18 +5,10 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/sanitizer.h"
 #include "os/credentials.h"
 #include "os/landlock.h"
 #include "os/seccomp.h"
-
-// The leak check of a sanitizer starts a process that traces this one.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define EBB_WITH_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define EBB_WITH_SANITIZER 1
-#endif
-#endif
 
 namespace ebb::gateway {
 
@@ -47,12 +39,10 @@ base::Result<> raise_walls(const model::Config& config) {
 }
 
 base::Result<> seal_walls() {
-#ifdef EBB_WITH_SANITIZER
-  return {};
-#else
+  // The leak check of a sanitizer starts a process that traces this one.
+  if (base::kSanitized) return {};
   EBB_TRY(const os::SyscallFilter filter, os::SyscallFilter::compile(os::SyscallProfile::kDaemon));
   return filter.install(os::Threads::kAll);
-#endif
 }
 
 }  // namespace ebb::gateway
