@@ -111,9 +111,13 @@ void VersionRunner::perform(Effects effects) {
 
 io::Task<> VersionRunner::look_again(std::shared_ptr<VersionRunner> self, base::SteadyTime at) {
   co_await io::sleep_until(at);
-  self->handle([&](sched::Actions& actions) EBB_REQUIRES(self->mutex_) {
-    if (self->wakes_at_ == at) self->wakes_at_ = base::SteadyTime::max();
-    self->dispatcher_.tick(base::steady_now(), actions);
+  self->woken(at);
+}
+
+void VersionRunner::woken(base::SteadyTime due) {
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    if (wakes_at_ == due) wakes_at_ = base::SteadyTime::max();
+    dispatcher_.tick(base::steady_now(), actions);
   });
 }
 

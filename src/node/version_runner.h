@@ -113,6 +113,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
 
   /// Waits until then and gives the dispatcher a tick.
   static io::Task<> look_again(std::shared_ptr<VersionRunner> self, base::SteadyTime at);
+  void woken(base::SteadyTime due) EBB_EXCLUDES(mutex_);
   bool may_yield() const EBB_REQUIRES(mutex_);
   /// Tells the keep-alive policy that no call is under way, if so.
   void note_rest(base::SteadyTime now) EBB_REQUIRES(mutex_);
