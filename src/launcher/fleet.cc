@@ -21,6 +21,8 @@ using os::CgroupTree;
 using wire::Subject;
 
 constexpr std::chrono::milliseconds kRefillDelay(5);
+constexpr auto kGrowing =
+    std::chrono::milliseconds(500);            // an instance has by then taken most of what its first call needs
 constexpr std::uint64_t kStartableShare = 90;  // percent of the memory budget in use, from which on nothing is started
 constexpr std::uint64_t kPidsMax = 4'000'000;  // the kernel's own bound on pids
 constexpr const char* kZygoteScript = "/ebb/runtime/python/zygote.py";
@@ -104,19 +106,35 @@ std::vector<Token> Fleet::tokens_where(const std::function<bool(const Process&)>
 
 // Of memory, what is in use, not what the limits would allow: most instances stay far below theirs. The kernel holds
 // the whole to the budget; this is so that a start is refused, and not somebody's running work killed.
-base::Result<> Fleet::check_room(std::uint64_t expected_bytes) const {
+base::Result<> Fleet::check_room(std::uint64_t expected_bytes) {
   if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
   if (ground_.memory_bytes == 0) return {};
   const std::uint64_t startable = ground_.memory_bytes / 100 * kStartableShare;
-  // One that needs more than half may try beside the other half.
-  expected_bytes = std::min(expected_bytes + loading_bytes_, startable / 2);
-  const std::uint64_t used = ground_.cgroups.memory_in_use("", startable - expected_bytes);
-  if (used <= startable - expected_bytes) return {};
+  const auto now = base::steady_now();
+  for (; !growing_.empty() && growing_.front().until <= now; growing_.pop_front()) {
+    if (Process* grown = find(growing_.front().token)) loaded(*grown);
+  }
+  const std::uint64_t wanted = std::min(startable, most_expected(expected_bytes) + loading_bytes_);
+  const std::uint64_t used = ground_.cgroups.memory_in_use("", startable - wanted);
+  if (used <= startable - wanted) return {};
   return base::Error{.code = base::Code::kResourceExhausted,
                      .message = "the functions of this node use " + std::to_string(used >> 20) + " MiB of its " +
                                 std::to_string(ground_.memory_bytes >> 20) +
                                 " MiB of memory (memory_budget), try later or raise it",
                      .retry_after = std::chrono::seconds(1)};
+}
+
+// One that needs more than half may try beside the other half.
+std::uint64_t Fleet::most_expected(std::uint64_t bytes) const {
+  return std::min(bytes, ground_.memory_bytes / 100 * kStartableShare / 2);
+}
+
+void Fleet::expect(Process& process, std::uint64_t bytes) {
+  if (ground_.memory_bytes == 0) return;
+  process.loading_bytes = most_expected(bytes);
+  loading_bytes_ += process.loading_bytes;
+  if (process.subject == Subject::kInstance)
+    growing_.push_back({.token = process.token, .until = base::steady_now() + kGrowing});
 }
 
 base::Result<> Fleet::claim_ids(const std::string& app, std::uint32_t uid_index) {
@@ -325,8 +343,7 @@ base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote&
 
   Process& zygote = enlist(Subject::kZygote, id, *runtime->sandbox, version, request);
   zygote.cgroup = cgroup;
-  zygote.loading_bytes = wanted.expected_bytes;
-  loading_bytes_ += wanted.expected_bytes;
+  expect(zygote, wanted.expected_bytes);
   std::vector<os::Fd> fds;
   fds.push_back(std::move(out));
   fds.push_back(std::move(err));
@@ -370,6 +387,7 @@ base::Result<> Fleet::fork_instance(std::uint64_t request, const wire::Fork& wan
     fds.push_back(std::move(tree));
   }
   Process& instance = enlist(Subject::kInstance, id, *zygote->sandbox, version, request);
+  expect(instance, wanted.expected_bytes);
   base::Result<> ordered =
       order(*zygote, instance, wire::ZygoteType::kForkInstance,
             wire::encode_fork_instance(instance.token, from_runtime, from_runtime ? version->spec.config : ""),

@@ -10,6 +10,7 @@
 // Called by Requests (requests.h) with what the daemon asks; single-threaded.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -88,8 +89,11 @@ class Fleet {
 
   // fleet.cc: making sandboxes and versions.
   /// Before anything is started. Errors: kResourceExhausted for memory, kUnavailable for processes.
-  base::Result<> check_room(std::uint64_t expected_bytes = 0) const;
-  void loaded(Process& zygote) { loading_bytes_ -= std::exchange(zygote.loading_bytes, 0); }
+  base::Result<> check_room(std::uint64_t expected_bytes = 0);
+  std::uint64_t most_expected(std::uint64_t bytes) const;
+  /// Counts what a process is expected to use until loaded(): a zygote is by its own word, an instance after a while.
+  void expect(Process& process, std::uint64_t bytes);
+  void loaded(Process& process) { loading_bytes_ -= std::exchange(process.loading_bytes, 0); }
   base::Result<> claim_ids(const std::string& app, std::uint32_t uid_index);
   base::Result<std::string> make_app_group(const std::string& app);
   Process& enlist(wire::Subject subject, std::uint64_t id, Sandbox& sandbox, Version* version, std::uint64_t request);
@@ -154,7 +158,12 @@ class Fleet {
   CgroupRemovals removals_;
   Token next_token_ = 1;
   std::uint64_t versions_made_ = 0;
-  std::uint64_t loading_bytes_ = 0;  // of all zygotes that are loading
+  struct Growing {
+    Token token;
+    base::SteadyTime until;
+  };
+  std::uint64_t loading_bytes_ = 0;  // of all that are loading
+  std::deque<Growing> growing_;      // instances that are; the next to be looked at first
   std::unordered_map<Token, std::unique_ptr<Process>> processes_;
   std::unordered_map<pid_t, Token> by_pid_;
   std::map<std::pair<wire::Subject, std::uint64_t>, Token> named_;

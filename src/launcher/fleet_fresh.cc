@@ -105,6 +105,7 @@ base::Result<> Fleet::start_instance(std::uint64_t request, const wire::Start& w
   sandbox->init_control = std::move(started->control);
   Sandbox& made = *sandboxes_.emplace(sandbox->id, std::move(sandbox)).first->second;
   Process& instance = enlist(Subject::kInstance, id, made, version, request);
+  expect(instance, wanted.expected_bytes);
   instance.life = Life::kRunning;
   instance.cgroup = slot.cgroup;
   instance.pid = started->pid;

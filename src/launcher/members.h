@@ -66,7 +66,7 @@ struct Process {
   std::optional<InstanceSlot> slot;
   std::uint32_t link = 0;  // of the network namespace that began with it; 0: it has no way out, or its zygote's
   os::Fd oom;              // of an instance, from its slot
-  std::uint64_t loading_bytes = 0;  // of a zygote that loads: what it is expected to use
+  std::uint64_t loading_bytes = 0;  // while it loads: what it is expected to use
   bool out_of_memory = false;
   bool orphaned = false;  // killed because its zygote ended
   bool frozen = false;

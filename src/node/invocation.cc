@@ -38,6 +38,12 @@ std::string meta_of(const Call& call, base::Duration timeout) {
 
 std::string how_it_ended(const wire::Exited& exit, const model::Version& version) {
   const std::string name = version.app + "/" + version.function;
+  // Below its own limit the kernel ended it for the node's, which is for all functions together.
+  if (exit.out_of_memory && exit.memory_peak_bytes < version.spec.memory.count / 10 * 9) {
+    return name + " was ended at " + std::to_string(exit.memory_peak_bytes) +
+           " bytes, below its own memory: all functions of this node together came to memory_budget, try again or "
+           "raise it";
+  }
   if (exit.out_of_memory) {
     return name + " ran out of memory: it may add " + base::to_string(version.spec.memory) +
            " to what its zygote holds and came to " + std::to_string(exit.memory_peak_bytes) +

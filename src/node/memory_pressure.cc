@@ -35,6 +35,7 @@ io::Task<> MemoryPressure::run(MemoryPressure& self) {
   while (!relieved && base::steady_now() < give_up) {
     co_await io::sleep_for(kLookAgain);
     relieved = co_await self.let_one_go();
+    if (!relieved) relieved = co_await self.let_one_give_way();
   }
   std::vector<std::shared_ptr<io::OneShot<bool>>> waiters;
   {
@@ -75,6 +76,24 @@ io::Task<bool> MemoryPressure::let_one_go() {
     if (gave_way) co_return true;
   }
   co_return false;
+}
+
+io::Task<bool> MemoryPressure::let_one_give_way() {
+  std::shared_ptr<VersionRunner> last;
+  base::SteadyTime since_last{};
+  std::size_t stuck = 0;
+  const Runners runners = present();
+  for (const auto& [key, runner] : runners) {
+    const auto since = runner->stuck_since();
+    if (!since) continue;
+    if (stuck++ == 0 || *since > since_last) {
+      last = runner;
+      since_last = *since;
+    }
+  }
+  if (stuck < 2) co_return false;
+  const bool gave_way = co_await last->give_way();
+  co_return gave_way;
 }
 
 void MemoryPressure::appraise(const Runners& runners) {

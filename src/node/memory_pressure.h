@@ -2,10 +2,10 @@
 //
 // The launcher refuses to start anything once most of the memory budget is in use. What holds the rest is then, as a
 // rule, idle: zygotes kept for calls that may come, instances kept warm. relieve() lets go of the idle function worth
-// least (sched/zygote_cache.h); what runs is never touched. Nothing is kept up to date for it on the path of a call:
-// it looks at all versions when it is asked, which costs O(versions).
-// Called by VersionRunner between two tries of a start. Threads: any; one relief at a time, who asks meanwhile shares
-// it.
+// least (sched/zygote_cache.h); what runs is never touched. When nobody is idle, and several functions have each a
+// zygote and no room for an instance, the one whose calls came last gives way to the others. Nothing is kept up to date
+// for it on the path of a call: it looks at all versions when it is asked, which costs O(versions). Called by
+// VersionRunner between two tries of a start. Threads: any; one relief at a time, who asks meanwhile shares it.
 #pragma once
 
 #include <map>
@@ -32,6 +32,8 @@ class MemoryPressure {
   using Runners = std::map<sched::ZygoteCache::Key, std::shared_ptr<VersionRunner>>;
   static io::Task<> run(MemoryPressure& self);
   io::Task<bool> let_one_go();
+  /// Functions whose zygotes leave each other's instances no room: the one that waits for the shortest time gives way.
+  io::Task<bool> let_one_give_way();
   /// Those that still exist; the others are forgotten.
   Runners present();
   void appraise(const Runners& runners);

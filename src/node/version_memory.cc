@@ -41,10 +41,7 @@ io::Task<bool> VersionRunner::yield(Because why) {
     while (dispatcher_.retire_coldest(actions)) {
     }
     yielded_ = why == Because::kPressure;
-    if (dispatcher_.zygote() != sched::ZygoteState::kReady || zygote_id_ == 0) return;
-    zygote = leaving_zygote_ = std::exchange(zygote_id_, 0);
-    zygote_left_ = zygote_left;
-    dispatcher_.zygote_lost(base::steady_now(), actions);
+    zygote = take_zygote(zygote_left, actions);
   });
   if (zygote != 0) services_.launcher->kill(wire::Subject::kZygote, zygote);
   if (zygote == 0 && going.empty()) co_return false;
@@ -52,6 +49,39 @@ io::Task<bool> VersionRunner::yield(Because why) {
   for (const auto& instance : going) co_await instance->exited.wait(deadline);
   if (zygote != 0) co_await zygote_left->wait(deadline);
   base::log(base::LogLevel::kInfo, "memory_let_go",
+            {{"function", version_.app + "/" + version_.function}, {"version", version_.number}});
+  co_return true;
+}
+
+std::uint64_t VersionRunner::take_zygote(const std::shared_ptr<io::OneShot<bool>>& left, sched::Actions& actions) {
+  if (dispatcher_.zygote() != sched::ZygoteState::kReady || zygote_id_ == 0) return 0;
+  leaving_zygote_ = std::exchange(zygote_id_, 0);
+  zygote_left_ = left;
+  dispatcher_.zygote_lost(base::steady_now(), actions);
+  return leaving_zygote_;
+}
+
+// Every instance it has is one whose start waits for memory.
+bool VersionRunner::is_stuck() const {
+  return short_of_memory_ > 0 && short_of_memory_ == dispatcher_.instances() && dispatcher_.queued() > 0 &&
+         zygote_id_ != 0 && dispatcher_.zygote() == sched::ZygoteState::kReady && !dispatcher_.closed();
+}
+
+std::optional<base::SteadyTime> VersionRunner::stuck_since() {
+  base::MutexLock lock(mutex_);
+  return is_stuck() ? std::optional(dispatcher_.waits_since()) : std::nullopt;
+}
+
+io::Task<bool> VersionRunner::give_way() {
+  const auto zygote_left = std::make_shared<io::OneShot<bool>>();
+  std::uint64_t zygote = 0;
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    if (is_stuck()) zygote = take_zygote(zygote_left, actions);
+  });
+  if (zygote == 0) co_return false;
+  services_.launcher->kill(wire::Subject::kZygote, zygote);
+  co_await zygote_left->wait(base::steady_now() + kYieldLimit);
+  base::log(base::LogLevel::kInfo, "memory_given_way",
             {{"function", version_.app + "/" + version_.function}, {"version", version_.number}});
   co_return true;
 }

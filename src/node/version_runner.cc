@@ -242,7 +242,7 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
 }
 
 io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id) {
-  for (int tries = 1;; ++tries) {
+  for (int tries = 1; self->has_source(id); ++tries) {
     std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->uid_index_);
     os::Fd peer;
     auto instance = self->new_instance(id, &peer);
@@ -255,14 +255,34 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
     turn.reset();
     const bool no_memory = instance && !started && started.error().code == base::Code::kResourceExhausted;
     bool relieved = false;
-    if (no_memory && tries < kTriesMost) relieved = co_await self->services_.pressure->relieve();
-    if (relieved) {
-      self->forget_instance(id);
-      continue;
-    }
+    if (no_memory && tries < kTriesMost) relieved = co_await self->relieved_of(id);
+    if (relieved) continue;
     self->start_ended(id, instance ? *instance : nullptr, started);
     co_return;
   }
+}
+
+bool VersionRunner::has_source(base::InstanceId id) {
+  {
+    base::MutexLock lock(mutex_);
+    const sched::ZygoteState zygote = dispatcher_.zygote();
+    if (fresh_ || zygote == sched::ZygoteState::kReady || zygote == sched::ZygoteState::kUnfit) return true;
+  }
+  handle([&](sched::Actions& actions)
+             EBB_REQUIRES(mutex_) { dispatcher_.instance_gone(id, base::steady_now(), actions); });
+  return false;
+}
+
+io::Task<bool> VersionRunner::relieved_of(base::InstanceId id) {
+  forget_instance(id);
+  {
+    base::MutexLock lock(mutex_);
+    ++short_of_memory_;
+  }
+  const bool relieved = co_await services_.pressure->relieve();
+  base::MutexLock lock(mutex_);
+  --short_of_memory_;
+  co_return relieved;
 }
 
 void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,

@@ -67,6 +67,12 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   enum class Because : std::uint8_t { kPlan, kPressure };
   io::Task<bool> yield(Because why);
 
+  /// Since when its calls wait though it has a zygote, for want of the memory of an instance; nothing when it is not
+  /// so.
+  std::optional<base::SteadyTime> stuck_since();
+  /// Lets go of the zygote while it is stuck, so that others get on; its calls go on waiting, for another. As yield().
+  io::Task<bool> give_way();
+
   void instance_exited(const wire::Exited& event);
   void zygote_exited(std::uint64_t zygote);
 
@@ -115,6 +121,12 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   static io::Task<> look_again(std::shared_ptr<VersionRunner> self, base::SteadyTime at);
   void woken(base::SteadyTime due) EBB_EXCLUDES(mutex_);
   bool may_yield() const EBB_REQUIRES(mutex_);
+  bool is_stuck() const EBB_REQUIRES(mutex_);
+  /// Forgets the zygote. Its number, or 0 when there is none.
+  std::uint64_t take_zygote(const std::shared_ptr<io::OneShot<bool>>& left, sched::Actions& actions)
+      EBB_REQUIRES(mutex_);
+  /// Whether there is what instances are started from; else the start is taken back.
+  bool has_source(base::InstanceId id);
   /// Tells the keep-alive policy that no call is under way, if so.
   void note_rest(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void follow_plan(base::SteadyTime now);
@@ -133,6 +145,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   io::Task<base::Result<sandbox::LauncherAnswer>> order_start(std::shared_ptr<sandbox::Instance> instance,
                                                               std::vector<os::Fd> fds);
   base::Result<std::shared_ptr<sandbox::Instance>> new_instance(base::InstanceId id, os::Fd* peer);
+  /// After a start that found no memory: waits until some is free. False when nobody gave way.
+  io::Task<bool> relieved_of(base::InstanceId id);
   void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
                    const base::Result<>& started);
   void forget_instance(base::InstanceId id);
@@ -171,6 +185,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   sched::MemoryEstimate instance_bytes_ EBB_GUARDED_BY(mutex_);  // beyond its zygote
   std::uint32_t calls_ EBB_GUARDED_BY(mutex_) = 0;               // since holding() was asked last
   std::optional<sched::Residency> residency_ EBB_GUARDED_BY(mutex_);  // none: held while there is memory
+  std::uint32_t short_of_memory_ EBB_GUARDED_BY(mutex_) = 0;          // starts that were refused for it, and wait
   bool yielded_ EBB_GUARDED_BY(mutex_) = false;  // memory was short: nothing is loaded ahead until the next call
   std::uint64_t leaving_zygote_ EBB_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<io::OneShot<bool>> zygote_left_ EBB_GUARDED_BY(mutex_);

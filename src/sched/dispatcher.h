@@ -109,6 +109,8 @@ class Dispatcher {
   void close(Actions& out);
 
   std::size_t queued() const { return queue_.size(); }
+  /// Since when the call in front of the queue waits; SteadyTime::max() when none does.
+  base::SteadyTime waits_since() const { return queue_.empty() ? base::SteadyTime::max() : queue_.front().since; }
   std::uint32_t starting() const { return starting_; }
   /// Idle instances, frozen ones included.
   std::uint32_t idle() const { return static_cast<std::uint32_t>(idle_.size() + frozen_.size()); }

@@ -29,7 +29,6 @@ void MemoryEstimate::seen(base::Bytes used) {
       total_ += count;
     }
   }
-  if (total_ < kSamplesMin && !value_known_) return;
   std::uint32_t above = total_ / 20;  // so many may lie above the 95th percentile
   std::size_t bin = kBins;
   while (bin > 0) {
@@ -38,7 +37,6 @@ void MemoryEstimate::seen(base::Bytes used) {
     above -= counts_[bin];
   }
   value_ = std::min(limit_, upper_edge(bin));
-  value_known_ = true;
 }
 
 }  // namespace ebb::sched

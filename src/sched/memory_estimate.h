@@ -13,20 +13,18 @@ namespace ebb::sched {
 /// Of one function, to within an eighth.
 class MemoryEstimate {
  public:
-  static constexpr std::size_t kBins = 6 * 30;  // six to an octave from 64 KiB
-  static constexpr std::uint32_t kSamplesMin = 4;
+  static constexpr std::size_t kBins = 6 * 30;       // six to an octave from 64 KiB
   static constexpr std::uint32_t kSamplesMax = 128;  // then all counts are halved
 
   explicit MemoryEstimate(base::Bytes limit) : limit_(limit) {}
 
   void seen(base::Bytes used);
-  /// Never above the limit; zero below kSamplesMin samples.
+  /// Never above the limit; zero before the first sample. From few it is the most that was seen.
   base::Bytes value() const { return value_; }
 
  private:
   base::Bytes limit_;
   base::Bytes value_;
-  bool value_known_ = false;
   std::uint32_t total_ = 0;
   std::array<std::uint8_t, kBins> counts_{};
 };

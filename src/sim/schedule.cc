@@ -45,9 +45,9 @@ std::vector<PlannedCall> lay_out(const Trace& trace, Spread spread, double speed
     }
   }
   const auto earlier = [](const PlannedCall& a, const PlannedCall& b) {
-    return std::tie(a.at_ns, a.function) < std::tie(b.at_ns, b.function);
+    return std::tie(a.at_ns, a.function, a.run_ms) < std::tie(b.at_ns, b.function, b.run_ms);
   };
-  std::stable_sort(calls.begin(), calls.end(), earlier);
+  std::sort(calls.begin(), calls.end(), earlier);
   return calls;
 }
 

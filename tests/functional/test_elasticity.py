@@ -258,6 +258,30 @@ def test_functions_that_do_not_fit_together_take_turns(fresh_node):
             assert name in ready() and len(ready()) <= 3
 
 
+WORKERS = """
+MODEL = bytearray(150 << 20)
+MODEL[::4096] = b'x' * (len(MODEL) // 4096)
+def handler(event, context):
+    block = bytearray(120 << 20)
+    block[::4096] = b'x' * (len(block) // 4096)
+    return len(block)
+one = two = three = handler
+"""
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "630Mi"}], indirect=True)
+def test_functions_called_at_once_that_leave_each_other_no_room_take_turns(fresh_node):
+    """Three zygotes fit, and beside them no instance of any: nobody is idle, and one has to give way all the same."""
+    node = fresh_node
+    names = ("one", "two", "three")
+    node.deploy_app(WORKERS, {name: {"memory": "400Mi", "idle_timeout": "0s"} for name in names})
+    for name in names:
+        assert node.call(f"app/{name}").text == str(120 << 20), "from here on it is known what an instance uses"
+    for _ in range(3):
+        answers = in_parallel(len(names), lambda n: node.call(f"app/{names[n]}"))
+        assert [answer.status_code for answer in answers] == [200, 200, 200], [answer.text for answer in answers]
+
+
 @pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
 def test_the_function_that_is_called_more_stays(fresh_node):
     node = fresh_node
