@@ -91,6 +91,8 @@ class Fleet {
   /// Before anything is started. Errors: kResourceExhausted for memory, kUnavailable for processes.
   base::Result<> check_room(std::uint64_t expected_bytes = 0);
   std::uint64_t most_expected(std::uint64_t bytes) const;
+  /// Raises a zygote's limit by what its children leave in it.
+  base::Result<> make_room_for_children(Process& zygote);
   /// Counts what a process is expected to use until loaded(): a zygote is by its own word, an instance after a while.
   void expect(Process& process, std::uint64_t bytes);
   void loaded(Process& process) { loading_bytes_ -= std::exchange(process.loading_bytes, 0); }

@@ -54,6 +54,7 @@ base::Result<> Fleet::order(Process& zygote, Process& child, ZygoteType type, st
   EBB_CHECKED(ground_.poller.watch(control.first.get(), [this, token = child.token] { on_control(token); }));
   child.control = std::move(control.first);
   child.source = zygote.token;
+  ++zygote.children;
   BirthOrder birth{.child = child.token, .bytes = message_of(type, std::move(payload))};
   birth.fds.push_back(std::move(control.second));
   for (os::Fd& fd : fds) birth.fds.push_back(std::move(fd));
@@ -297,6 +298,7 @@ void Fleet::give_huge_pages(Process& zygote) {
 void Fleet::answer_ready(Process& zygote) {
   if (zygote.request == 0) return;
   const std::uint64_t bytes = zygote.cgroup.empty() ? 0 : ground_.cgroups.memory_in_use(zygote.cgroup, 0);
+  zygote.used_bytes = bytes;
   daemon_.zygote_ready(std::exchange(zygote.request, 0), {.zygote = zygote.ready, .memory_bytes = bytes});
 }
 

@@ -318,6 +318,7 @@ void Fleet::erase(Token token) {
   Process& process = *found->second;
   forget(process);
   loaded(process);
+  if (Process* source = find(process.source)) --source->children;
   unlink(process);
   if (!process.cgroup.empty()) removals_.add(process.cgroup);
   named_.erase({process.subject, process.id});

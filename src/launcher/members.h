@@ -76,6 +76,10 @@ struct Process {
   std::string failure_detail;
   // Zygotes.
   wire::ZygoteReady ready;
+  std::uint64_t memory_bytes = 0;     // its limit without children; 0: none
+  std::uint64_t used_bytes = 0;       // when it was ready
+  std::size_t children = 0;           // that are there, or ordered
+  std::size_t room_for_children = 0;  // so many have been added to its limit
   std::deque<BirthOrder> orders;
   std::size_t unborn = 0;  // orders sent whose child has not been born
 };

@@ -232,6 +232,8 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
       EBB_CHECKED(write_file(directory + "/memory.max", bytes));
       EBB_CHECKED(write_if_present(directory + "/memory.swap.max", "0"));
     } else {
+      // The limit with swap is never the lower one: raising begins with it, lowering ends with it.
+      static_cast<void>(write_if_present(directory + "/memory.memsw.limit_in_bytes", bytes));
       EBB_CHECKED(write_file(directory + "/memory.limit_in_bytes", bytes));
       EBB_CHECKED(write_if_present(directory + "/memory.memsw.limit_in_bytes", bytes));
       // v1 counts what lies in TCP sockets apart, and not at all without a limit.

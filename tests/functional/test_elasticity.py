@@ -119,6 +119,15 @@ def test_hundred_first_calls_boot_one_zygote(node):
     assert "runtime" in rungs and rungs <= {"runtime", "fork", "idle"}
 
 
+def test_a_small_function_has_as_many_instances_as_it_may(node):
+    """What each fork leaves in its zygote's cgroup (page tables, stacks) is not what the zygote may use itself: it would be killed, and all with it."""
+    node.deploy_function("import time\ndef handler(event, context):\n    time.sleep(1)\n    return 1\n", app="tiny", memory="32Mi", scale={"max": 120})
+    answers = in_parallel(120, lambda n: node.call("tiny/f"))
+    assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers if answer.status_code != 200][:3]
+    records = node.usage("tiny/f")
+    assert len({record["instance"] for record in records}) > 60, "many at a time"
+
+
 def test_never_more_than_max(node):
     burst_of(node, "small", 24, 3)
     assert instances(node, "small") == 3

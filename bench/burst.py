@@ -1,0 +1,113 @@
+"""From zero to many at one moment: 500 calls of one function that sleep 100 ms each, and one call of each of 50 functions at zero.
+
+All are sent at once, by clients that share the machine's cores; the time is that from the first sending to the last answer. Before
+each round nothing but zygotes is there; after it everything must go back to zero by itself.
+"""
+
+import concurrent.futures
+import threading
+import time
+
+import cold
+import figures
+import warm
+
+CALLS = 500
+FUNCTIONS = 50
+SECONDS_AT_MOST = 2.5
+BACK_TO_ZERO_SECONDS = 30
+_SLEEPS = "import time\ndef handler(event, context):\n    time.sleep(0.1)\n    return {}\n"
+_PACKAGES = [("burst", {"sleeps": {"memory": "64Mi", "idle_timeout": "1s", "scale": {"max": CALLS}}}),
+             ("many", {f"f{number}": {"memory": "64Mi", "idle_timeout": "1s"} for number in range(FUNCTIONS)})]
+
+
+def deploy(node):
+    for app, functions in _PACKAGES:
+        node.deploy_app(_SLEEPS, {name: {**spec, "handler": "app.handler"} for name, spec in functions.items()}, app=app)
+
+
+def instances(node):
+    return sum(sum(one["instances"].values()) for app, _ in _PACKAGES for one in node.functions(app).values())
+
+
+def await_zero(node):
+    """Seconds until no instance is left."""
+    begun = time.monotonic()
+    while instances(node) > 0:
+        if time.monotonic() - begun > BACK_TO_ZERO_SECONDS:
+            raise RuntimeError(f"{instances(node)} instances are still there after {BACK_TO_ZERO_SECONDS} s")
+        time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+class Watcher:
+    """The most instances there were, looked at as often as the node answers."""
+
+    def __init__(self, node):
+        self._stop, self.most = threading.Event(), 0
+        self._thread = threading.Thread(target=self._look, args=(node,))
+        self._thread.start()
+
+    def _look(self, node):
+        while not self._stop.wait(0.1):
+            self.most = max(self.most, instances(node))
+
+    def end(self):
+        self._stop.set()
+        self._thread.join()
+        return self.most
+
+
+def one_function(node, generator, port):
+    watcher = Watcher(node)
+    answer = warm.at_rate(generator, port, "/fn/burst/sleeps", CALLS * 1000, 0.001, connections=CALLS)
+    return {"answered": answer["n"], "errors": answer["errors"] + answer["refused"], "p50_ms": answer["p50"], "last_ms": answer["max"], "instances": watcher.end(),
+            "zero_after_s": await_zero(node)}
+
+
+def many_functions(node):
+    connections = [cold.Connection(node.url) for _ in range(FUNCTIONS)]
+    barrier = threading.Barrier(FUNCTIONS)
+
+    def call(number):
+        barrier.wait()
+        begun = time.monotonic()
+        try:
+            connections[number].exchange(connections[number].request_of(f"/fn/many/f{number}"))
+            return begun, time.monotonic(), True
+        except RuntimeError:  # an answer that is no 200
+            return begun, time.monotonic(), False
+
+    watcher = Watcher(node)
+    with concurrent.futures.ThreadPoolExecutor(FUNCTIONS) as pool:
+        calls = list(pool.map(call, range(FUNCTIONS)))
+    for connection in connections:
+        connection.close()
+    first = min(begun for begun, _, _ in calls)
+    return {"answered": sum(good for _, _, good in calls), "errors": sum(not good for _, _, good in calls),
+            "p50_ms": figures.median([(end - begun) * 1000 for begun, end, _ in calls]), "last_ms": max(end - first for _, end, _ in calls) * 1000,
+            "instances": watcher.end(), "zero_after_s": await_zero(node)}
+
+
+def measure(node, generator, rounds):
+    port = int(node.url.rsplit(":", 1)[1])
+    before = figures.load()
+    result = {"500 calls of one function": [], "50 functions": []}
+    for _ in range(rounds):
+        for kind, act in (("500 calls of one function", lambda: one_function(node, generator, port)), ("50 functions", lambda: many_functions(node))):
+            await_zero(node)
+            stolen = figures.stolen_ms()
+            result[kind].append({**act(), "stolen_ms": figures.stolen_ms() - stolen})
+    return {"kinds": result, "load": [before, figures.load()]}
+
+
+def report(result):
+    rows = [(kind, one["answered"], one["errors"], f"{one['p50_ms']:.0f}", f"{one['last_ms']:.0f}", one["instances"], f"{one['zero_after_s']:.1f}", one["stolen_ms"])
+            for kind, rounds in result["kinds"].items() for one in rounds]
+    return figures.table(("at zero, called at once", "answered", "errors", "p50 ms", "last answer ms", "instances seen", "at zero after s", "host took ms"), rows)
+
+
+def judge(result, bars):
+    for kind, rounds in result["kinds"].items():
+        bars.at_most(f"{kind} at once: errors", sum(one["errors"] for one in rounds), 0)
+        bars.at_most(f"{kind} at once: the last answer, median of rounds", figures.median([one["last_ms"] for one in rounds]) / 1000, SECONDS_AT_MOST, "s")
