@@ -36,10 +36,13 @@ base::Result<sim::Totals> predict(const Plan& plan, const sim::Calibration& cali
     const PlannedFunction& function = plan.functions[i];
     scaled.functions[i].memory_mb = runtime_mb + function.zygote_mb + function.instance_mb;
     const base::Duration before = i < options.deployed_before.size() ? options.deployed_before[i] : kAtOnce;
+    const base::Duration load = i < options.loads.size() ? options.loads[i] : base::Duration::zero();
     // A record of a start from the runtime zygote holds the fork of the instance as well; here that is a step of its
     // own.
     loads.push_back({.trace = &scaled.functions[i],
-                     .zygote_ms = moved(calibration.runtime_ms, function.init_ms - calibration.fork_ms.at(0.5)),
+                     .zygote_ms = load > base::Duration::zero()
+                                      ? sim::Curve::constant(seconds(load) * 1000)
+                                      : moved(calibration.runtime_ms, function.init_ms - calibration.fork_ms.at(0.5)),
                      .fork_ms = calibration.fork_ms,
                      .zygote_mb = function.zygote_mb,
                      .instance_mb = function.instance_mb,

@@ -16,6 +16,9 @@ struct PredictionOptions {
   double keep_alive_price = 0;  // of the node; 0: held while there is memory
   /// How long before the first call each function was deployed; those left out just before.
   std::vector<base::Duration> deployed_before{};
+  /// How long each function's zygote took to load when it was deployed: what it allocates is a part of that, and the
+  /// calibration knows nothing of it. Zero and those left out: by the calibration and the plan's init.
+  std::vector<base::Duration> loads{};
   double runtime_mb = 0;  // of an app's runtime zygote; 0: the calibration's
 };
 

@@ -146,6 +146,21 @@ TEST(Prediction, NeverCalledAgainIsLetGoWhenHoldingHasAPrice) {
   EXPECT_NEAR(last_held_gb(0.1), runtime_gb, 1e-6) << "only the runtime is left";
 }
 
+TEST(Prediction, TakesTheTimesOfTheDeploymentsForLoading) {
+  sim::Trace trace = trace_of(60);
+  const auto plan = make_plan(trace, {.minutes = 60, .speed = 60}, kRoom, sim::default_calibration());
+  ASSERT_TRUE(plan) << plan.error().message;
+  const auto most_ms = [&](base::Duration load) {
+    PredictionOptions options{.keep_alive_price = 1e-6, .runtime_mb = 13};
+    options.loads = {load};
+    const auto totals = predict(*plan, sim::default_calibration(), options);
+    EXPECT_TRUE(totals);
+    return totals->added.max();
+  };
+  EXPECT_GT(most_ms(3s), 3000) << "let go at once, so that calls wait for it";
+  EXPECT_LT(most_ms(1ms), 1000);
+}
+
 TEST(Remote, ReadsMetricsOfItsAppsAndNamesWhatIsMissing) {
   const std::string node =
       "# HELP ebb_processors Processors of the machine.\nebb_processors 2\nebb_memory_budget_bytes 1073741824\n"

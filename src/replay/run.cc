@@ -67,7 +67,8 @@ io::Task<base::Result<Comparison>> Run::replay() {
   if (!reading) co_return reading.error();
   // Predicted before the first call: nothing of what follows is known to it.
   const base::SteadyTime start = base::steady_now() + kBreath;
-  PredictionOptions options{.keep_alive_price = room_.keep_alive_price, .deployed_before = ages(start)};
+  PredictionOptions options{.keep_alive_price = room_.keep_alive_price};
+  describe_deployments(start, options);
   for (const auto& [app, megabytes] : reading->runtime_mb)
     options.runtime_mb += megabytes / static_cast<double>(reading->runtime_mb.size());
   EBB_CO_TRY(predicted_, predict(plan_, calibration_, options));
@@ -141,6 +142,7 @@ io::Task<base::Result<>> Run::follow(DeployedApp& app) {
     const std::string state = cli::text_of(status->object, "state");
     if (state == "running") continue;
     app.done = true;
+    load_ended(base::steady_now());
     if (state == "succeeded") co_return base::Result<>();
     const auto* error = status->object.if_contains("error");
     const boost::json::object none;
@@ -153,7 +155,7 @@ io::Task<base::Result<>> Run::follow(DeployedApp& app) {
                                    base::to_string(base::Duration(kDeployLimit)) + ": replay fewer --functions"};
 }
 
-// "importing app.handler of f7": from then on the node has counted the function as idle.
+// "importing app.handler of f7": the zygote loads from then on, until the next event.
 void Run::note_events(const boost::json::object& status, const std::string& app, std::uint64_t& after) {
   const auto* events = status.if_contains("events");
   if (events == nullptr || !events->is_array()) return;
@@ -163,21 +165,30 @@ void Run::note_events(const boost::json::object& status, const std::string& app,
     after = std::max(after, cli::count_of(event, "sequence"));
     const std::string message = cli::text_of(event, "message");
     const auto last = message.rfind(' ');
-    if (cli::text_of(event, "phase") == "zygote" && last != std::string::npos)
-      deployed_at_[{app, message.substr(last + 1)}] = base::steady_now();
+    const base::SteadyTime now = base::steady_now();
+    load_ended(now);
+    if (cli::text_of(event, "phase") == "zygote" && last != std::string::npos) {
+      loading_ = &loads_[{app, message.substr(last + 1)}];
+      loading_->begun = now;
+    }
   }
   const std::size_t all = plan_.functions.size();
-  line_.show("deploying " + bar(static_cast<double>(deployed_at_.size()) / static_cast<double>(all)) + " " +
-             std::to_string(deployed_at_.size()) + " of " + std::to_string(all) + " functions");
+  line_.show("deploying " + bar(static_cast<double>(loads_.size()) / static_cast<double>(all)) + " " +
+             std::to_string(loads_.size()) + " of " + std::to_string(all) + " functions");
 }
 
-std::vector<base::Duration> Run::ages(base::SteadyTime start) const {
-  std::vector<base::Duration> ages;
+void Run::load_ended(base::SteadyTime now) {
+  if (loading_ != nullptr) loading_->took = now - loading_->begun;
+  loading_ = nullptr;
+}
+
+void Run::describe_deployments(base::SteadyTime start, PredictionOptions& options) const {
   for (const PlannedFunction& function : plan_.functions) {
-    const auto at = deployed_at_.find({function.app, function.name});
-    ages.push_back(at == deployed_at_.end() ? base::Duration(kBreath) : start - at->second);
+    const auto at = loads_.find({function.app, function.name});
+    const Load load = at == loads_.end() ? Load{.begun = start - kBreath} : at->second;
+    options.deployed_before.push_back(start - load.begun);
+    options.loads.push_back(load.took);
   }
-  return ages;
 }
 
 io::Task<base::Result<>> Run::call_all(base::SteadyTime start) {

@@ -12,6 +12,7 @@
 #include "cli/terminal.h"
 #include "replay/caller.h"
 #include "replay/comparison.h"
+#include "replay/prediction.h"
 
 namespace ebb::replay {
 
@@ -49,7 +50,9 @@ class Run {
   io::Task<base::Result<>> deploy_all();
   io::Task<base::Result<>> follow(DeployedApp& app);
   void note_events(const boost::json::object& status, const std::string& app, std::uint64_t& after);
-  std::vector<base::Duration> ages(base::SteadyTime start) const;
+  /// A deployment loads one zygote after the other.
+  void load_ended(base::SteadyTime now);
+  void describe_deployments(base::SteadyTime start, PredictionOptions& options) const;
   io::Task<base::Result<>> call_all(base::SteadyTime start);
   io::Task<> sample(base::SteadyTime start);
   io::Task<> show_progress(base::SteadyTime start);
@@ -69,7 +72,12 @@ class Run {
   sim::Calibration calibration_;
   Plan plan_;
   std::vector<DeployedApp> deployed_;
-  std::map<std::pair<std::string, std::string>, base::SteadyTime> deployed_at_;  // by app and function
+  struct Load {
+    base::SteadyTime begun;
+    base::Duration took{};
+  };
+  std::map<std::pair<std::string, std::string>, Load> loads_;  // of zygotes, at the deployment; by app and function
+  Load* loading_ = nullptr;                                    // the one that has not ended
   std::optional<Caller> caller_;
   base::Result<> sampled_;
   std::unordered_set<std::string> earlier_;  // request ids
