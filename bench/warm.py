@@ -79,7 +79,7 @@ def at_rate(generator, port, path, rate, seconds, raw=None, connections=CONNECTI
 
 
 def quiet_peaks(servers, rounds, seconds):
-    """Per server the peaks of rounds in which the host left the processors alone, and of the others; where too few are quiet, all are taken."""
+    """Per server the peaks of rounds in which the host left the processors alone, and of the others; where too few of any are quiet, all of all are taken."""
     peaks, stolen = {name: [] for name in servers}, {name: [] for name in servers}
     for number in range(rounds * TRIES):
         wanted = [name for name in servers if len(peaks[name]) < rounds]
@@ -88,9 +88,8 @@ def quiet_peaks(servers, rounds, seconds):
             rate = round(peak(*servers[name], seconds), 1)
             lost = (figures.stolen_ms() - before_ms) / (seconds * 1000 * len(os.sched_getaffinity(0)))
             (peaks if lost <= STOLEN_MOST else stolen)[name].append(rate)
-    for name in servers:
-        if len(peaks[name]) < min(3, rounds):
-            peaks[name], stolen[name] = peaks[name] + stolen[name], []
+    if any(len(quiet) < min(3, rounds) for quiet in peaks.values()):
+        return {name: peaks[name] + stolen[name] for name in servers}, {name: [] for name in servers}
     return peaks, stolen
 
 
