@@ -15,6 +15,7 @@
 #include "model/names.h"
 #include "replay/chart.h"
 #include "replay/run.h"
+#include "sim/text_file.h"
 
 namespace ebb::replay {
 namespace {
@@ -74,14 +75,6 @@ base::Result<void> check(Line& line) {
   return {};
 }
 
-base::Result<void> write_text(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) return base::invalid_argument("cannot write " + path + ": choose another place");
-  return {};
-}
-
 struct Ended {
   std::optional<base::Result<Comparison>> result;
   std::vector<DeployedApp> deployed;
@@ -128,7 +121,7 @@ base::Result<int> replay(const cli::Session& session, Line line) {
   }
   if (!ended.result) return base::internal("the replay ended without an outcome, the log says why");
   EBB_TRY(const Comparison comparison, *ended.result);
-  if (!line.chart.empty()) EBB_CHECKED(write_text(line.chart, replay_chart(comparison)));
+  if (!line.chart.empty()) EBB_CHECKED(sim::write_text(line.chart, replay_chart(comparison)));
   cli::print_out(session.json ? to_json_text(comparison) : to_table(comparison));
   if (!removed) return removed.error();
   if (comparison.live.errors > 0) return base::exit_code_of(base::Code::kFunctionFailed);

@@ -12,6 +12,7 @@
 
 #include "sim/chart.h"
 #include "sim/report.h"
+#include "sim/text_file.h"
 
 namespace ebb::sim {
 namespace {
@@ -47,14 +48,6 @@ base::Result<std::string> read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   text.assign(std::istreambuf_iterator<char>(file), {});
   return text;
-}
-
-base::Result<void> write_text(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) return base::invalid_argument("cannot write " + path + ": choose another place");
-  return {};
 }
 
 base::Result<std::vector<PolicyOptions>> chosen_policies(const Line& line, const Trace& trace) {
