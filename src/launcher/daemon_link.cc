@@ -48,11 +48,15 @@ void DaemonLink::linked(const wire::Linked& event) { send(wire::LauncherType::kL
 
 void DaemonLink::unlinked(const wire::Unlinked& event) { send(wire::LauncherType::kUnlinked, 0, wire::encode(event)); }
 
+void DaemonLink::sockets(std::uint64_t request, std::vector<os::Fd> sockets) {
+  send(wire::LauncherType::kDone, request, "", std::move(sockets));
+}
+
 void DaemonLink::egress_open(std::uint64_t request, os::Fd udp, os::Fd tcp) {
   std::vector<os::Fd> fds;
   fds.push_back(std::move(udp));
   fds.push_back(std::move(tcp));
-  send(wire::LauncherType::kDone, request, "", std::move(fds));
+  sockets(request, std::move(fds));
 }
 
 base::Result<> DaemonLink::send_now(const Outgoing& out) {

@@ -34,6 +34,8 @@ class DaemonLink {
   void exited(const wire::Exited& event);
   void linked(const wire::Linked& event);
   void unlinked(const wire::Unlinked& event);
+  /// Of a sandbox's network; closed here once they are sent.
+  void sockets(std::uint64_t request, std::vector<os::Fd> sockets);
   /// The sockets for names; closed here once they are sent.
   void egress_open(std::uint64_t request, os::Fd udp, os::Fd tcp);
 

@@ -74,6 +74,9 @@ class Fleet {
   /// Freezes or thaws an instance. One that cannot be thawed is killed: its next call would hang.
   void freeze(const wire::FreezeOrder& order, bool freeze);
 
+  /// In the network namespace of a running instance. Errors: kNotFound, and the kernel's. Cost: two setns.
+  base::Result<std::vector<os::Fd>> open_sockets(const wire::OpenSockets& wanted);
+
   /// SIGKILL to every sandbox; they are gone once turns of the poller have made empty() true.
   void kill_all();
   bool empty() const { return sandboxes_.empty(); }

@@ -1,11 +1,15 @@
 // How things end: an exit seen by pidfd, its status told by init, its usage read from its cgroup, its children killed.
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <csignal>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "launcher/fleet.h"
+#include "os/network_namespace.h"
 #include "os/pidfd.h"
 #include "wire/message.h"
 
@@ -195,6 +199,24 @@ void Fleet::freeze(const wire::FreezeOrder& order, bool freeze) {
   base::log(base::LogLevel::kWarning, freeze ? "instance not frozen" : "instance not thawed",
             {{"error", done.error().message}});
   if (!freeze) kill(*process);
+}
+
+base::Result<std::vector<os::Fd>> Fleet::open_sockets(const wire::OpenSockets& wanted) {
+  const Process* process = find(Subject::kInstance, raw(wanted.instance));
+  if (process == nullptr || process->life != Life::kRunning) {
+    return base::not_found("instance " + std::to_string(raw(wanted.instance)) + " is not running");
+  }
+  std::vector<os::Fd> sockets;
+  EBB_TRY(const os::Fd home, os::present_network_namespace());
+  EBB_CHECKED(os::within_network_namespace(home, process->pidfd, [&]() -> base::Result<> {
+    while (sockets.size() < wanted.count) {
+      os::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+      if (!socket.valid()) return base::os_error("socket into an instance's network", errno);
+      sockets.push_back(std::move(socket));
+    }
+    return {};
+  }));
+  return sockets;
 }
 
 void Fleet::kill(Subject subject, std::uint64_t id) {

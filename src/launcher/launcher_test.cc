@@ -3,6 +3,7 @@
 #include "launcher/launcher.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,6 +34,14 @@ def handler(event, context):
         n = 0
         for i in range(3000000): n += i
         return n
+    if kind == "listen":
+        import socket, threading
+        listener = socket.create_server(("127.0.0.1", 0))
+        def greet():
+            while True:
+                peer, _ = listener.accept(); peer.sendall(b"inside"); peer.close()
+        threading.Thread(target=greet, daemon=True).start()
+        return listener.getsockname()[1]
     if kind == "child":
         import subprocess
         p = subprocess.Popen(["/bin/sleep", "1000"]); STATE.append(p); return p.pid
@@ -213,6 +222,32 @@ TEST_F(LauncherTest, OrdersToFreezeAndThawStandByTheirSequence) {
   EXPECT_EQ(harness_.ask(LauncherType::kKill, wire::encode(wire::Kill{.subject = Subject::kInstance, .id = 1})).type,
             LauncherType::kDone);
   EXPECT_EQ(harness_.await_exit(Subject::kInstance, 1).wait_status, static_cast<std::uint32_t>(SIGKILL));
+}
+
+TEST_F(LauncherTest, TheDaemonGetsSocketsOfAnInstancesNetwork) {
+  ASSERT_NO_FATAL_FAILURE(make_function());
+  const TestInstance instance = harness_.fork(1, Subject::kZygote, 1, 1);
+  const Reply listening = harness_.first_invoke(instance, R"({"do":"listen"})");
+  ASSERT_TRUE(listening.fine) << listening.meta;
+  const auto ask = [&](std::uint64_t id) {
+    return harness_.ask(LauncherType::kOpenSockets,
+                        wire::encode(wire::OpenSockets{.instance = base::InstanceId{id}, .count = 2}));
+  };
+  const Answer answer = ask(1);
+  ASSERT_EQ(answer.type, LauncherType::kDone);
+  ASSERT_EQ(answer.fds.size(), 2u);
+  struct sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(listening.body)));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  for (const os::Fd& socket : answer.fds) {
+    (void)::connect(socket.get(), reinterpret_cast<struct sockaddr*>(&to), sizeof to);
+    struct pollfd readable{.fd = socket.get(), .events = POLLIN, .revents = 0};
+    ASSERT_EQ(::poll(&readable, 1, 5000), 1);
+    char text[16];
+    EXPECT_EQ(::recv(socket.get(), text, sizeof text, 0), 6) << "what listens there, not on the host";
+  }
+  EXPECT_EQ(failure_of(ask(77)).code, base::Code::kNotFound);
 }
 
 TEST_F(LauncherTest, AnInstanceCanBeForkedFromTheRuntimeItself) {

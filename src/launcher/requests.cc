@@ -134,6 +134,12 @@ base::Result<> Requests::perform(const wire::Message& message, std::vector<os::F
       daemon_.done(message.id);
       return {};
     }
+    case LauncherType::kOpenSockets: {
+      EBB_TRY(const wire::OpenSockets wanted, wire::decode<wire::OpenSockets>(message.payload));
+      EBB_TRY(std::vector<os::Fd> sockets, fleet_.open_sockets(wanted));
+      daemon_.sockets(message.id, std::move(sockets));
+      return {};
+    }
     case LauncherType::kDone:
     case LauncherType::kFailed:
     case LauncherType::kForked:

@@ -266,6 +266,16 @@ base::Result<Unlinked> decode(std::string_view payload) {
   return finished(r, m, true, "Unlinked");
 }
 
+std::string encode(const OpenSockets& m) { return Writer().u64(raw(m.instance)).u32(m.count).take(); }
+template <>
+base::Result<OpenSockets> decode(std::string_view payload) {
+  Reader r(payload);
+  OpenSockets m;
+  m.instance = base::InstanceId{r.u64()};
+  m.count = r.u32();
+  return finished(r, m, m.count >= 1 && m.count <= limits::kSocketsAtOnce, "OpenSockets");
+}
+
 std::string encode(const FreezeOrder& m) { return Writer().u64(raw(m.instance)).u64(m.sequence).take(); }
 template <>
 base::Result<FreezeOrder> decode(std::string_view payload) {

@@ -40,6 +40,8 @@ enum class LauncherType : std::uint16_t {
   kFreeze = 10,          // stops every process of an instance until kThaw. Answer: kDone; unknown instance: kDone too
   kThaw = 11,            // Answer: kDone; unknown instance: kDone too
   kStart = 12,           // an instance that is forked from nothing; fds: channel, stdout, stderr. Answer: as to kFork
+  kOpenSockets = 13,     // TCP sockets of an instance's network namespace, not connected to anything. Answer: kDone
+                         // with so many fds
   // Answers.
   kDone = 64,
   kFailed = 65,
@@ -166,6 +168,12 @@ struct FreezeOrder {
   std::uint64_t sequence = 0;
 };
 
+/// IPv4, non-blocking. What they connect to is the daemon's to choose, within that namespace.
+struct OpenSockets {
+  base::InstanceId instance{};
+  std::uint32_t count = 0;  // 1 to limits::kSocketsAtOnce
+};
+
 struct RemoveTree {
   TreeKind kind = TreeKind::kLayer;
   std::string key;
@@ -212,6 +220,7 @@ std::string encode(const AllowAddresses&);
 std::string encode(const Linked&);
 std::string encode(const Unlinked&);
 std::string encode(const FreezeOrder&);
+std::string encode(const OpenSockets&);
 std::string encode(const Failed&);
 std::string encode(const ZygoteReady&);
 std::string encode(const ZygoteMade&);

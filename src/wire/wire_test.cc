@@ -57,6 +57,10 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
   expect_only_whole<Linked>(encode(Linked{.link = 3, .address = *base::parse_ip("198.18.0.4")}));
   expect_only_whole<Unlinked>(encode(Unlinked{.link = 3}));
   expect_only_whole<Build>(encode(Build{.output_key = kKey, .argv = {"/bin/true"}, .env = {"A=b"}}));
+  expect_only_whole<OpenSockets>(encode(OpenSockets{.instance = base::InstanceId{3}, .count = 8}));
+  for (const std::uint32_t count : {0U, limits::kSocketsAtOnce + 1}) {
+    EXPECT_FALSE(decode<OpenSockets>(encode(OpenSockets{.instance = base::InstanceId{3}, .count = count})));
+  }
   expect_only_whole<FreezeOrder>(encode(FreezeOrder{.instance = base::InstanceId{3}, .sequence = 9}));
   expect_only_whole<Failed>(encode(Failed{.message = "no", .detail = "trace"}));
   const ZygoteReady ready{.init_ns = 5, .forkable = false, .unfit_reason = "2 threads"};

@@ -34,6 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)wire::decode<wire::Build>(bytes);
   (void)wire::decode<wire::RemoveTree>(bytes);
   (void)wire::decode<wire::FreezeOrder>(bytes);
+  (void)wire::decode<wire::OpenSockets>(bytes);
   if (const auto message = wire::decode_message(bytes)) EBB_CHECK(wire::encode(*message) == bytes);
   return 0;
 }
