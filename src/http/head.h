@@ -63,6 +63,7 @@ Parsed<RequestHead> parse_request_head(std::string_view head, std::size_t target
 
 struct ResponseHead {
   int status = 0;
+  bool keep_alive = false;  // the connection outlives the answer, if the answer's end can be told
   Headers headers;
   Framing framing = Framing::kUntilClose;
   std::uint64_t content_length = 0;
