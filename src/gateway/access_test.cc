@@ -85,15 +85,15 @@ TEST(Access, FunctionsNeverSeeAKeyButTheirOwnTokens) {
   EXPECT_EQ(shown({}).key_shown, KeyShown::kNone);
   const node::Call own = shown(bearer("my-jwt"));
   EXPECT_EQ(own.key_shown, KeyShown::kNone);
-  EXPECT_NE(own.event_json.find("my-jwt"), std::string::npos);
+  EXPECT_NE(own.event_of(own).find("my-jwt"), std::string::npos);
   const node::Call granted = shown(bearer(admin));
   EXPECT_EQ(granted.key_shown, KeyShown::kGranted);
-  EXPECT_EQ(granted.event_json.find("ebb_"), std::string::npos);
-  EXPECT_EQ(granted.event_json.find("authorization"), std::string::npos);
+  EXPECT_EQ(granted.event_of(granted).find("ebb_"), std::string::npos);
+  EXPECT_EQ(granted.event_of(granted).find("authorization"), std::string::npos);
   const node::Call both = shown(http::Headers{{"Authorization", "Bearer my-jwt"}, {"x-ebb-KEY", admin}});
   EXPECT_EQ(both.key_shown, KeyShown::kGranted);
-  EXPECT_NE(both.event_json.find("my-jwt"), std::string::npos);
-  EXPECT_EQ(both.event_json.find("ebb_"), std::string::npos);
+  EXPECT_NE(both.event_of(both).find("my-jwt"), std::string::npos);
+  EXPECT_EQ(both.event_of(both).find("ebb_"), std::string::npos);
   EXPECT_EQ(shown(http::Headers{{"X-Ebb-Key", "x"}}).key_shown, KeyShown::kUnknown);
 }
 

@@ -53,6 +53,14 @@ std::size_t end_of_prefix(std::string_view path) {
   return slash;
 }
 
+std::string event_of(const node::Call& call) {
+  return http_event(call.request, EventContext{.app = call.app,
+                                               .function = call.function,
+                                               .raw_path = call.function_path(),
+                                               .id = call.id,
+                                               .time = base::wall_now()});
+}
+
 http::Response refused(const base::Error& error, const base::InvocationId& id) {
   const std::string request_id = base::to_string(id);
   http::Response response = http::error_response(error, request_id);
@@ -87,21 +95,15 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
   const std::string& app = params["app"];
   if (const auto named = check_names(app, target->function); !named) co_return refused(named.error(), id);
 
-  const std::size_t prefix_bytes = end_of_prefix(request.path);
-  const std::string_view raw_path =
-      prefix_bytes < request.path.size() ? std::string_view(request.path).substr(prefix_bytes) : "/";
   node::Call call{.id = id, .app = app, .function = target->function, .version_number = target->version};
   call.kind = node::Call::Kind::kHttp;
   call.arrived = request.received_at;
-  call.url_prefix = request.path.substr(0, prefix_bytes);
-  call.over_tls = request.over_tls;
-  call.head_only = request.method == "HEAD";
+  call.url_prefix = request.path.substr(0, end_of_prefix(request.path));
+  call.event_of = event_of;
   call.key_shown = access_.key_shown(request.headers, app);
   strip_keys(request.headers);
-  call.event_json = http_event(
-      request,
-      EventContext{.app = app, .function = target->function, .raw_path = raw_path, .id = id, .time = base::wall_now()});
   call.body = std::move(request.body);
+  call.request = std::move(request);
   http::Response response = co_await run(std::move(call));
   co_return response;
 }

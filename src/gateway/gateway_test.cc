@@ -59,7 +59,7 @@ TEST(FunctionUrl, GivesTheNodeTheEventAndTheBodyAndReturnsItsReply) {
   EXPECT_EQ(call.function, "digits");
   EXPECT_EQ(call.version_number, 3U);
   EXPECT_EQ(call.body, std::string("\0body", 5));
-  const auto event = parsed(call.event_json);
+  const auto event = parsed(call.event_of(call));
   EXPECT_EQ(event.at("rawPath").as_string(), "/a%2Fb/");
   EXPECT_EQ(event.at("rawQueryString").as_string(), "x=1");
   EXPECT_EQ(event.at("requestContext").at("http").at("method").as_string(), "PUT");
@@ -72,7 +72,8 @@ TEST(FunctionUrl, PathBehindTheFunctionBeginsWithASlash) {
   MemoryServer server;
   for (const auto& [path, raw_path] : paths) {
     EXPECT_EQ(server.fetch("GET", path).status, 200) << path;
-    EXPECT_EQ(parsed(server.node.calls.back().event_json).at("rawPath").as_string(), raw_path) << path;
+    EXPECT_EQ(parsed(server.node.calls.back().event_of(server.node.calls.back())).at("rawPath").as_string(), raw_path)
+        << path;
     EXPECT_EQ(server.node.calls.back().version_number, 0U);
   }
 }
@@ -136,7 +137,7 @@ TEST(DirectCall, PassesBodyContentTypeAndVersion) {
   EXPECT_EQ(call.kind, node::Call::Kind::kDirect);
   EXPECT_EQ(call.content_type, "application/json");
   EXPECT_EQ(call.version_number, 4U);
-  EXPECT_TRUE(call.event_json.empty());
+  EXPECT_EQ(call.event_of, nullptr);
 }
 
 TEST(DirectCall, RefusesWhatItDoesNotKnow) {

@@ -218,6 +218,7 @@ Parsed<ResponseHead> parse_response_head(std::string_view head, std::string_view
   if (auto refused = read_headers(head, result.headers, body)) return *std::move(refused);
   const std::string_view connection = result.headers.get("connection");
   result.keep_alive = *version == 11 ? !has_token(connection, "close") : has_token(connection, "keep-alive");
+  result.announced = body.content_length;
   if (method == "HEAD" || result.status < 200 || result.status == 204 || result.status == 304) {
     result.framing = Framing::kNone;
   } else if (body.chunked) {

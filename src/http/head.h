@@ -67,6 +67,7 @@ struct ResponseHead {
   Headers headers;
   Framing framing = Framing::kUntilClose;
   std::uint64_t content_length = 0;
+  std::optional<std::uint64_t> announced;  // what Content-Length says, also where no body follows
 };
 
 /// The same for a response to a request of that method.

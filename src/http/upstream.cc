@@ -20,6 +20,7 @@ constexpr std::size_t kBodyBufferBytes = 64 * 1024;
 constexpr std::size_t kAtOnceBytes = 64 * 1024;  // a body up to this long fits the socket: nobody waits for anybody
 
 base::Error gone(const boost::system::error_code& why) {
+  if (why == asio::error::operation_aborted) return base::Error{.code = base::Code::kCancelled, .message = "cancelled"};
   return base::unavailable("the connection ended" + (why ? ": " + why.message() : std::string()));
 }
 
@@ -107,14 +108,14 @@ io::Task<base::Result<>> Upstream::receive_piece(std::string& body) {
       if (*count == 0 && framing_ != Framing::kUntilClose) co_return gone({});
       if (*count == 0) ended_ = true;
     }
-    const base::Result<> decoded = decode(body);
+    const base::Result<> decoded = take_pending(body);
     if (!decoded) co_return decoded.error();
   }
   co_return base::Result<>();
 }
 
-// Moves what is there to `body`.
-base::Result<> Upstream::decode(std::string& body) {
+base::Result<> Upstream::take_pending(std::string& body) {
+  if (ended_) return {};
   if (framing_ == Framing::kChunked) {
     EBB_TRY(const std::size_t consumed, decoder_.feed(pending(), body));
     begin_ += consumed;

@@ -36,9 +36,13 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   /// The answer's head, interim ones (1xx) left out. Errors: kUnavailable when the peer has gone before it was whole;
   /// kInvalidArgument when it is no HTTP/1.1.
   io::Task<base::Result<ResponseHead>> receive_head(std::string_view method);
+  /// Appends what has come of the body, without waiting. Errors: kInvalidArgument.
+  base::Result<> take_pending(std::string& body);
   /// Appends what comes next of the body, at least a byte, unless it is whole: see ended(). Errors: as receive_head.
   io::Task<base::Result<>> receive_piece(std::string& body);
 
+  /// What is missing of a body of known length; 0 when it is not known.
+  std::uint64_t left() const { return framing_ == Framing::kLength ? left_ : 0; }
   /// The body is whole.
   bool ended() const { return ended_; }
   /// Not a byte of an answer has come.
@@ -54,7 +58,6 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
 
   static io::Task<> send_rest(std::shared_ptr<Upstream> self, std::string body);
   io::Task<base::Result<std::size_t>> fill();
-  base::Result<> decode(std::string& body);
   std::string_view pending() const { return {buffer_.data() + begin_, end_ - begin_}; }
 
   Socket socket_;

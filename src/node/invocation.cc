@@ -26,14 +26,28 @@ std::string meta_of(const Call& call, base::Duration timeout) {
   meta += base::to_string(call.id);
   meta += R"(","deadline_ms":)" + std::to_string(deadline.count());
   if (call.kind == Call::Kind::kHttp) {
-    meta += call.over_tls ? R"(,"scheme":"https","prefix":)" : R"(,"scheme":"http","prefix":)";
+    meta += call.request.over_tls ? R"(,"scheme":"https","prefix":)" : R"(,"scheme":"http","prefix":)";
     meta += http::json_quoted(call.url_prefix);
-    if (call.head_only) meta += R"(,"head_only":true)";
-    meta += R"(,"event":)" + call.event_json;
+    if (call.head_only()) meta += R"(,"head_only":true)";
+    meta += R"(,"event":)" + call.event_of(call);
   } else {
     meta += R"(,"content_type":)" + http::json_quoted(call.content_type);
   }
   return meta += '}';
+}
+
+std::string signal_name(int number) {
+  const char* description = ::strsignal(number);
+  return "signal " + std::to_string(number) + " (" + (description ? description : "?") + ")";
+}
+
+// The runtime ends with its program, and as a shell says how: 128 and the signal.
+std::string how_a_program_ended(int status) {
+  constexpr int kBySignal = 128;
+  return "its program " +
+         (status > kBySignal ? "was killed by " + signal_name(status - kBySignal)
+                             : "ended with exit status " + std::to_string(status)) +
+         ", its log may say more";
 }
 
 std::string how_it_ended(const wire::Exited& exit, const model::Version& version) {
@@ -51,10 +65,10 @@ std::string how_it_ended(const wire::Exited& exit, const model::Version& version
   }
   if (exit.orphaned) return "the zygote of " + name + " ended and took the instance along; the call is not billed";
   const int status = static_cast<int>(exit.wait_status);
+  if (version.spec.runtime == "http" && WIFEXITED(status))
+    return name + ": " + how_a_program_ended(WEXITSTATUS(status));
   if (WIFSIGNALED(status)) {
-    const char* description = ::strsignal(WTERMSIG(status));
-    return name + " crashed: killed by signal " + std::to_string(WTERMSIG(status)) + " (" +
-           (description ? description : "?") + ")";
+    return name + " crashed: killed by " + signal_name(WTERMSIG(status));
   }
   return name + " ended its process (exit status " + std::to_string(WEXITSTATUS(status)) + ") instead of returning";
 }
@@ -105,7 +119,8 @@ Invocation::Invocation(std::shared_ptr<VersionRunner> runner, const Call& call,
       id_(call.id),
       arrived_(call.arrived),
       leased_(base::steady_now()),
-      head_only_(call.head_only),
+      head_only_(call.head_only()),
+      alone_(runner_->version_.spec.concurrency == 1),
       bytes_in_(call.body.size()),
       timer_(runner_->services_.here()) {}
 
@@ -134,25 +149,29 @@ base::Result<> Invocation::open() {
                                                                      .cpu_millis = version.spec.cpu_millis});
   if (!slot) return slot.error();
   slot_ = std::move(*slot);
-  instance_->out->begin(id_);
-  instance_->err->begin(id_);
-  // Where the kernel cannot start a new peak, the record carries the instance's highest so far.
-  (void)os::reset_memory_peak(instance_->usage.memory_peak);
+  // What several write at once is nobody's in particular.
+  const base::InvocationId writes = alone_ ? id_ : base::InvocationId{};
+  instance_->out->begin(writes);
+  instance_->err->begin(writes);
   cpu_before_ = instance_->cpu();
+  mark_ = instance_->shares.begin(leased_, cpu_before_);
+  // Where the kernel cannot start a new peak, the record carries the instance's highest so far.
+  if (mark_.alone) (void)os::reset_memory_peak(instance_->usage.memory_peak);
   return {};
 }
 
 // Kills the instance when the time is up; its channel then ends at once, whatever the process is doing, and so does a
-// write to a client that is slow to take what came before. An expiry that was already on its way when the answer came
-// does nothing.
+// write to a client that is slow to take what came before. Where others are at work in it, the call's own connection
+// ends, and the instance when they have. An expiry that was already on its way when the answer came does nothing.
 void Invocation::arm_timeout() {
   timer_.expires_after(runner_->version_.spec.timeout);
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
     if (error || !self || self->answered_ != base::SteadyTime{}) return;
-    self->instance_->timed_out = true;
-    self->runner_->services_.launcher->kill(wire::Subject::kInstance, raw(self->instance_->id));
-    self->instance_->channel.shut_down();
+    self->timed_out_ = true;
+    if (self->alone_) self->runner_->services_.launcher->kill(wire::Subject::kInstance, raw(self->instance_->id));
+    if (self->upstream_) self->upstream_->shut_down();
+    if (!self->instance_->program) self->instance_->channel.shut_down();
     if (self->writer_ != nullptr) self->writer_->cut();
   });
 }
@@ -169,6 +188,7 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
     co_return reply;
   }
   it.arm_timeout();
+  if (it.instance_->program) co_return co_await run_program(std::move(self), std::move(call), std::move(reply));
   sandbox::Channel& channel = it.instance_->channel;
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
   const std::string meta = meta_of(call, runner.version_.spec.timeout);
@@ -176,7 +196,7 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
   if (went) went = co_await channel.send(header, meta, call.body);
   if (went) went = co_await channel.receive_into(it.frame_);
 
-  const bool streams = went && !it.instance_->timed_out && it.absorb(reply);
+  const bool streams = went && !it.timed_out_ && it.absorb(reply);
   if (streams) {
     reply.phases.handler = base::steady_now() - it.leased_;
     reply.stream = [self](http::BodyWriter& writer) { return relay(self, writer); };
@@ -184,7 +204,7 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
   }
   it.settle();
   reply.phases.handler = it.phases_.handler;
-  if (!went || it.instance_->timed_out) {
+  if (!went || it.timed_out_) {
     base::Error error = went ? base::unavailable("the time is up") : went.error();
     co_await it.learn_why(std::move(error));
   }
@@ -222,7 +242,7 @@ void Invocation::broke_protocol(std::string what) {
 // The channel gave no frame, or the time was up.
 io::Task<> Invocation::learn_why(base::Error error) {
   healthy_ = false;
-  if (instance_->timed_out) {
+  if (timed_out_) {
     outcome_ = model::Outcome::kTimedOut;
     error_ = base::Error{.code = base::Code::kDeadlineExceeded,
                          .message = name() + (writer_ != nullptr ? " did not end its stream" : " did not answer") +
@@ -231,16 +251,22 @@ io::Task<> Invocation::learn_why(base::Error error) {
     outcome_ = model::Outcome::kCancelled;
     error_ = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
   } else if (error.code == base::Code::kUnavailable) {
-    outcome_ = model::Outcome::kCrashed;
     const base::SteadyTime told_by = base::steady_now() + kExitReport;
     exit_ = co_await instance_->exited.wait(told_by);
-    if (exit_ && exit_->orphaned) outcome_ = model::Outcome::kPlatformFault;
-    if (exit_ && exit_->out_of_memory) outcome_ = model::Outcome::kOutOfMemory;
-    error_ = function_failed(exit_ ? how_it_ended(*exit_, runner_->version_)
-                                   : name() + " closed its channel instead of answering");
+    blame_exit();
   } else {
     broke_protocol("broke the protocol: " + error.message);
   }
+}
+
+// The instance has ended, or never will say how.
+void Invocation::blame_exit() {
+  healthy_ = false;
+  outcome_ = model::Outcome::kCrashed;
+  if (exit_ && exit_->orphaned) outcome_ = model::Outcome::kPlatformFault;
+  if (exit_ && exit_->out_of_memory) outcome_ = model::Outcome::kOutOfMemory;
+  error_ = function_failed(exit_ ? how_it_ended(*exit_, runner_->version_)
+                                 : name() + " closed its channel instead of answering");
 }
 
 // The time in the handler ends here.
@@ -253,7 +279,7 @@ void Invocation::settle() {
 void Invocation::finish() {
   VersionRunner& runner = *runner_;
   if (answered_ == base::SteadyTime{}) settle();
-  if (!healthy_) runner.services_.launcher->kill(wire::Subject::kInstance, raw(instance_->id));
+  share_ = instance_->shares.end(mark_, answered_, instance_->cpu());
   const std::uint64_t dropped = instance_->out->finish() + instance_->err->finish();
   if (dropped > 0) {
     runner.services_.metrics.node.log_lines_dropped.add();
@@ -282,17 +308,17 @@ model::UsageEnd Invocation::usage_end() const {
                       .handler = phases_.handler,
                       .total = answered_ - arrived_,
                       .memory_peak = instance_->memory_peak(),
-                      .cpu = instance_->cpu() - cpu_before_,
+                      .cpu = share_.cpu,
                       .bytes_in = base::Bytes{bytes_in_},
                       .bytes_out = base::Bytes{bytes_out_}};
   const meter::Charge charge = meter::charge_for({.outcome = outcome_,
                                                   .handler_ran = true,
-                                                  .handler = phases_.handler,
+                                                  .handler = share_.time,
                                                   .cpu_millis = spec.cpu_millis,
                                                   .memory_limit = spec.memory});
   if (exit_) {  // its cgroup may have gone, and with it what the files say
     end.memory_peak = base::Bytes{std::max(end.memory_peak.count, exit_->memory_peak_bytes)};
-    end.cpu = std::max<base::Duration>(end.cpu, std::chrono::nanoseconds(exit_->cpu_ns) - cpu_before_);
+    if (alone_) end.cpu = std::max<base::Duration>(end.cpu, std::chrono::nanoseconds(exit_->cpu_ns) - cpu_before_);
   }
   end.billed_ms = charge.billed_ms;
   end.cu_micro = charge.cu_micro;

@@ -15,8 +15,10 @@
 #include <string>
 
 #include "http/message.h"
+#include "http/upstream.h"
 #include "meter/usage_log.h"
 #include "node/version_runner.h"
+#include "sandbox/shares.h"
 
 namespace ebb::node {
 
@@ -36,6 +38,16 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   /// Passes the pieces on until the stream ends. `writer` outlives the task.
   static io::Task<base::Result<>> relay(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
 
+  // Of a function that is a web server: over connections to its program (invocation_program.cc).
+  static io::Task<Reply> run_program(std::shared_ptr<Invocation> self, Call call, Reply reply);
+  static io::Task<base::Result<http::ResponseHead>> ask_program(std::shared_ptr<Invocation> self, Call& call);
+  io::Task<base::Result<>> connect(bool anew);
+  static io::Task<base::Result<>> read_whole(std::shared_ptr<Invocation> self, std::string& body);
+  static io::Task<base::Result<>> relay_program(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
+  bool absorb_head(const http::ResponseHead& head, Reply& reply);
+  io::Task<> learn_why_program(base::Error error);
+  void keep_connection();
+
   base::Result<> open();
   void arm_timeout();
   bool absorb(Reply& reply);
@@ -44,6 +56,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   Next judge_end();
   io::Task<> learn_why(base::Error error);
   void broke_protocol(std::string what);
+  void blame_exit();
   void settle();
   void finish();
   model::UsageEnd usage_end() const;
@@ -55,12 +68,18 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   const base::SteadyTime arrived_;
   const base::SteadyTime leased_;
   const bool head_only_;
+  const bool alone_;  // nobody else is in the instance while it runs
   const std::size_t bytes_in_;
   std::optional<meter::UsageSlot> slot_;  // until the record is closed
   base::Duration cpu_before_{};
+  sandbox::Shares::Mark mark_;
+  sandbox::Share share_;  // once it has ended
   boost::asio::steady_timer timer_;
 
   sandbox::Frame frame_;  // the one at hand; its memory serves a whole stream
+  std::shared_ptr<http::Upstream> upstream_;
+  bool upstream_anew_ = false;  // made for this call
+  std::string piece_;           // of a program's answer: what has come and not gone out
   http::BodyWriter* writer_ = nullptr;
   std::optional<std::uint64_t> bytes_promised_;
   std::uint64_t bytes_out_ = 0;
@@ -70,7 +89,8 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   std::optional<base::Error> error_;
   std::optional<wire::Exited> exit_;
   int status_ = 200;
-  bool healthy_ = false;         // the instance may serve again
+  bool healthy_ = false;  // the instance may serve again
+  bool timed_out_ = false;
   base::SteadyTime answered_{};  // settled: no timeout strikes any more
 };
 

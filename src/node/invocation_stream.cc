@@ -40,7 +40,7 @@ io::Task<base::Result<>> Invocation::relay(std::shared_ptr<Invocation> self, htt
       went = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
     else
       went = co_await channel.receive_into(it.frame_);
-    if (!went || it.instance_->timed_out) {
+    if (!went || it.timed_out_) {
       base::Error error = went ? base::unavailable("the time is up") : went.error();
       it.settle();
       co_await it.learn_why(std::move(error));

@@ -35,15 +35,23 @@ struct Call {
   std::string function;
   std::uint32_t version_number = 0;  // 0: the current one
   enum class Kind : std::uint8_t { kHttp, kDirect } kind = Kind::kHttp;
-  std::string url_prefix;  // kHttp: the part of the path that leads to the function, "/fn/app/function"
-  bool over_tls = false;   // kHttp
-  bool head_only = false;  // the answer goes out without its body
-  std::string event_json;  // kHttp: the event of payload version 2.0 without "body" and "isBase64Encoded", as JSON text
+  http::Request request;   // kHttp: as it came, without a key of ours, and without its body
+  std::string url_prefix;  // kHttp: the part of its path that leads to the function, "/fn/app/function"
+  /// kHttp: the event of payload version 2.0 without "body" and "isBase64Encoded", as JSON text. Made where it is
+  /// needed: a web server gets the request itself.
+  std::string (*event_of)(const Call&) = nullptr;
   std::string content_type;  // kDirect: of the body; "" is JSON
   std::string body;
   base::SteadyTime arrived{};
   /// What the caller has shown of a key for this app: a function of `auth: key` runs for kGranted only.
   enum class KeyShown : std::uint8_t { kNone, kUnknown, kNotAllowed, kGranted } key_shown = KeyShown::kNone;
+
+  /// kHttp: the function's own part of the path, still percent-encoded; begins with "/".
+  std::string_view function_path() const {
+    return url_prefix.size() < request.path.size() ? std::string_view(request.path).substr(url_prefix.size()) : "/";
+  }
+  /// The answer goes out without its body.
+  bool head_only() const { return request.method == "HEAD"; }
 };
 
 /// How long each phase took; every response carries it as Server-Timing, every usage record as nanoseconds.

@@ -1,27 +1,13 @@
 #include "node/result_frame.h"
 
-#include <algorithm>
-#include <array>
 #include <boost/json/parse.hpp>
 #include <charconv>
+
+#include "node/reply_headers.h"
 
 namespace ebb::node {
 
 namespace {
-
-constexpr std::string_view kReserved = "x-ebb-";
-constexpr std::size_t kHeadersMax = 128;
-constexpr std::size_t kHeaderBytesMax = 8 * 1024;  // of all together
-
-// Those that speak of one connection, and those the server writes itself.
-bool is_ours(std::string_view name) {
-  constexpr std::array<std::string_view, 11> kOurs = {
-      "connection", "content-length",    "date",   "keep-alive", "proxy-connection", "server", "server-timing", "te",
-      "trailer",    "transfer-encoding", "upgrade"};
-  const bool reserved = name.size() > kReserved.size() && http::same_name(name.substr(0, kReserved.size()), kReserved);
-  return reserved ||
-         std::any_of(kOurs.begin(), kOurs.end(), [&](std::string_view ours) { return http::same_name(ours, name); });
-}
 
 std::string text_of(const boost::json::object& fields, std::string_view key) {
   const auto* value = fields.if_contains(key);
@@ -32,11 +18,6 @@ std::string text_of(const boost::json::object& fields, std::string_view key) {
 const char* told_as(std::string_view kind) {
   if (kind == "raised" || kind == "ended") return " raised ";
   return kind == "wrong_call" ? " refused the call: " : " failed: ";
-}
-
-base::Error bad_result(const model::Version& version, const std::string& what) {
-  return base::Error{.code = base::Code::kFunctionFailed,
-                     .message = version.app + "/" + version.function + " returned " + what};
 }
 
 // The length that a stream announces. Nothing for other answers, whose length is that of their body.
@@ -51,17 +32,11 @@ std::string take_length(std::string_view value, Reply& reply) {
 
 // Empty when all is well, else what is wrong.
 std::string take_headers(const boost::json::object& fields, bool streamed, Reply& reply) {
-  http::Headers& headers = reply.headers;
-  std::size_t bytes = 0;
+  ReplyHeaders headers(reply);
   const auto add = [&](std::string_view name, std::string_view value) -> std::string {
-    bytes += name.size() + value.size();
-    if (!http::is_header_name(name)) return "a header whose name is not a token";
-    if (!http::is_header_value(value))
-      return "a header '" + std::string(name) + "' with a control character in its value";
-    if (headers.size() >= kHeadersMax || bytes > kHeaderBytesMax) return "more than 128 headers or 8 KiB of them";
-    if (streamed && http::same_name(name, "content-length")) return take_length(value, reply);
-    if (!is_ours(name)) headers.add(std::string(name), std::string(value));
-    return {};
+    std::string wrong = headers.add(name, value);
+    if (wrong.empty() && streamed && http::same_name(name, "content-length")) wrong = take_length(value, reply);
+    return wrong;
   };
   if (const auto* list = fields.if_contains("headers"); list && list->is_array()) {
     for (const auto& pair : list->get_array()) {

@@ -25,6 +25,7 @@ constexpr auto kGrantHandover = 10s;  // from the dispatcher's decision to the w
 sched::DispatcherOptions options_of(const model::FunctionSpec& spec, const model::Config& config) {
   return {.instances_min = spec.scale.min,
           .instances_max = spec.scale.max,
+          .concurrency = spec.concurrency,
           .idle_timeout = spec.idle_timeout,
           .freeze_after = config.freeze_after == base::Duration::zero() ? base::Duration::max() : config.freeze_after,
           .reuse = spec.reuse == model::Reuse::kAlways,
@@ -174,7 +175,7 @@ void VersionRunner::give_back(const std::shared_ptr<sandbox::Instance>& instance
     if (healthy) {
       dispatcher_.call_finished(instance->id, now, actions);
     } else {
-      dispatcher_.instance_gone(instance->id, now, actions);
+      dispatcher_.call_spoiled(instance->id, now, actions);
     }
     note_rest(now);
   });
@@ -350,6 +351,14 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   const auto* init_ns = fields->if_contains("init_ns");
   if (init_ns && init_ns->is_int64())
     instance->init = std::chrono::nanoseconds(std::max<std::int64_t>(0, init_ns->get_int64()));
+  // On a kernel of its own it has no network that anybody else could connect to.
+  const auto* port = fields->if_contains("port");
+  const bool reachable = version_.spec.runtime == "http" && version_.spec.isolation != model::Isolation::kGvisor;
+  if (reachable && port && port->is_int64() && port->get_int64() > 0 && port->get_int64() <= 65'535) {
+    instance->program = std::make_shared<sandbox::ProgramPort>(
+        services_.launcher, instance->id, static_cast<std::uint16_t>(port->get_int64()), version_.spec.concurrency);
+  }
+  if (reachable && !instance->program) co_return base::internal("the instance does not say where its program listens");
   co_return base::Result<>();
 }
 

@@ -1,6 +1,7 @@
 // An instance as the daemon sees it: its channel, its output, and the two files that tell what it used.
 //
-// Made by node when it orders a fork, shared with whoever holds the lease; gone for good once `exited` is set.
+// Made by node when it orders a fork, shared with whoever holds a lease; gone for good once `exited` is set. Its
+// channel serves one lease at a time; several at once are served through the port of its program.
 #pragma once
 
 #include <atomic>
@@ -9,11 +10,13 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/id.h"
-#include "io/one_shot.h"
+#include "io/announcement.h"
 #include "model/usage.h"
 #include "os/usage_files.h"
 #include "sandbox/channel.h"
 #include "sandbox/output_pipe.h"
+#include "sandbox/program_port.h"
+#include "sandbox/shares.h"
 #include "wire/launcher_protocol.h"
 
 namespace ebb::sandbox {
@@ -34,10 +37,11 @@ struct Instance {
   base::SteadyTime ready_at{};       // when it said kReady
   base::Duration init{};             // user init inside the instance; zero when the zygote had run it
   std::atomic<bool> thawed = false;  // the lease that begins found it frozen
-  bool leased_before = false;        // touched by the lease holder only
-  base::Bytes counted;               // its memory as last looked at; touched by the node's tick only
-  std::atomic<bool> timed_out = false;
-  io::OneShot<wire::Exited> exited;  // set by the launcher's event
+  std::atomic<bool> leased_before = false;
+  base::Bytes counted;                   // its memory as last looked at; touched by the node's tick only
+  std::shared_ptr<ProgramPort> program;  // none: calls go through the channel. Set before it is ready
+  Shares shares;
+  io::Announcement<wire::Exited> exited;  // set by the launcher's event
 
   base::Duration cpu() const {
     const auto used = os::read_cpu_ns(usage.cpu);

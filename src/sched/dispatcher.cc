@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "base/check.h"
 
@@ -11,6 +12,7 @@ Dispatcher::Dispatcher(DispatcherOptions options, std::atomic<std::uint64_t>* ne
     : options_(options), next_instance_(next_instance) {
   EBB_CHECK(options_.instances_max >= 1 && options_.instances_min <= options_.instances_max);
   EBB_CHECK(options_.starting_max >= 1);
+  EBB_CHECK(options_.concurrency >= 1 && (options_.reuse || options_.concurrency == 1));
 }
 
 void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
@@ -22,8 +24,8 @@ void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
     out.push_back(Refuse{.call = call, .why = Refuse::Why::kZygoteFailed});
     return;
   }
-  if (queue_.empty() && idle() > 0) {
-    lease_idle(call, now, out);
+  if (queue_.empty() && has_room()) {
+    lease(call, now, out);
     if (!options_.reuse) start_what_is_wanted(now, out);
     return;
   }
@@ -78,7 +80,8 @@ void Dispatcher::instance_ready(base::InstanceId instance, base::SteadyTime now,
   --starting_;
   start_failures_ = 0;
   fork_or_wait_.fork_took(now - at->second.since);
-  make_idle(instance, now, out);
+  at->second.since = now;
+  offer(instance, now, out);
   start_what_is_wanted(now, out);
   check();
 }
@@ -95,14 +98,31 @@ void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, A
 }
 
 void Dispatcher::call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out) {
-  const auto at = instances_.find(instance);
+  leave_call(instance, true, now, out);
+}
+
+void Dispatcher::call_spoiled(base::InstanceId instance, base::SteadyTime now, Actions& out) {
+  leave_call(instance, false, now, out);
+}
+
+void Dispatcher::leave_call(base::InstanceId id, bool fit, base::SteadyTime now, Actions& out) {
+  const auto at = instances_.find(id);
   if (at == instances_.end()) return;
-  EBB_CHECK(at->second.state == State::kBusy);
-  fork_or_wait_.call_took(now - at->second.since);
-  if (options_.reuse) {
-    make_idle(instance, now, out);
+  Instance& instance = at->second;
+  EBB_CHECK(instance.calls > 0);
+  // What passes between two that leave, times those who are there, is on average what a call takes (Little's law).
+  instance.worked += (now - instance.since) * instance.calls;
+  instance.since = now;
+  fork_or_wait_.call_took(std::exchange(instance.worked, {}));
+  --instance.calls;
+  --leases_;
+  instance.spoiled = instance.spoiled || !fit || !options_.reuse;
+  if (!instance.spoiled) {
+    offer(id, now, out);
+  } else if (instance.calls > 0) {
+    place(instance, State::kFull);
   } else {
-    retire(instance, out);
+    retire(id, out);
     start_what_is_wanted(now, out);
   }
   check();
@@ -136,8 +156,10 @@ base::SteadyTime Dispatcher::next_tick() const {
   if (!idle_.empty() && options_.freeze_after != base::Duration::max()) {
     next = std::min(next, instances_.at(idle_.back()).since + options_.freeze_after);
   }
-  if (queue_.size() > starting_ && zygote_ != ZygoteState::kStarting && starts_allowed() > 0) {
-    next = std::min(next, std::next(queue_.begin(), starting_)->since + fork_or_wait_.fork_time());
+  const std::size_t covered = std::size_t{starting_} * options_.concurrency;
+  if (queue_.size() > covered && zygote_ != ZygoteState::kStarting && starts_allowed() > 0) {
+    next = std::min(next,
+                    std::next(queue_.begin(), static_cast<std::ptrdiff_t>(covered))->since + fork_or_wait_.fork_time());
   }
   return next;
 }
@@ -169,42 +191,62 @@ void Dispatcher::close(Actions& out) {
   tick(base::SteadyTime{}, out);
 }
 
-void Dispatcher::make_idle(base::InstanceId id, base::SteadyTime now, Actions& out) {
+std::list<base::InstanceId>& Dispatcher::list_of(State state) {
+  switch (state) {
+    case State::kIdle: return idle_;
+    case State::kFrozen: return frozen_;
+    case State::kOpen: return open_;
+    case State::kStarting:
+    case State::kFull: break;
+  }
+  return leased_;
+}
+
+void Dispatcher::place(Instance& instance, State state) {
+  std::list<base::InstanceId>& to = list_of(state);
+  to.splice(to.begin(), list_of(instance.state), instance.at);
+  instance.state = state;
+}
+
+void Dispatcher::take_call(Instance& instance, base::SteadyTime now) {
+  if (instance.calls > 0) instance.worked += (now - instance.since) * instance.calls;
+  instance.since = now;
+  ++instance.calls;
+  ++leases_;
+}
+
+void Dispatcher::offer(base::InstanceId id, base::SteadyTime now, Actions& out) {
   Instance& instance = instances_.at(id);
-  if (!queue_.empty()) {
+  while (!queue_.empty() && instance.calls < options_.concurrency) {
     const CallId call = queue_.front().call;
     queue_.pop_front();
     queued_at_.erase(call);
-    instance.state = State::kBusy;
-    instance.since = now;
+    take_call(instance, now);
     out.push_back(LeaseTo{.call = call, .instance = id});
+  }
+  if (instance.calls > 0) {
+    place(instance, instance.calls < options_.concurrency ? State::kOpen : State::kFull);
     return;
   }
-  instance.state = State::kIdle;
-  instance.since = now;
-  idle_.splice(idle_.begin(), leased_, instance.at);
+  place(instance, State::kIdle);
   if (closed_ || options_.idle_timeout == base::Duration::zero()) tick(now, out);
 }
 
-void Dispatcher::lease_idle(CallId call, base::SteadyTime now, Actions& out) {
-  const bool thaw = idle_.empty();
-  std::list<base::InstanceId>& from = thaw ? frozen_ : idle_;
-  const base::InstanceId id = from.front();
-  leased_.splice(leased_.begin(), from, from.begin());
+void Dispatcher::lease(CallId call, base::SteadyTime now, Actions& out) {
+  const State from = !open_.empty() ? State::kOpen : !idle_.empty() ? State::kIdle : State::kFrozen;
+  const base::InstanceId id = list_of(from).front();
   Instance& instance = instances_.at(id);
-  instance.state = State::kBusy;
-  instance.since = now;
-  out.push_back(LeaseTo{.call = call, .instance = id, .thaw = thaw});
+  take_call(instance, now);
+  place(instance, instance.calls < options_.concurrency ? State::kOpen : State::kFull);
+  out.push_back(LeaseTo{.call = call, .instance = id, .thaw = from == State::kFrozen});
 }
 
 void Dispatcher::remove(base::InstanceId id) {
   const auto at = instances_.find(id);
   EBB_CHECK(at != instances_.end());
   if (at->second.state == State::kStarting) --starting_;
-  std::list<base::InstanceId>& place = at->second.state == State::kIdle     ? idle_
-                                       : at->second.state == State::kFrozen ? frozen_
-                                                                            : leased_;
-  place.erase(at->second.at);
+  leases_ -= at->second.calls;
+  list_of(at->second.state).erase(at->second.at);
   instances_.erase(at);
 }
 
@@ -239,25 +281,28 @@ std::uint32_t Dispatcher::starts_allowed() const {
 
 // The first calls are served by the instances that are starting.
 std::uint32_t Dispatcher::starts_for_queue(base::SteadyTime now) const {
-  const auto waiting = static_cast<std::uint32_t>(std::min<std::size_t>(queue_.size(), options_.instances_max));
-  if (waiting <= starting_) return 0;
-  const std::uint32_t uncovered = waiting - starting_;
-  const std::uint32_t busy = instances() - idle() - starting_;
-  const std::uint32_t served = options_.reuse ? fork_or_wait_.served_within_a_fork(busy) : 0;
-  const std::uint32_t beyond = uncovered > served ? uncovered - served : 0;
-  std::uint32_t in_vain = 0;  // have waited for as long as a start takes
-  for (auto call = std::next(queue_.begin(), starting_);
-       in_vain < uncovered && in_vain < options_.starting_max && now - call->since >= fork_or_wait_.fork_time(); ++call)
+  const std::uint32_t each = options_.concurrency;
+  const std::uint64_t covered = std::uint64_t{starting_} * each;
+  const std::uint64_t waiting = std::min<std::uint64_t>(queue_.size(), std::uint64_t{options_.instances_max} * each);
+  if (waiting <= covered) return 0;
+  const std::uint64_t uncovered = waiting - covered;
+  const std::uint64_t served = options_.reuse ? fork_or_wait_.served_within_a_fork(leases_) : 0;
+  const std::uint64_t beyond = uncovered > served ? uncovered - served : 0;
+  const std::uint64_t looked_at = std::min(uncovered, std::uint64_t{options_.starting_max} * each);
+  std::uint64_t in_vain = 0;  // have waited for as long as a start takes
+  for (auto call = std::next(queue_.begin(), static_cast<std::ptrdiff_t>(covered));
+       in_vain < looked_at && now - call->since >= fork_or_wait_.fork_time(); ++call)
     ++in_vain;
-  return std::max(beyond, in_vain);
+  return static_cast<std::uint32_t>((std::max(beyond, in_vain) + each - 1) / each);
 }
 
 base::Duration Dispatcher::likely_wait() const {
-  if (instances() == 0 || queue_.size() < starting_ + starts_allowed()) return {};  // a start is for it
+  const std::size_t each = options_.concurrency;
+  if (instances() == 0 || queue_.size() < (starting_ + starts_allowed()) * each) return {};  // a start is for it
   // A maximum that memory does not allow is none; without reuse instances spend their time in starts.
   std::uint32_t instances_then = start_failures_ == 0 ? options_.instances_max : instances();
   if (!options_.reuse) instances_then = std::min(instances_then, options_.starting_max);
-  return fork_or_wait_.until_served(queue_.size() + 1, instances_then, !options_.reuse);
+  return fork_or_wait_.until_served(queue_.size() + 1, instances_then * options_.concurrency, !options_.reuse);
 }
 
 void Dispatcher::refuse_all(Refuse::Why why, Actions& out) {
@@ -269,8 +314,8 @@ void Dispatcher::refuse_all(Refuse::Why why, Actions& out) {
 void Dispatcher::check() const {
   EBB_CHECK(instances_.size() <= options_.instances_max);
   EBB_CHECK(queue_.size() == queued_at_.size() && queue_.size() <= options_.queue_max);
-  EBB_CHECK(idle() + leased_.size() == instances_.size() && starting_ <= leased_.size());
-  EBB_CHECK(queue_.empty() || idle() == 0);
+  EBB_CHECK(idle() + open_.size() + leased_.size() == instances_.size() && starting_ <= leased_.size());
+  EBB_CHECK(queue_.empty() || !has_room());
 }
 
 }  // namespace ebb::sched

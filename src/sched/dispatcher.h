@@ -3,7 +3,8 @@
 //
 // A deterministic state machine: events in, actions out; no clock, no I/O, no lock of its own (node holds one per
 // version). Invariants, asserted at every event:
-//   1. a call is leased to exactly one instance that is ready and idle; a busy or starting instance is never promised,
+//   1. a call is leased to exactly one instance that is ready and has room: it serves fewer than `concurrency` calls;
+//      one that is full, starting or spoiled is never promised,
 //   2. calls leave the queue in order of arrival, and each leaves it once: leased, refused, or withdrawn,
 //   3. starting + idle + busy <= instances_max, at most one zygote start is under way,
 //   4. an instance is frozen only while it is idle, and the lease that takes it says that it must be thawed,
@@ -32,6 +33,7 @@ enum class CallId : std::uint64_t {};
 struct DispatcherOptions {
   std::uint32_t instances_min = 0;
   std::uint32_t instances_max = 20;
+  std::uint32_t concurrency = 1;  // calls at a time in one instance; 1 without reuse
   base::Duration idle_timeout = std::chrono::seconds(60);
   base::Duration freeze_after = base::Duration::max();  // idle that long, an instance is frozen; max(): never
   bool reuse = true;                                    // false: every call gets an instance that served nobody before
@@ -90,8 +92,10 @@ class Dispatcher {
   /// The start failed, so no call was lost with it. The oldest waiting call is refused after `kStartFailuresMax` in a
   /// row.
   void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out);
-  /// A leased instance is free again; without reuse it is retired.
+  /// A call has left its instance, which is free again, or has more room; without reuse it is retired.
   void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
+  /// The same for a call after which the instance is not fit for another: it is retired when its last call has left.
+  void call_spoiled(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// An instance is no more, whatever it was doing.
   void instance_gone(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// Idle instances beyond the minimum whose time is up are retired, others that idle for long are frozen; calls that
@@ -124,15 +128,30 @@ class Dispatcher {
   static constexpr std::uint32_t kStartFailuresMax = 3;
 
  private:
-  enum class State : std::uint8_t { kStarting, kIdle, kFrozen, kBusy };
+  enum class State : std::uint8_t {
+    kStarting,
+    kIdle,
+    kFrozen,
+    kOpen,  // at work, with room for more
+    kFull,  // or spoiled
+  };
   struct Instance {
     State state = State::kStarting;
-    base::SteadyTime since{};                    // when the state began
-    std::list<base::InstanceId>::iterator at{};  // in idle_, frozen_ or leased_
+    bool spoiled = false;
+    std::uint32_t calls = 0;
+    base::SteadyTime since{};                    // when the state began; at work: when the calls were counted last
+    base::Duration worked{};                     // calls x time since one has left
+    std::list<base::InstanceId>::iterator at{};  // in the list of its state
   };
 
-  void make_idle(base::InstanceId id, base::SteadyTime now, Actions& out);
-  void lease_idle(CallId call, base::SteadyTime now, Actions& out);
+  bool has_room() const { return !open_.empty() || idle() > 0; }
+  /// Serves the queue as far as there is room, and puts the instance where it belongs.
+  void offer(base::InstanceId id, base::SteadyTime now, Actions& out);
+  void lease(CallId call, base::SteadyTime now, Actions& out);
+  void take_call(Instance& instance, base::SteadyTime now);
+  void leave_call(base::InstanceId id, bool fit, base::SteadyTime now, Actions& out);
+  void place(Instance& instance, State state);
+  std::list<base::InstanceId>& list_of(State state);
   /// What the minimum is of: without reuse the instances that wait for their one call, else all.
   std::uint32_t kept() const { return options_.reuse ? instances() : idle() + starting_; }
   bool above_minimum() const { return kept() > options_.instances_min; }
@@ -160,6 +179,7 @@ class Dispatcher {
 
   std::uint32_t start_failures_ = 0;  // in a row
   std::uint32_t starting_ = 0;
+  std::uint32_t leases_ = 0;  // calls under way
   bool closed_ = false;
   ForkOrWait fork_or_wait_;
   std::list<Waiting> queue_;
@@ -168,7 +188,8 @@ class Dispatcher {
   // The node of a list moves with its instance, so that a warm call allocates nothing.
   std::list<base::InstanceId> idle_;    // front: used last, leased first, so that the back can go cold
   std::list<base::InstanceId> frozen_;  // the same order; each has idled longer than all in idle_
-  std::list<base::InstanceId> leased_;  // starting or busy
+  std::list<base::InstanceId> open_;    // front: leased last, leased first, so that the others empty
+  std::list<base::InstanceId> leased_;  // starting or full
 };
 
 }  // namespace ebb::sched
