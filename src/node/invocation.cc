@@ -84,7 +84,7 @@ Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, b
   const base::Duration waited = std::max<base::Duration>(leased - call.arrived, base::Duration::zero());
   // Not made for this call, though nobody had it before: made for the minimum of instances, or for a call that gave up.
   const bool was_idle = instance.ready_at <= call.arrived;
-  if (!std::exchange(instance.leased_before, true) && !was_idle) {
+  if (!instance.leased_before.exchange(true) && !was_idle) {
     base::MutexLock lock(mutex_);
     phases.rung = instance.rung;
     base::SteadyTime began = instance.ordered_at;

@@ -45,6 +45,7 @@ Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
     const sched::DispatcherOptions dispatcher{
         .instances_min = 0,
         .instances_max = options_.instances_max,
+        .concurrency = options_.concurrency,
         .idle_timeout = instance_idle,
         .freeze_after = options_.freeze_after,
         .reuse = options_.reuse,
@@ -203,20 +204,37 @@ void Machine::handle(const Event& event) {
   settle(function);
 }
 
-void Machine::finish(Function& function, std::uint64_t id) {
-  const auto at = instances_.find(base::InstanceId{id});
-  if (at == instances_.end() || at->second.state != InstanceState::kBusy) return;  // it died before
+std::optional<std::uint64_t> Machine::call_of(std::uint64_t subject, CallState state) const {
+  const std::uint64_t slot = subject & UINT32_MAX;
+  const CallSlot& call = calls_[slot];
+  if (call.life != subject >> kLifeShift || call.state != state) return std::nullopt;
+  return slot;
+}
+
+void Machine::finish(Function& function, std::uint64_t subject) {
+  const std::optional<std::uint64_t> slot = call_of(subject, CallState::kRunning);
+  if (!slot) return;  // its instance died before
+  const base::InstanceId id = calls_[*slot].instance;
   if (random_.chance(options_.faults.crash_in_call)) {
-    crash(function, id);
+    crash(function, base::raw(id));
     return;
   }
   ++totals_.answered;
-  at->second.state = InstanceState::kIdle;
-  ++function.idle;
-  end_call(at->second.call);
-  function.dispatcher.call_finished(base::InstanceId{id}, sched_now(), actions_);
+  SimInstance& instance = instances_.at(id);
+  std::erase(instance.calls, *slot);
+  if (instance.calls.empty()) {
+    instance.state = InstanceState::kIdle;
+    ++function.idle;
+  }
+  end_call(*slot);
+  if (random_.chance(options_.faults.spoiled)) {
+    instance.spoiled = true;
+    function.dispatcher.call_spoiled(id, sched_now(), actions_);
+    return;
+  }
+  function.dispatcher.call_finished(id, sched_now(), actions_);
   if (random_.chance(options_.faults.crash_idle))
-    push(random_in(now_, now_ + kMinute), Kind::kIdleCrash, function.index, id);
+    push(random_in(now_, now_ + kMinute), Kind::kIdleCrash, function.index, base::raw(id));
 }
 
 void Machine::instance_ready(Function& function, std::uint64_t id) {
@@ -252,22 +270,22 @@ void Machine::zygote_ready(Function& function, std::uint64_t life) {
 void Machine::crash(Function& function, std::uint64_t id) {
   const auto at = instances_.find(base::InstanceId{id});
   if (at == instances_.end() || at->second.state == InstanceState::kStarting) return;
-  if (at->second.state == InstanceState::kBusy) {
+  for (const std::uint64_t slot : at->second.calls) {
     ++totals_.crashed;
-    end_call(at->second.call);
+    end_call(slot);
   }
   forget_instance(function, base::InstanceId{id});
   function.dispatcher.instance_gone(base::InstanceId{id}, sched_now(), actions_);
 }
 
 void Machine::withdraw(std::uint64_t subject) {
-  const std::uint64_t slot = subject & UINT32_MAX;
-  const CallSlot& call = calls_[slot];
-  if (call.life != subject >> kLifeShift || call.state != CallState::kWaiting) return;
-  Function& function = functions_[call.function];
-  if (!function.dispatcher.call_withdrawn(sched::CallId{slot})) breach(&function, "a waiting call is not in the queue");
+  const std::optional<std::uint64_t> slot = call_of(subject, CallState::kWaiting);
+  if (!slot) return;
+  Function& function = functions_[calls_[*slot].function];
+  if (!function.dispatcher.call_withdrawn(sched::CallId{*slot}))
+    breach(&function, "a waiting call is not in the queue");
   ++totals_.refused;
-  end_call(slot);
+  end_call(*slot);
 }
 
 void Machine::perform(Function& function) {
@@ -307,22 +325,25 @@ void Machine::lease(Function& function, const sched::LeaseTo& leased) {
     breach(&function, "a call was leased that does not wait: lost or run twice");
     return;
   }
-  if (at == instances_.end() || at->second.state != InstanceState::kIdle || at->second.function != function.index) {
-    breach(&function, "an instance was leased that is not idle");
+  if (at == instances_.end() || at->second.function != function.index || at->second.state == InstanceState::kStarting ||
+      at->second.spoiled || at->second.calls.size() >= options_.concurrency) {
+    breach(&function, "an instance was leased that has no room");
     return;
   }
-  if (leased.thaw != at->second.frozen) breach(&function, "a lease forgot that its instance is frozen");
-  at->second.frozen = false;
+  SimInstance& instance = at->second;
+  if (leased.thaw != instance.frozen) breach(&function, "a lease forgot that its instance is frozen");
+  instance.frozen = false;
   call.state = CallState::kRunning;
+  call.instance = leased.instance;
   --function.waiting;
   ++function.running;
-  --function.idle;
-  at->second.state = InstanceState::kBusy;
-  at->second.call = slot;
+  if (instance.state == InstanceState::kIdle) --function.idle;
+  instance.state = InstanceState::kBusy;
+  instance.calls.push_back(slot);
   use(function.load.trace->memory_mb);
-  count_start(call, at->second, function.load);
+  count_start(call, instance, function.load);
   const double run_ms = call.run_ms >= 0 ? call.run_ms : function.load.trace->run_ms.at(random_.uniform());
-  push(now_ + nanos(run_ms), Kind::kFinish, function.index, base::raw(leased.instance));
+  push(now_ + nanos(run_ms), Kind::kFinish, function.index, (std::uint64_t{call.life} << kLifeShift) | slot);
 }
 
 void Machine::count_start(const CallSlot& call, SimInstance& instance, const Load& load) {
@@ -411,9 +432,10 @@ void Machine::forget_instance(Function& function, base::InstanceId id) {
     return;
   }
   if (at->second.state == InstanceState::kIdle) --function.idle;
-  // One whose call has just ended (crash) is busy still; one that was retired must not be.
-  if (at->second.state == InstanceState::kBusy && calls_[at->second.call].state == CallState::kRunning)
-    breach(&function, "a busy instance was retired");
+  // One whose calls have just ended (crash) is busy still; one that was retired must not be.
+  for (const std::uint64_t slot : at->second.calls) {
+    if (calls_[slot].state == CallState::kRunning) breach(&function, "a busy instance was retired");
+  }
   instances_.erase(at);
   --function.instances;
   hold(function, -function.load.instance_mb);
@@ -550,8 +572,8 @@ void Machine::check(const Function& function) {
   if (dispatcher.instances() != function.instances) breach(&function, "sched counts other instances than there are");
   if (dispatcher.idle() != function.idle) breach(&function, "sched counts other idle instances than there are");
   if (function.instances > options_.instances_max) breach(&function, "more instances than allowed");
-  if (function.running + function.idle > function.instances)
-    breach(&function, "more calls run than there are instances");
+  if (function.running + function.idle > function.instances * options_.concurrency)
+    breach(&function, "more calls run than instances have room for");
   double holds = function.load.instance_mb * function.instances;
   if (function.zygote_up) holds += function.load.zygote_mb;
   if (function.runtime_up) holds += function.load.runtime_mb;

@@ -49,6 +49,7 @@ struct Load {
 /// Chances per event; all zero by default.
 struct Faults {
   double crash_in_call = 0;  // the instance dies while it serves
+  double spoiled = 0;        // an instance is not fit for more after a call
   double crash_idle = 0;     // after a call, some time later
   double zygote_death = 0;   // of a ready zygote, some time after it was made
   double start_failure = 0;  // of an instance
@@ -64,6 +65,7 @@ struct MachineOptions {
   Spread spread = Spread::kUniform;
   Faults faults;
   std::uint32_t instances_max = 1000;
+  std::uint32_t concurrency = 1;  // as in sched::DispatcherOptions
   std::size_t queue_max = 10'000;
   std::uint32_t starting_max = 32;
   bool reuse = true;                                    // as in sched::DispatcherOptions
@@ -115,7 +117,7 @@ class Machine {
     std::uint64_t order;  // of making: equal times run in that order
     Kind kind;
     std::uint32_t function;
-    std::uint64_t subject;  // instance, call or zygote life
+    std::uint64_t subject;  // instance, call (its life and slot) or zygote life
     bool operator>(const Event& other) const { return at != other.at ? at > other.at : order > other.order; }
   };
   enum class CallState : std::uint8_t { kFree, kWaiting, kRunning };
@@ -125,7 +127,8 @@ class Machine {
     std::uint32_t life = 0;  // distinguishes calls that use the slot one after the other
     Nanos arrived = 0;
     bool saw_zygote = false;
-    double run_ms = 0;  // negative: to be drawn
+    double run_ms = 0;            // negative: to be drawn
+    base::InstanceId instance{};  // while it runs
   };
   enum class InstanceState : std::uint8_t { kStarting, kIdle, kBusy };
   struct SimInstance {
@@ -133,7 +136,8 @@ class Machine {
     bool frozen = false;
     bool served = false;  // a call, before
     std::uint32_t function = 0;
-    std::uint64_t call = 0;
+    bool spoiled = false;
+    std::vector<std::uint64_t> calls;  // slots; while it is busy
     Nanos ready_at = INT64_MAX;
   };
   struct Arrival {
@@ -153,7 +157,9 @@ class Machine {
   void arrivals_of(std::uint32_t minute);
   void arrive(const Arrival& arrival);
   void handle(const Event& event);
-  void finish(Function& function, std::uint64_t instance);
+  void finish(Function& function, std::uint64_t subject);
+  /// The slot of a call in that state; nothing when it has left the state since.
+  std::optional<std::uint64_t> call_of(std::uint64_t subject, CallState state) const;
   void instance_ready(Function& function, std::uint64_t instance);
   void zygote_ready(Function& function, std::uint64_t life);
   void crash(Function& function, std::uint64_t instance);

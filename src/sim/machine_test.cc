@@ -51,6 +51,7 @@ PolicyOptions random_policy(Random& random) {
 Faults random_faults(Random& random) {
   const auto some = [&](double most) { return random.chance(0.4) ? most * random.uniform() : 0; };
   return {.crash_in_call = some(0.3),
+          .spoiled = some(0.3),
           .crash_idle = some(0.3),
           .zygote_death = some(0.5),
           .start_failure = some(0.5),
@@ -69,6 +70,7 @@ std::optional<std::string> run_seed(std::uint64_t seed) {
   options.instances_max = 1 + static_cast<std::uint32_t>(random.below(8));
   options.queue_max = random.below(40);
   options.reuse = random.chance(0.8);
+  if (options.reuse && random.chance(0.5)) options.concurrency = 2 + static_cast<std::uint32_t>(random.below(6));
   if (random.chance(0.5)) options.freeze_after = std::chrono::seconds(random.below(30));
   options.starting_max = 1 + static_cast<std::uint32_t>(random.below(8));
   std::vector<Load> loads;
