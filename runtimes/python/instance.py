@@ -151,7 +151,11 @@ class Instance:
         self.send_error(invocation, kind, type(error).__name__, str(error))
 
     def ready(self, init_ns):
-        wire.send_frame(self._sock, wire.CHANNEL_READY, _NO_INVOCATION, b'{"init_ns":%d}' % init_ns)
+        meta = b'{"init_ns":%d}' % init_ns
+        if self._function.interface == "server":
+            meta = b'{"init_ns":%d,"port":%d}' % (init_ns, self._handler.port)
+            self._handler.end_with_it()
+        wire.send_frame(self._sock, wire.CHANNEL_READY, _NO_INVOCATION, meta)
 
     def _receive(self, recv_into, buffer, view):
         """(meta, body, invocation) of the next frame; None when the channel has ended."""

@@ -5,12 +5,13 @@
    that a deployment hears of what would fail, and ended before the zygote is used.
 """
 
+import _thread
 import os
 import signal
 import subprocess
 import time
 
-from . import loading
+from . import loading, trace
 from .surroundings import LAYER
 
 START_SECONDS = 60.0  # below limits::kInitTimeout, so that the reason is ours to tell
@@ -23,6 +24,7 @@ class Program:
 
     def __init__(self, function, command, env):
         self._command = command
+        self._stopping = False
         surroundings = {"PYTHONPATH": f"{loading.TASK}:{LAYER}", "PYTHONUNBUFFERED": "1", **os.environ}
         if "PATH" not in function.env:
             surroundings["PATH"] = _PATH
@@ -49,8 +51,21 @@ class Program:
         if how := self.ended():
             raise loading.LoadError("ProgramEnded", f"`{self._command}` {how} before it was ready; its log says more")
 
+    def end_with_it(self):
+        """From here on this process ends when the program does, and says how as a shell would: with its exit status, or
+        with 128 and the number of the signal."""
+        _thread.start_new_thread(self._follow, ())
+
+    def _follow(self):
+        status = self._process.wait()
+        if self._stopping:
+            return
+        trace.report(f"`{self._command}` {self.ended()}\n")
+        os._exit(status if status >= 0 else 128 - status)
+
     def stop(self):
         """Ends it and all that it started in its session: politely, then not. At most five seconds."""
+        self._stopping = True
         self._signal(signal.SIGTERM)
         limit = time.monotonic() + _END_SECONDS
         while self._process.poll() is None and time.monotonic() < limit:

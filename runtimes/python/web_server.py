@@ -1,9 +1,9 @@
 """A web server of the user's in an instance (`runtime: http`): any program that listens on $PORT and speaks HTTP/1.1.
 
-It is ready when it accepts connections. Requests go to it one after the other over a connection that is kept; an answer
-whose length is not known, or large, is passed on piece by piece as it comes. It sees the path behind the function's
-prefix (X-Forwarded-Prefix), X-Forwarded-For, -Proto and -Host, and the headers of the client but for those that concern
-one connection only; so no upgrades: WebSockets are refused by the program itself.
+It is ready when it accepts connections. The daemon then speaks to it itself, over connections into the instance's network
+(src/node/invocation_program.cc); the instance ends with it. Where there is none that it could connect to (a user-space
+kernel) requests come as frames and are passed on here, one after the other over a connection that is kept; an answer whose
+length is not known, or large, goes back piece by piece as it comes.
 """
 
 import http.client
@@ -14,6 +14,7 @@ import time
 from . import loading, program, results, trace, wire
 
 _HOST = "127.0.0.1"
+_END_SECONDS = 0.1
 _WHOLE_BYTES = 1024 * 1024  # an answer up to this long, of known length, goes out in one frame
 _OF_ONE_CONNECTION = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -62,6 +63,13 @@ class Server:
             time.sleep(pause)
             pause = min(pause * 1.3, 0.05)
 
+    @property
+    def port(self):
+        return self._port
+
+    def end_with_it(self):
+        self._program.end_with_it()
+
     def stop(self):
         self._drop_connection()
         if self._program is not None:
@@ -103,7 +111,7 @@ class Server:
         return self._connection
 
     def answer(self, answer, request, context):
-        """Errors: trace.Reported when the program breaks off; trace.Ended when it has ended; those of stream.Stream."""
+        """Errors: trace.Reported when the program breaks off; those of stream.Stream."""
         try:
             connection = self._connected()
             self._send(connection, request)
@@ -152,10 +160,9 @@ class Server:
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
 
-    def _failure(self, error):
-        time.sleep(0.01)  # a program that crashed is a zombie a moment after its connections close
-        if how := self._program.ended():
-            return trace.Ended("ProgramEnded", f"`{self._command}` {how}")
+    @staticmethod
+    def _failure(error):
+        time.sleep(_END_SECONDS)  # this process ends with a program that crashed, a moment after its connections close
         if isinstance(error, http.client.RemoteDisconnected):
             return trace.Reported("BadAnswer", "the program closed the connection without an answer")
         if isinstance(error, http.client.IncompleteRead):

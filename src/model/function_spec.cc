@@ -106,11 +106,6 @@ std::optional<Violation> size_violation(const FunctionSpec& spec) {
   if (spec.cpu_millis < limits::kFunctionCpuMillisMin || spec.cpu_millis > limits::kFunctionCpuMillisMax) {
     return Violation{"cpu", "must be from 0.05 to 64 cores"};
   }
-  if (spec.concurrency != 1) {
-    return Violation{"concurrency", "is " + std::to_string(spec.concurrency) +
-                                        ", a runtime runs 1 invocation at a time in an instance: raise "
-                                        "scale.max instead"};
-  }
   if (spec.scale.max < 1 || spec.scale.max > limits::kInstancesPerFunction) {
     return Violation{"scale.max", "is " + std::to_string(spec.scale.max) + ", it must be from 1 to " +
                                       std::to_string(limits::kInstancesPerFunction)};
@@ -118,6 +113,26 @@ std::optional<Violation> size_violation(const FunctionSpec& spec) {
   if (spec.scale.min > spec.scale.max) {
     return Violation{"scale.min", "is " + std::to_string(spec.scale.min) + ", more than scale.max which is " +
                                       std::to_string(spec.scale.max)};
+  }
+  return std::nullopt;
+}
+
+// A server of the user's own says how many requests it serves at once; Ebb's runtimes serve one.
+std::optional<Violation> concurrency_violation(const FunctionSpec& spec) {
+  const std::string is = "is " + std::to_string(spec.concurrency);
+  if (spec.concurrency < 1 || spec.concurrency > limits::kCallsPerInstance) {
+    return Violation{"concurrency", is + ", it must be from 1 to " + std::to_string(limits::kCallsPerInstance)};
+  }
+  if (spec.concurrency == 1) return std::nullopt;
+  if (spec.runtime != "http") {
+    return Violation{"concurrency", is + ", runtime " + spec.runtime +
+                                        " runs 1 invocation at a time in an instance: raise scale.max instead"};
+  }
+  if (spec.isolation == Isolation::kGvisor) {
+    return Violation{"concurrency", is + ", with isolation: gvisor an instance serves 1: raise scale.max instead"};
+  }
+  if (spec.reuse == Reuse::kNever) {
+    return Violation{"concurrency", is + ", with reuse: never an instance serves 1: leave one of them out"};
   }
   return std::nullopt;
 }
@@ -315,6 +330,7 @@ std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (auto violation = entry_violation(spec)) return violation;
   if (auto violation = size_violation(spec)) return violation;
   if (auto violation = time_violation(spec)) return violation;
+  if (auto violation = concurrency_violation(spec)) return violation;
   if (auto violation = network_violation(spec)) return violation;
   if (auto violation = secrets_violation(spec)) return violation;
   return env_violation(spec.env);

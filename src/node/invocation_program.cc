@@ -240,14 +240,13 @@ io::Task<> Invocation::learn_why_program(base::Error error) {
     exit_ = co_await instance_->exited.wait(told_by);
     if (exit_) {
       blame_exit();
-    } else {
-      error_ =
-          base::Error{.code = base::Code::kFunctionFailed, .message = "the program of " + name() + " " + error.message};
+      co_return;
     }
-  } else {
-    error_ = base::Error{.code = base::Code::kFunctionFailed,
-                         .message = "the program of " + name() + " does not speak HTTP/1.1: " + error.message};
   }
+  const bool lost = error.code == base::Code::kUnavailable;
+  error_ = base::Error{
+      .code = base::Code::kFunctionFailed,
+      .message = name() + (lost ? ": its program " : ": its program's answer is no HTTP/1.1: ") + error.message};
 }
 
 }  // namespace ebb::node

@@ -8,7 +8,8 @@
 //
 // kConfigure comes down first, to an instance that was started fresh: no meta, the body is the `config` of
 //         zygote_protocol.h.
-// kReady  meta {"init_ns": n}: the instance has its walls, user init (if it ran here) took init_ns.
+// kReady  meta {"init_ns": n}: the instance has its walls, user init (if it ran here) took init_ns. A web server's also
+//         "port": where its program listens, on the loopback of its network; no frames follow then.
 // kInvoke meta {"kind": "http"|"direct", "event": {...}, "request_id", "deadline_ms": epoch}; http: the event of
 // payload version 2.0 without
 //         "body" and "isBase64Encoded", which the runtime adds from the raw body; direct: no event, the body is the

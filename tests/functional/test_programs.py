@@ -145,10 +145,12 @@ def custom(node, tmp_path_factory):
 
 def test_a_server_sees_the_request_and_its_answer_comes_back(server):
     assert server.call("/fn/programs/web/a/b?q=1&r=%20").text == "/a/b?q=1&r=%20"
-    answer = server.call("/fn/programs/web/headers", headers={"X-Mine": "yes", "Connection": "keep-alive, x-mine"})
+    answer = server.call("/fn/programs/web/headers", headers={
+        "X-Mine": "yes", "X-Hop": "1", "Connection": "keep-alive, x-hop", "X-Forwarded-For": "10.9.8.7", "X-Forwarded-Host": "elsewhere"})
     assert answer.headers["set-cookie"] == "a=1, b=2"
     seen = dict(line.split(": ", 1) for line in answer.text.splitlines())
-    assert seen["x-forwarded-prefix"] == "/fn/programs/web" and seen["x-forwarded-for"] == "127.0.0.1"
+    assert seen["x-forwarded-prefix"] == "/fn/programs/web" and seen["x-forwarded-for"] == "10.9.8.7, 127.0.0.1"
+    assert "x-hop" not in seen and seen["x-forwarded-host"] == seen["host"]
     assert seen["x-forwarded-proto"] == "http" and seen["host"] in server.url and seen["x-mine"] == "yes"
     posted = server.call("/fn/programs/web/", data=b"x" * 1_000_000)
     assert posted.status_code == 201 and len(posted.content) == 1_000_000
