@@ -141,6 +141,60 @@ TEST(Dispatcher, ACallThatWaitedAsLongAsAStartTakesGetsOne) {
   EXPECT_EQ(room.dispatcher.next_tick(), base::SteadyTime::max());
 }
 
+// Two instances that serve three at a time.
+struct WideRoom : Room {
+  WideRoom() : Room({.instances_max = 2, .concurrency = 3, .queue_max = 100, .starting_max = 16}) {}
+  void call(std::uint64_t first, std::uint64_t count) {
+    for (std::uint64_t i = first; i < first + count; ++i) dispatcher.call_arrived(CallId{i}, now, actions);
+  }
+};
+
+TEST(Dispatcher, AnInstanceIsLeasedUntilItIsFullAndTheOthersEmpty) {
+  WideRoom room;
+  room.call(1, 4);
+  room.actions.clear();
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 2u) << "four calls need two of three each";
+  room.dispatcher.instance_ready(starts[0].instance, room.now, room.actions);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 3u);
+  room.dispatcher.instance_ready(starts[1].instance, room.now, room.actions);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 1u);
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  room.dispatcher.call_finished(starts[1].instance, room.now, room.actions);
+  EXPECT_EQ(room.dispatcher.idle(), 1u);
+  room.call(5, 1);
+  const auto lease = room.drain<LeaseTo>();
+  ASSERT_EQ(lease.size(), 1u);
+  EXPECT_EQ(lease[0].instance, starts[0].instance) << "one that is at work before one that could go";
+  room.call(6, 4);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 3u);
+  EXPECT_EQ(room.dispatcher.queued(), 1u) << "six at a time is all there is";
+  room.dispatcher.call_finished(starts[1].instance, room.now, room.actions);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 1u);
+}
+
+TEST(Dispatcher, ASpoiledInstanceGetsNobodyNewAndGoesWithItsLastCall) {
+  WideRoom room;
+  room.call(1, 3);
+  room.actions.clear();
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 1u);
+  room.dispatcher.instance_ready(starts[0].instance, room.now, room.actions);
+  room.actions.clear();
+  room.dispatcher.call_spoiled(starts[0].instance, room.now, room.actions);
+  EXPECT_TRUE(room.drain<Retire>().empty()) << "two are still in it";
+  room.call(4, 1);
+  EXPECT_TRUE(room.drain<LeaseTo>().empty());
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  EXPECT_TRUE(room.drain<LeaseTo>().empty());
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  const auto retired = room.drain<Retire>();
+  ASSERT_EQ(retired.size(), 1u);
+  EXPECT_EQ(retired[0].instance, starts[0].instance);
+}
+
 TEST(Dispatcher, WithoutReuseEveryCallGetsAStart) {
   Room room({.instances_max = 9, .reuse = false, .queue_max = 100, .starting_max = 16});
   room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);

@@ -31,7 +31,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "crash":
             os._exit(3)
         elif path == "wait":
-            print("waiting", flush=True)
+            os.write(1, b"waiting\\n")  # in one piece, whoever else writes
             gate.wait(20)
         elif path == "open":
             gate.set()
@@ -102,7 +102,7 @@ def test_a_call_that_times_out_takes_nobody_along(node):
     assert [answer.status_code for answer in answers[1:]] == [200] * 4
     assert {answer.json()["born"] for answer in answers[1:]} == {born}
     assert node.call("late/web/").json()["born"] != born, "what hangs in it ends with the instance"
-    assert node.usage("late/web")[-2]["outcome"] == "timed_out"
+    assert [record["outcome"] for record in node.usage("late/web")].count("timed_out") == 1
 
 
 def test_a_client_that_leaves_takes_nobody_along(node):

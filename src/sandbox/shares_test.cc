@@ -1,0 +1,76 @@
+// Goal: what concurrent calls pay adds up to what there was, however they overlap, and each gets its part of each
+// moment.
+#include "sandbox/shares.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <vector>
+
+namespace ebb::sandbox {
+namespace {
+
+using namespace std::chrono_literals;
+
+const base::SteadyTime kStart{1h};
+
+TEST(Shares, WhoIsAloneHasAll) {
+  Shares shares;
+  const auto mark = shares.begin(kStart, 7ms);
+  EXPECT_TRUE(mark.alone);
+  const Share share = shares.end(mark, kStart + 50ms, 27ms);
+  EXPECT_EQ(share.time, 50ms);
+  EXPECT_EQ(share.cpu, 20ms);
+  const auto later = shares.begin(kStart + 1s, 500ms);  // what was used in between is nobody's
+  EXPECT_EQ(shares.end(later, kStart + 1s + 10ms, 501ms).cpu, 1ms);
+}
+
+TEST(Shares, AMomentIsSharedByThoseWhoAreThere) {
+  Shares shares;
+  const auto first = shares.begin(kStart, 0ms);
+  const auto second = shares.begin(kStart + 10ms, 0ms);
+  EXPECT_FALSE(second.alone);
+  EXPECT_EQ(shares.end(first, kStart + 30ms, 0ms).time, 10ms + 10ms) << "alone for 10 ms, then half of 20";
+  EXPECT_EQ(shares.end(second, kStart + 35ms, 0ms).time, 10ms + 5ms);
+}
+
+// A clock that was read on another core may come late; nothing is lost or counted twice by it.
+TEST(Shares, TheSumIsWhatThereWas) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 200; ++round) {
+    Shares shares;
+    std::vector<Shares::Mark> present;
+    base::SteadyTime now = kStart;
+    base::Duration cpu{};
+    base::Duration at_work{}, worked{}, time{}, used{};
+    for (int i = 0; i < 400; ++i) {
+      const base::Duration passes(random() % 1'000'000);
+      const base::Duration burnt(random() % 2'000'000);
+      now += passes;
+      cpu += burnt;
+      if (!present.empty()) {
+        at_work += passes;
+        worked += burnt;
+      }
+      if (present.empty() || (random() % 2 == 0 && i < 350)) {
+        present.push_back(shares.begin(now, cpu));
+      } else {
+        const std::size_t who = random() % present.size();
+        const Share share = shares.end(present[who], now, cpu);
+        time += share.time;
+        used += share.cpu;
+        present.erase(present.begin() + static_cast<std::ptrdiff_t>(who));
+      }
+    }
+    for (const auto& mark : present) {
+      const Share share = shares.end(mark, now, cpu);
+      time += share.time;
+      used += share.cpu;
+    }
+    EXPECT_NEAR(static_cast<double>(time.count()), static_cast<double>(at_work.count()), 400);
+    EXPECT_NEAR(static_cast<double>(used.count()), static_cast<double>(worked.count()), 400);
+  }
+}
+
+}  // namespace
+}  // namespace ebb::sandbox
