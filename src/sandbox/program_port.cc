@@ -66,8 +66,9 @@ io::Task<base::Result<os::Fd>> ProgramPort::new_socket(std::shared_ptr<ProgramPo
   }
   std::string order = wire::encode(
       wire::OpenSockets{.instance = self->instance_, .count = std::min(self->calls_max_, limits::kSocketsAtOnce)});
-  auto answer =
-      co_await self->launcher_->ask(wire::LauncherType::kOpenSockets, std::move(order), {}, kSocketsLimit, nullptr);
+  std::vector<os::Fd> none;
+  auto answer = co_await self->launcher_->ask(wire::LauncherType::kOpenSockets, std::move(order), std::move(none),
+                                              kSocketsLimit, nullptr);
   if (!answer) co_return answer.error();
   if (answer->fds.empty()) co_return base::internal("the launcher's answer lacks the sockets");
   os::Fd socket = std::move(answer->fds.back());
