@@ -50,6 +50,7 @@ http::Response answer_of(node::Reply reply, const base::InvocationId& id, base::
     response.headers = std::move(reply.headers);
     response.body = std::move(reply.body);
     response.stream = std::move(reply.stream);
+    response.tunnel = std::move(reply.tunnel);
     response.stream_bytes = reply.stream_bytes;
   }
   response.headers.add("X-Ebb-Request-Id", request_id);

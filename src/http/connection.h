@@ -84,10 +84,11 @@ class Connection {
   void abort();
 
  private:
-  enum class Phase : std::uint8_t { kIdle, kHead, kBody, kHandling, kWriting, kLingering };
+  enum class Phase : std::uint8_t { kIdle, kHead, kBody, kHandling, kWriting, kTunnel, kLingering };
   enum class Read : std::uint8_t { kBytes, kEnded, kTimedOut };
   class StreamWriter;
   class NoBodyWriter;
+  class ClientEnd;
 
   io::Task<bool> shake_hands();
   io::Task<> say_goodbye();
@@ -99,6 +100,7 @@ class Connection {
   io::Task<bool> handle();
   io::Task<bool> respond(Response response);
   io::Task<bool> stream_body(Response& response, bool chunked);
+  io::Task<> run_tunnel(Response& response);
   io::Task<base::Result<>> run_stream(Response& response, BodyWriter& writer);
   void reset();
   io::Task<> refuse();

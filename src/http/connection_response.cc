@@ -78,7 +78,67 @@ class Connection::NoBodyWriter final : public BodyWriter {
   void cut() override {}
 };
 
+// Of a connection that has left HTTP: bytes as they come, both ways.
+class Connection::ClientEnd final : public Tunnel {
+ public:
+  explicit ClientEnd(Connection& connection) : connection_(connection) {}
+
+  io::Task<base::Result<>> read(std::string& bytes) override {
+    if (connection_.pending().empty()) {
+      const Read read = co_await connection_.fill();
+      if (read == Read::kTimedOut || cut_) co_return over();
+      if (read != Read::kBytes) co_return base::Result<>();
+    }
+    bytes += connection_.pending();
+    connection_.begin_ = connection_.end_;
+    connection_.enter(Phase::kTunnel, limits::kTunnelIdleTimeout);
+    co_return base::Result<>();
+  }
+
+  io::Task<base::Result<>> write(std::string_view data) override {
+    Parts parts;
+    parts[0] = asio::buffer(data);
+    const base::Result<> sent = co_await connection_.write_all(parts);
+    if (sent) connection_.enter(Phase::kTunnel, limits::kTunnelIdleTimeout);
+    co_return sent;
+  }
+
+  void cut() override {
+    cut_ = true;
+    boost::system::error_code ignored;
+    connection_.socket_.cancel(ignored);
+  }
+
+ private:
+  static base::Error over() {
+    return base::Error{.code = base::Code::kDeadlineExceeded, .message = "nothing has passed for too long"};
+  }
+
+  Connection& connection_;
+  bool cut_ = false;
+};
+
+io::Task<> Connection::run_tunnel(Response& response) {
+  enter(Phase::kTunnel, limits::kTunnelIdleTimeout);
+  ClientEnd client(*this);
+  try {
+    const base::Result<> ended = co_await response.tunnel(client);
+    static_cast<void>(ended);  // its end is the connection's, however it came
+  } catch (const std::exception& error) {
+    if (!peer_gone_) base::log(base::LogLevel::kError, "http_tunnel_failed", {{"error", error.what()}});
+  }
+}
+
 io::Task<bool> Connection::respond(Response response) {
+  if (response.tunnel) {
+    out_.clear();
+    append_response_head(out_, response, ResponseForm{.sized = false});
+    Parts head;
+    head[0] = asio::buffer(out_);
+    const base::Result<> switched = co_await write_all(head);
+    if (switched) co_await run_tunnel(response);
+    co_return false;
+  }
   const bool streaming = static_cast<bool>(response.stream);
   const bool bodiless = response.status == 204 || response.status == 304;
   const bool sized_stream = streaming && response.stream_bytes.has_value();

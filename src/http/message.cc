@@ -31,6 +31,7 @@ struct Reason {
 };
 
 constexpr std::array kReasons = {
+    Reason{101, "Switching Protocols"},
     Reason{200, "OK"},
     Reason{201, "Created"},
     Reason{202, "Accepted"},
@@ -134,6 +135,12 @@ std::string_view Headers::get(std::string_view name, std::string_view fallback) 
 std::size_t Headers::count(std::string_view name) const {
   return static_cast<std::size_t>(std::count_if(headers_.begin(), headers_.end(),
                                                 [name](const Header& header) { return same_name(header.name, name); }));
+}
+
+std::string_view upgrade_wanted(const Request& request) {
+  const bool may = request.version == 11 && request.method == "GET" && request.body.empty() &&
+                   has_token(request.headers.get("connection"), "upgrade");
+  return may ? request.headers.get("upgrade") : std::string_view();
 }
 
 std::string_view reason_of(int status) {

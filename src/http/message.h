@@ -87,6 +87,20 @@ class BodyWriter {
   virtual void cut() = 0;
 };
 
+/// The client's end of a connection that has left HTTP (101). Reading and writing may be under way at one time, each in
+/// one coroutine.
+class Tunnel {
+ public:
+  virtual ~Tunnel() = default;
+  /// Appends what comes next; nothing when the client has ended its direction. Errors: kCancelled when it has gone,
+  /// kDeadlineExceeded when nothing passed either way for limits::kTunnelIdleTimeout.
+  virtual io::Task<base::Result<>> read(std::string& bytes) = 0;
+  /// As BodyWriter's.
+  virtual io::Task<base::Result<>> write(std::string_view data) = 0;
+  /// Makes what waits fail. Called on the connection's core.
+  virtual void cut() = 0;
+};
+
 struct Response {
   int status = 200;
   Headers headers;  // without Date, Server, Content-Length, Transfer-Encoding: the server's own
@@ -99,7 +113,13 @@ struct Response {
   /// How many bytes the stream will write, if that is known: Content-Length then says so, and a stream of another
   /// length is a broken one.
   std::optional<std::uint64_t> stream_bytes{};
+  /// Status 101: what the connection becomes once the head is out; it closes when this returns. Not copied from, nor
+  /// called twice.
+  std::function<io::Task<base::Result<>>(Tunnel&)> tunnel{};
 };
+
+/// The protocol that a request asks to change to, when it may: HTTP/1.1, GET, no body; else empty.
+std::string_view upgrade_wanted(const Request& request);
 
 /// The phrase of a status, "Not Found"; empty for a status without one.
 std::string_view reason_of(int status);

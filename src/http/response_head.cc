@@ -50,7 +50,8 @@ std::string_view http_date() {
 }
 
 bool is_sendable(const Response& response) {
-  if (response.status < 200 || response.status > 999) return false;
+  const bool switches = response.status == 101 && response.tunnel;
+  if ((response.status < 200 && !switches) || response.status > 999) return false;
   for (const Header& header : response.headers) {
     if (!is_header_name(header.name) || !is_header_value(header.value)) return false;
   }
@@ -79,7 +80,9 @@ void append_response_head(std::string& out, const Response& response, const Resp
     append_number(out, response.stream ? response.stream_bytes.value_or(0) : response.body.size());
     out += "\r\n";
   }
-  if (!form.keep_alive) {
+  if (response.status == 101) {
+    out += "Connection: Upgrade\r\n";
+  } else if (!form.keep_alive) {
     out += "Connection: close\r\n";
   } else if (form.version == 10) {
     out += "Connection: keep-alive\r\n";

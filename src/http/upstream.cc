@@ -133,6 +133,24 @@ base::Result<> Upstream::take_pending(std::string& body) {
   return {};
 }
 
+io::Task<base::Result<>> Upstream::receive_bytes(std::string& bytes) {
+  if (begin_ == end_) {
+    const base::Result<std::size_t> count = co_await fill();
+    if (!count) co_return count.error();
+  }
+  bytes += pending();
+  begin_ = end_;
+  co_return base::Result<>();
+}
+
+io::Task<base::Result<>> Upstream::send_bytes(std::string_view bytes) {
+  boost::system::error_code failed;
+  const asio::const_buffer all = asio::buffer(bytes);
+  co_await asio::async_write(socket_, all, asio::redirect_error(asio::use_awaitable, failed));
+  if (failed) co_return gone(failed);
+  co_return base::Result<>();
+}
+
 void Upstream::shut_down() {
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_both, ignored);

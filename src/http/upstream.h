@@ -41,6 +41,11 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   /// Appends what comes next of the body, at least a byte, unless it is whole: see ended(). Errors: as receive_head.
   io::Task<base::Result<>> receive_piece(std::string& body);
 
+  /// After 101: appends what comes next as it is; nothing when the peer has ended its direction. Errors: kUnavailable.
+  io::Task<base::Result<>> receive_bytes(std::string& bytes);
+  /// After 101. May be under way while receive_bytes is. Errors: kUnavailable.
+  io::Task<base::Result<>> send_bytes(std::string_view bytes);
+
   /// What is missing of a body of known length; 0 when it is not known.
   std::uint64_t left() const { return framing_ == Framing::kLength ? left_ : 0; }
   /// The body is whole.

@@ -173,6 +173,7 @@ void Invocation::arm_timeout() {
     if (self->upstream_) self->upstream_->shut_down();
     if (!self->instance_->program) self->instance_->channel.shut_down();
     if (self->writer_ != nullptr) self->writer_->cut();
+    if (self->tunnel_ != nullptr) self->tunnel_->cut();
   });
 }
 

@@ -44,7 +44,10 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   io::Task<base::Result<>> connect(bool anew);
   static io::Task<base::Result<>> read_whole(std::shared_ptr<Invocation> self, std::string& body);
   static io::Task<base::Result<>> relay_program(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
-  bool absorb_head(const http::ResponseHead& head, Reply& reply);
+  bool absorb_head(const http::ResponseHead& head, const Call& call, Reply& reply);
+  static io::Task<base::Result<>> relay_tunnel(std::shared_ptr<Invocation> self, http::Tunnel& client);
+  static io::Task<> pump_in(std::shared_ptr<Invocation> self, http::Tunnel& client,
+                            std::shared_ptr<io::OneShot<bool>> done);
   io::Task<> learn_why_program(base::Error error);
   void keep_connection();
 
@@ -69,7 +72,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   const base::SteadyTime leased_;
   const bool head_only_;
   const bool alone_;  // nobody else is in the instance while it runs
-  const std::size_t bytes_in_;
+  std::size_t bytes_in_;
   std::optional<meter::UsageSlot> slot_;  // until the record is closed
   base::Duration cpu_before_{};
   sandbox::Shares::Mark mark_;
@@ -81,6 +84,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   bool upstream_anew_ = false;  // made for this call
   std::string piece_;           // of a program's answer: what has come and not gone out
   http::BodyWriter* writer_ = nullptr;
+  http::Tunnel* tunnel_ = nullptr;
   std::optional<std::uint64_t> bytes_promised_;
   std::uint64_t bytes_out_ = 0;
 

@@ -55,6 +55,10 @@ std::string head_of(const Call& call) {
     if (is_passed_on(request.headers, header.name)) add_line(head, header.name, header.value);
   }
   if (request.headers.find("host") == nullptr) add_line(head, "Host", "localhost");
+  if (const std::string_view protocol = http::upgrade_wanted(request); !protocol.empty() && call.body.empty()) {
+    add_line(head, "Connection", "Upgrade");
+    add_line(head, "Upgrade", protocol);
+  }
   add_line(head, "X-Forwarded-For", forwarded_for(request));
   add_line(head, "X-Forwarded-Host", request.headers.get("host"));
   add_line(head, "X-Forwarded-Prefix", call.url_prefix);
@@ -85,11 +89,16 @@ io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call c
                                        call.function + "/ and no direct calls: use curl");
   } else {
     auto head = co_await ask_program(self, call);
-    if (head && it.absorb_head(*head, reply)) {
+    if (head && it.absorb_head(*head, call, reply)) {
       went = co_await read_whole(self, reply.body);
     } else if (!head) {
       went = head.error();
     }
+  }
+  if (went && !it.error_ && !it.timed_out_ && reply.status == 101) {
+    reply.phases.handler = base::steady_now() - it.leased_;
+    reply.tunnel = [self](http::Tunnel& client) { return relay_tunnel(self, client); };
+    co_return reply;
   }
   if (went && !it.error_ && !it.timed_out_ && !it.upstream_->ended()) {
     it.piece_ = std::exchange(reply.body, {});
@@ -157,11 +166,12 @@ io::Task<base::Result<http::ResponseHead>> Invocation::ask_program(std::shared_p
 }
 
 // False, with the error, when no client may see it.
-bool Invocation::absorb_head(const http::ResponseHead& head, Reply& reply) {
+bool Invocation::absorb_head(const http::ResponseHead& head, const Call& call, Reply& reply) {
   healthy_ = true;
   outcome_ = model::Outcome::kOk;
   std::string wrong;
-  if (head.status < 200 || head.status > 599) wrong = "a status that is not between 200 and 599";
+  const bool switches = head.status == 101 && !http::upgrade_wanted(call.request).empty() && call.body.empty();
+  if (!switches && (head.status < 200 || head.status > 599)) wrong = "a status that is not between 200 and 599";
   ReplyHeaders headers(reply);
   for (const http::Header& header : head.headers) {
     if (wrong.empty()) wrong = headers.add(header.name, header.value);
@@ -172,6 +182,7 @@ bool Invocation::absorb_head(const http::ResponseHead& head, Reply& reply) {
     return false;
   }
   status_ = reply.status = head.status;
+  if (switches) reply.headers.add("Upgrade", std::string(http::upgrade_wanted(call.request)));
   if (head.framing == http::Framing::kLength) reply.stream_bytes = head.content_length;
   if (head_only_ && head.announced) reply.stream_bytes = head.announced;
   return true;
@@ -233,8 +244,13 @@ io::Task<> Invocation::learn_why_program(base::Error error) {
     healthy_ = left && !alone_;  // its connection says to the program what to give up
     co_return;
   }
-  outcome_ = model::Outcome::kFunctionError;
   healthy_ = true;
+  if (error.code == base::Code::kResourceExhausted) {
+    outcome_ = model::Outcome::kPlatformFault;
+    error_ = std::move(error);
+    co_return;
+  }
+  outcome_ = model::Outcome::kFunctionError;
   if (error.code == base::Code::kUnavailable) {
     const base::SteadyTime told_by = base::steady_now() + kEndReport;
     exit_ = co_await instance_->exited.wait(told_by);

@@ -73,6 +73,8 @@ struct Reply {
   /// usage record is closed. Called once at most, on the core of the call; dropped uncalled, it ends the invocation.
   /// Errors: those of the writer; what befell the invocation, and then the answer is not whole.
   std::function<io::Task<base::Result<>>(http::BodyWriter&)> stream{};
+  /// Status 101: what the client's connection becomes; as `stream` otherwise. `headers` say to what ("Upgrade").
+  std::function<io::Task<base::Result<>>(http::Tunnel&)> tunnel{};
   std::optional<std::uint64_t> stream_bytes{};  // announced by the function: it writes as many, or fails
   Phases phases;
   std::uint32_t version_number = 0;

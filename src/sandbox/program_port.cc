@@ -83,7 +83,12 @@ io::Task<base::Result<os::Fd>> ProgramPort::new_socket(std::shared_ptr<ProgramPo
 io::Task<base::Result<ProgramPort::Socket>> ProgramPort::connect(std::shared_ptr<ProgramPort> self,
                                                                  asio::io_context& here) {
   auto raw = co_await new_socket(self);
-  if (!raw) co_return raw.error();
+  if (!raw) {
+    // What keeps the launcher from it, but for a lack of its own, is that the instance is ending.
+    const base::Code why = raw.error().code;
+    if (why == base::Code::kCancelled || why == base::Code::kResourceExhausted) co_return raw.error();
+    co_return base::unavailable("cannot be reached: " + raw.error().message);
+  }
   boost::system::error_code failed;
   Socket socket(here);
   socket.assign(tcp::v4(), raw->get(), failed);

@@ -35,7 +35,8 @@ class ProgramPort {
   /// A kept connection, watched by `here`; nothing when there is none. Cost: a system call, and two more when another
   /// core used it last.
   std::optional<Socket> take(io::asio::io_context& here) EBB_EXCLUDES(mutex_);
-  /// A new one. Errors: kUnavailable when nobody accepts it; the launcher's when the instance has gone.
+  /// A new one. Errors: kUnavailable when nobody accepts it, or the instance has gone; kResourceExhausted when the
+  /// launcher has no descriptor left; kCancelled.
   static io::Task<base::Result<Socket>> connect(std::shared_ptr<ProgramPort> self, io::asio::io_context& here);
   /// After a whole exchange.
   void keep(Socket socket, io::asio::io_context& here) EBB_EXCLUDES(mutex_);
