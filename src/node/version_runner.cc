@@ -84,7 +84,11 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
       effects.starts.push_back(start->instance);
     } else if (const auto* retire = std::get_if<sched::Retire>(&action)) {
       const auto at = instances_.find(retire->instance);
-      if (at != instances_.end()) effects.retired.push_back(at->second);
+      if (at == instances_.end()) continue;
+      effects.retired.push_back(at->second);
+      if (!at->second->program) continue;
+      effects.freezes.emplace_back(wire::LauncherType::kThaw,  // it is to hear that it ends
+                                   wire::FreezeOrder{.instance = retire->instance, .sequence = next_freeze_++});
     } else if (const auto* freeze = std::get_if<sched::Freeze>(&action)) {
       effects.freezes.emplace_back(wire::LauncherType::kFreeze,
                                    wire::FreezeOrder{.instance = freeze->instance, .sequence = next_freeze_++});
@@ -106,8 +110,20 @@ void VersionRunner::perform(Effects effects) {
     io::spawn(services_.here(), "start instance", start_instance(shared_from_this(), id));
   }
   for (const auto& instance : effects.retired) {
-    services_.launcher->kill(wire::Subject::kInstance, raw(instance->id));
+    if (instance->program) {
+      io::spawn(services_.here(), "end a program", end_program(shared_from_this(), instance));
+    } else {
+      services_.launcher->kill(wire::Subject::kInstance, raw(instance->id));
+    }
   }
+}
+
+io::Task<> VersionRunner::end_program(std::shared_ptr<VersionRunner> self,
+                                      std::shared_ptr<sandbox::Instance> instance) {
+  instance->channel.shut_down();  // to the runtime in it: SIGTERM to the program, and SIGKILL if it does not help
+  const base::SteadyTime limit = base::steady_now() + limits::kProgramEndTimeout;
+  const std::optional<wire::Exited> ended = co_await instance->exited.wait(limit);
+  if (!ended) self->services_.launcher->kill(wire::Subject::kInstance, raw(instance->id));
 }
 
 io::Task<> VersionRunner::look_again(std::shared_ptr<VersionRunner> self, base::SteadyTime at) {

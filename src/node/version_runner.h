@@ -117,6 +117,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   Effects collect(const sched::Actions& actions) EBB_REQUIRES(mutex_);
   void perform(Effects effects) EBB_EXCLUDES(mutex_);
 
+  /// Lets a web server end by itself, and its instance with it; then ends both.
+  static io::Task<> end_program(std::shared_ptr<VersionRunner> self, std::shared_ptr<sandbox::Instance> instance);
   /// Waits until then and gives the dispatcher a tick.
   static io::Task<> look_again(std::shared_ptr<VersionRunner> self, base::SteadyTime at);
   void woken(base::SteadyTime due) EBB_EXCLUDES(mutex_);

@@ -283,3 +283,30 @@ def test_programs_end_with_their_instances(server):
     assert runs()
     server.cli("rm", "programs/web", "--yes", expect=None)
     eventually(lambda: not runs(), "the end of the program")
+
+
+POLITE = '''
+import http.server, os, signal, sys, time
+def leave(*_):
+    os.write(1, b"goodbye\\n")
+    if sys.argv[1] == "polite":
+        os._exit(0)
+signal.signal(signal.SIGTERM, leave)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+'''
+
+
+@pytest.mark.parametrize("manner", ["polite", "stubborn"])
+def test_a_server_that_is_not_needed_is_told_to_end(node, manner):
+    """Also one that was frozen meanwhile, and one that does not listen to it."""
+    deploy(node, manner, "web", {"server.py": POLITE}, runtime="http", command=f"exec python3 server.py {manner}",
+           memory="128Mi", idle_timeout="1s")
+    assert node.call(f"{manner}/web").status_code == 200
+    eventually(lambda: any(entry["text"] == "goodbye" for entry in node.logs(f"{manner}/web")), "its last words")
+    eventually(lambda: node.functions(manner)[f"{manner}/web"]["instances"]["idle"] == 0, "its end", seconds=20)
+    eventually(lambda: not node.pids_in("instances", manner), "its processes' end", seconds=20)
