@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
 
-    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|memory|burst|overload|neighbour|walls|peers ...]
+    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|proxy|memory|burst|overload|neighbour|walls|peers ...]
 
 Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
 prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
@@ -32,12 +32,13 @@ import memory  # noqa: E402
 import neighbour  # noqa: E402
 import overload  # noqa: E402
 import peers  # noqa: E402
+import proxy  # noqa: E402
 import walls  # noqa: E402
 import warm  # noqa: E402
 from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 
 OUT = ROOT / "build/bench"
-PARTS = ("memory", "cold", "warm", "burst", "overload", "neighbour", "walls")
+PARTS = ("memory", "cold", "warm", "proxy", "burst", "overload", "neighbour", "walls")
 ALL_PARTS = (*PARTS, "peers")
 FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "neighbour_rounds": 3, "neighbour_seconds": 8,
         "overload_rounds": 3, "overload_seconds": 8, "burst_rounds": 5,
@@ -52,7 +53,7 @@ def arguments():
     parser.add_argument("--check", action="store_true", help="judge the bars; exit 1 if one is missed")
     parser.add_argument("--quick", action="store_true", help="few samples")
     parser.add_argument("--json", type=pathlib.Path, default=OUT / "result.json", metavar="FILE", help="where the result goes")
-    parser.add_argument("parts", nargs="*", metavar="cold|warm|memory|burst|overload|neighbour|walls|peers", help="default: all but peers")
+    parser.add_argument("parts", nargs="*", metavar="cold|warm|proxy|memory|burst|overload|neighbour|walls|peers", help="default: all but peers")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in ALL_PARTS]
     if unknown:
@@ -88,6 +89,9 @@ def measure(node, part, size):
     if part == "neighbour":
         node.deploy(HERE / "neighbour")
         return neighbour.measure(node, generator, OUT, size["neighbour_rounds"], size["neighbour_seconds"])
+    if part == "proxy":
+        node.deploy(HERE / "proxy")
+        return proxy.measure(node, generator, OUT, size["warm_rounds"], size["peak_seconds"], size["rate_seconds"])
     if part == "burst":
         burst.deploy(node)
         return burst.measure(node, generator, size["burst_rounds"])
@@ -106,7 +110,7 @@ def main():
             sys.exit(f"bench: no {needed}: ./dev build release")
     size = QUICK if options.quick else FULL
     parts = [part for part in PARTS if not options.parts or part in options.parts]
-    modules = {"cold": cold, "warm": warm, "memory": memory, "burst": burst, "overload": overload, "neighbour": neighbour, "walls": walls, "peers": peers}
+    modules = {"cold": cold, "warm": warm, "proxy": proxy, "memory": memory, "burst": burst, "overload": overload, "neighbour": neighbour, "walls": walls, "peers": peers}
     OUT.mkdir(parents=True, exist_ok=True)
     machine = figures.machine()
     print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['memory_mb']} MB; load {figures.load():g}", flush=True)

@@ -49,14 +49,17 @@ io::Task<> Upstream::send_rest(std::shared_ptr<Upstream> self, std::string body)
 }
 
 io::Task<base::Result<std::size_t>> Upstream::fill() {
-  if (buffer_.empty()) buffer_.resize(limits::kHttpHeaderBytes);
   if (begin_ == end_) begin_ = end_ = 0;
-  if (end_ == buffer_.size() && begin_ > 0) {
-    std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(begin_), buffer_.end(), buffer_.begin());
+  if (!buffer_ || (end_ == 0 && past_head_ && room_ < kBodyBufferBytes)) {
+    room_ = past_head_ ? kBodyBufferBytes : limits::kHttpHeaderBytes;
+    buffer_ = std::make_unique_for_overwrite<char[]>(room_);
+  }
+  if (end_ == room_ && begin_ > 0) {
+    std::copy(buffer_.get() + begin_, buffer_.get() + end_, buffer_.get());
     end_ -= begin_;
     begin_ = 0;
   }
-  const asio::mutable_buffer room(buffer_.data() + end_, buffer_.size() - end_);
+  const asio::mutable_buffer room(buffer_.get() + end_, room_ - end_);
   boost::system::error_code failed;
   const std::size_t count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
   if (failed == asio::error::eof) co_return std::size_t{0};
@@ -90,6 +93,7 @@ io::Task<base::Result<ResponseHead>> Upstream::receive_head(std::string_view met
       if (++interim > kInterimMax) co_return base::invalid_argument("more than 8 interim answers before the one");
       continue;
     }
+    past_head_ = true;
     framing_ = head->framing;
     left_ = head->content_length;
     keep_alive_ = head->keep_alive && framing_ != Framing::kUntilClose;
@@ -102,7 +106,6 @@ io::Task<base::Result<>> Upstream::receive_piece(std::string& body) {
   const std::size_t before = body.size();
   while (!ended_ && body.size() == before) {
     if (begin_ == end_) {
-      if (buffer_.size() < kBodyBufferBytes) buffer_.resize(kBodyBufferBytes);
       const base::Result<std::size_t> count = co_await fill();
       if (!count) co_return count.error();
       if (*count == 0 && framing_ != Framing::kUntilClose) co_return gone({});

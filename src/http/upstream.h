@@ -63,16 +63,18 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
 
   static io::Task<> send_rest(std::shared_ptr<Upstream> self, std::string body);
   io::Task<base::Result<std::size_t>> fill();
-  std::string_view pending() const { return {buffer_.data() + begin_, end_ - begin_}; }
+  std::string_view pending() const { return {buffer_.get() + begin_, end_ - begin_}; }
 
   Socket socket_;
-  std::string buffer_;  // read and not yet consumed: [begin_, end_)
+  std::unique_ptr<char[]> buffer_;  // read and not yet consumed: [begin_, end_)
+  std::size_t room_ = 0;            // of the buffer
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   Framing framing_ = Framing::kNone;
   std::uint64_t left_ = 0;  // of kLength
   ChunkDecoder decoder_{UINT64_MAX};
   bool keep_alive_ = false;
+  bool past_head_ = false;
   bool ended_ = false;
   bool silent_ = true;
   bool sent_ = false;  // the request is out, its body too

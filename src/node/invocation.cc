@@ -151,10 +151,10 @@ base::Result<> Invocation::open() {
   slot_ = std::move(*slot);
   // What several write at once is nobody's in particular.
   const base::InvocationId writes = alone_ ? id_ : base::InvocationId{};
-  instance_->out->begin(writes);
-  instance_->err->begin(writes);
   cpu_before_ = instance_->cpu();
   mark_ = instance_->shares.begin(leased_, cpu_before_);
+  instance_->out->begin(writes);
+  instance_->err->begin(writes);
   // Where the kernel cannot start a new peak, the record carries the instance's highest so far.
   if (mark_.alone) (void)os::reset_memory_peak(instance_->usage.memory_peak);
   return {};
@@ -281,7 +281,8 @@ void Invocation::finish() {
   VersionRunner& runner = *runner_;
   if (answered_ == base::SteadyTime{}) settle();
   share_ = instance_->shares.end(mark_, answered_, instance_->cpu());
-  const std::uint64_t dropped = instance_->out->finish() + instance_->err->finish();
+  // What others may still be writing is read when the last of them is through, or as it comes.
+  const std::uint64_t dropped = share_.last ? instance_->out->finish() + instance_->err->finish() : 0;
   if (dropped > 0) {
     runner.services_.metrics.node.log_lines_dropped.add();
     runner.sink(store::LogStream::kPlatform)(

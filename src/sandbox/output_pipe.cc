@@ -40,7 +40,6 @@ void OutputPipe::begin(const base::InvocationId& id) {
   base::MutexLock lock(mutex_);
   current_ = id;
   kept_ = 0;
-  dropped_ = 0;
 }
 
 std::uint64_t OutputPipe::finish() {

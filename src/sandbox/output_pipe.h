@@ -33,9 +33,10 @@ class OutputPipe : public std::enable_shared_from_this<OutputPipe> {
   /// `write_end`. Errors: that of pipe2.
   static base::Result<std::shared_ptr<OutputPipe>> open(io::asio::io_context& context, Sink sink, os::Fd* write_end);
 
-  /// From here on, output belongs to this invocation.
+  /// From here on, output belongs to this invocation, and as much is kept again.
   void begin(const base::InvocationId& id);
-  /// Reads what is left without waiting and flushes the last, unfinished line. Returns the bytes dropped since begin().
+  /// Reads what is left without waiting and flushes the last, unfinished line. Returns the bytes dropped since it was
+  /// called last.
   std::uint64_t finish();
   /// Stops reading and closes; safe to call twice.
   void close();

@@ -19,6 +19,7 @@ namespace ebb::sandbox {
 struct Share {
   base::Duration time{};
   base::Duration cpu{};
+  bool last = true;  // nobody is there any more
 };
 
 class Shares {
@@ -41,7 +42,7 @@ class Shares {
     base::MutexLock lock(mutex_);
     pass(now, cpu);
     --present_;
-    return {.time = whole(time_ns_ - mark.time_ns), .cpu = whole(cpu_ns_ - mark.cpu_ns)};
+    return {.time = whole(time_ns_ - mark.time_ns), .cpu = whole(cpu_ns_ - mark.cpu_ns), .last = present_ == 0};
   }
 
  private:

@@ -30,8 +30,12 @@ TEST(Shares, AMomentIsSharedByThoseWhoAreThere) {
   const auto first = shares.begin(kStart, 0ms);
   const auto second = shares.begin(kStart + 10ms, 0ms);
   EXPECT_FALSE(second.alone);
-  EXPECT_EQ(shares.end(first, kStart + 30ms, 0ms).time, 10ms + 10ms) << "alone for 10 ms, then half of 20";
-  EXPECT_EQ(shares.end(second, kStart + 35ms, 0ms).time, 10ms + 5ms);
+  const Share left_first = shares.end(first, kStart + 30ms, 0ms);
+  EXPECT_EQ(left_first.time, 10ms + 10ms) << "alone for 10 ms, then half of 20";
+  EXPECT_FALSE(left_first.last);
+  const Share left_last = shares.end(second, kStart + 35ms, 0ms);
+  EXPECT_EQ(left_last.time, 10ms + 5ms);
+  EXPECT_TRUE(left_last.last);
 }
 
 // A clock that was read on another core may come late; nothing is lost or counted twice by it.

@@ -1,0 +1,122 @@
+"""A web server behind Ebb and behind nginx: the same gunicorn (two processes of eight threads, gthread), by the same clients, in turns.
+
+Behind Ebb it is a function (`runtime: http`, one instance, 16 calls at a time) in all walls, each call metered; behind nginx a
+plain process, with 16 connections kept. `direct` is that process without a proxy. Peak: wrk, one thread, 16 connections. Latency:
+open_loop at half of the slowest peak, in rounds that take turns. Bars: at least 0.9 of nginx's throughput, at most 1.2 of its p99.
+"""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+import figures
+import install
+import warm
+from processes import cpu, cpu_between
+from servers import free_port
+
+THROUGHPUT_AT_LEAST = 0.9
+P99_AT_MOST = 1.2
+WORKERS = 2
+_HERE = pathlib.Path(__file__).resolve().parent
+
+
+def accepts(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """Started when constructed, awaited until its port accepts, ended with its children."""
+
+    def __init__(self, command, port):
+        self._log = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen([str(word) for word in command], stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)
+        self.port = port
+        limit = time.monotonic() + 20
+        while not accepts(port):
+            if time.monotonic() > limit or self._process.poll() is not None:
+                self._log.seek(0)
+                raise RuntimeError(f"{command[0]} did not start:\n{self._log.read()[-2000:]}")
+            time.sleep(0.02)
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(30)
+        self._log.close()
+
+
+def gunicorn(out):
+    port = free_port()
+    command = [install.gunicorn(out)["command"], "--workers", WORKERS, "--worker-class", "gthread", "--threads", 8, "--keep-alive", 75,
+               "--bind", f"127.0.0.1:{port}", "--chdir", _HERE / "proxy", "server:app"]
+    return Process(command, port)
+
+
+def nginx(out, server):
+    port = free_port()
+    folder = out / "proxy-nginx"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = (_HERE / "peers/nginx.conf").read_text()
+    action = 'proxy_pass http://trivial; proxy_http_version 1.1; proxy_set_header Connection "";'
+    for word, value in (("DIRECTORY", folder), ("ROLE", "proxy"), ("PROCESSES", WORKERS), ("SERVER_PORT", server), ("LISTEN_PORT", port), ("ACTION", action)):
+        text = text.replace(word, str(value))
+    (folder / "proxy.conf").write_text(text)
+    return Process([install.nginx(out)["command"], "-e", "stderr", "-p", folder, "-c", folder / "proxy.conf"], port)
+
+
+def daemon_cpu_us(node, port, path, seconds):
+    """Microseconds of the daemon's processor time for a request, at its peak."""
+    pids = [node.daemon_pid]
+    before = cpu(pids)
+    answered, _ = warm.wrk(port, path, seconds)
+    spent = cpu_between(before, cpu(pids), lambda pid: "daemon")["daemon"]
+    return 1e6 * (spent["user"] + spent["system"]) / answered
+
+
+def measure(node, generator, out, rounds, peak_seconds, rate_seconds):
+    if not shutil.which("wrk"):
+        raise RuntimeError("wrk is not installed: ./dev bench installs it, or apt-get install wrk")
+    load_before = figures.load()
+    running = []
+    try:
+        running.append(gunicorn(out))
+        running.append(nginx(out, running[0].port))
+        servers = {"ebb": (int(node.url.rsplit(":", 1)[1]), "/fn/proxy/web/"), "nginx": (running[1].port, "/"), "direct": (running[0].port, "/")}
+        for port, path in servers.values():
+            warm.peak(port, path, 1)  # warm up
+        peaks, stolen = warm.quiet_peaks(servers, rounds, peak_seconds)
+        medians = {name: figures.median(all_) for name, all_ in peaks.items()}
+        rate = round(min(medians.values()) / 2)
+        samples, errors = {name: [] for name in servers}, dict.fromkeys(servers, 0)
+        for number in range(rounds):
+            for name in list(servers)[number % 3:] + list(servers)[:number % 3]:
+                raw = out / f"proxy-{name}.csv"
+                answer = warm.at_rate(generator, *servers[name], rate, rate_seconds, raw)
+                samples[name] += [float(line) / 1000 for line in raw.read_text().split()]
+                errors[name] += answer["errors"]
+        daemon_us = daemon_cpu_us(node, *servers["ebb"], peak_seconds)
+    finally:
+        for process in reversed(running):
+            process.close()
+    return {"peak_rounds": peaks, "stolen_rounds": stolen, "peak": medians, "rate": rate, "errors": errors, "daemon_cpu_us": round(daemon_us, 1),
+            "latency_ms": {name: figures.summary(all_) for name, all_ in samples.items()}, "load": [load_before, figures.load()],
+            "generator": f"one thread, not pinned: it shares all {len(os.sched_getaffinity(0))} cores with the servers, alike for all"}
+
+
+def report(result):
+    rows = [(name, f"{result['peak'][name]:.0f}", " ".join(f"{one:.0f}" for one in result["peak_rounds"][name]), one["n"], result["errors"][name],
+             *(f"{one[p]:.2f}" for p in ("p50", "p99", "max"))) for name, one in result["latency_ms"].items()]
+    head = ("a web server behind", "requests/s at peak", "rounds", f"n at {result['rate']}/s", "errors", "p50 ms", "p99", "max")
+    return figures.table(head, rows) + f"\n\nprocessor time of the daemon: {result['daemon_cpu_us']} us a request"
+
+
+def judge(result, bars):
+    bars.above("a web server behind ebb, requests/s: 0.9 of nginx's", result["peak"]["ebb"], THROUGHPUT_AT_LEAST * result["peak"]["nginx"], "/s")
+    p99 = {name: one["p99"] for name, one in result["latency_ms"].items()}
+    bars.at_most("a web server behind ebb, p99: times nginx's", p99["ebb"] / p99["nginx"], P99_AT_MOST, "x")
+    bars.at_most("a web server behind ebb: errors", result["errors"]["ebb"], 0)
