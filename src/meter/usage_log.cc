@@ -313,6 +313,14 @@ Result<void> UsageLog::read(const UsageFilter& filter, const UsageVisitor& visit
   return {};
 }
 
+Result<std::vector<std::uint64_t>> UsageLog::segments() const { return list_segments(directory_); }
+
+Result<void> UsageLog::read_one(std::uint64_t segment, const UsageFilter& filter, const UsageVisitor& visit) const {
+  std::vector<model::UsageRecord> unused;
+  bool more = true;
+  return read_segment(segment, filter, unused, &visit, more);
+}
+
 Result<UsageTotals> UsageLog::totals(const UsageFilter& filter) const {
   UsageTotals totals;
   EBB_CHECKED(read(filter, [&](const model::UsageRecord& record) {

@@ -91,6 +91,10 @@ class UsageLog {
 
   /// Threads: any, beside everything else. Blocks on the disk; the cost is that of the segments the times select.
   base::Result<void> read(const UsageFilter& filter, const UsageVisitor& visit) const;
+  /// The numbers of the segments there are, ascending.
+  base::Result<std::vector<std::uint64_t>> segments() const;
+  /// As read, of one segment; `filter.limit` does not count.
+  base::Result<void> read_one(std::uint64_t segment, const UsageFilter& filter, const UsageVisitor& visit) const;
   base::Result<UsageTotals> totals(const UsageFilter& filter) const;
 
  private:

@@ -55,6 +55,7 @@ void store_start(StoredRecord& record, const model::UsageStart& start) {
   put_name(record.app, start.app);
   put_name(record.function, start.function);
   record.rung = static_cast<std::uint8_t>(start.rung);
+  record.trigger = static_cast<std::uint8_t>(start.trigger);
   set_state(record, RecordState::kOpen);
 }
 
@@ -79,7 +80,7 @@ void store_end(StoredRecord& record, const model::UsageEnd& end) {
 bool load_record(const StoredRecord& record, model::UsageRecord& out) {
   const RecordState state = state_of(record);
   if (state != RecordState::kOpen && state != RecordState::kClosed) return false;
-  if (record.rung >= model::kRungs) return false;
+  if (record.rung >= model::kRungs || record.trigger >= model::kTriggers) return false;
   std::memcpy(out.invocation.bytes.data(), record.invocation, sizeof record.invocation);
   out.arrival = base::WallTime(std::chrono::nanoseconds(record.arrival_ns));
   out.version = base::VersionId{record.version};
@@ -90,6 +91,7 @@ bool load_record(const StoredRecord& record, model::UsageRecord& out) {
   out.app = name_in(record.app);
   out.function = name_in(record.function);
   out.rung = static_cast<model::Rung>(record.rung);
+  out.trigger = static_cast<model::Trigger>(record.trigger);
   out.end.reset();
   // The end may only be looked at once the record is closed: a thread may be writing it.
   if (state == RecordState::kOpen) return true;

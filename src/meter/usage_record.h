@@ -29,7 +29,8 @@ struct StoredRecord {
   char app[limits::kNameLength];       // zero-filled
   char function[limits::kNameLength];  // zero-filled
   std::uint8_t rung;
-  std::uint8_t reserved_start[7];
+  std::uint8_t trigger;
+  std::uint8_t reserved_start[6];
   // Written at the end.
   std::int64_t queue_ns;
   std::int64_t start_ns;

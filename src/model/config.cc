@@ -14,12 +14,12 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 22> kKeys = {
+constexpr std::array<std::string_view, 23> kKeys = {
     "data_dir",         "listen",           "user",          "io_cores",        "log_level",
     "memory_budget",    "keep_alive_price", "max_instances", "freeze_after",    "usage_flush_interval",
     "uid_base",         "python",           "build_network", "pip_only_binary", "egress_allow_private",
     "egress_resolvers", "egress_ipv4",      "egress_ipv6",   "runsc",           "function_auth",
-    "tls_certificate",  "tls_key"};
+    "tls_certificate",  "tls_key",          "price_file"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -85,6 +85,8 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
   if (!config.data_dir.starts_with('/')) return map.error_at("data_dir", "must be an absolute path");
   if (!config.python.starts_with('/')) return map.error_at("python", "must be an absolute path");
   EBB_CHECKED(check_tls(map, config));
+  if (!config.price_file.empty() && !config.price_file.starts_with('/'))
+    return map.error_at("price_file", "must be an absolute path");
   if (const auto listen = parse_listen(config.listen); !listen) return map.error_at("listen", listen.error().message);
   if (!is_account(config.user)) {
     return map.error_at("user", "is '" + config.user + "', which is not the name of an account such as ebb");
@@ -188,6 +190,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(read_range(map, "egress_ipv4", config.egress_ipv4));
   EBB_CHECKED(read_range(map, "egress_ipv6", config.egress_ipv6));
   EBB_CHECKED(map.read("runsc", config.runsc));
+  EBB_CHECKED(map.read("price_file", config.price_file));
   EBB_CHECKED(map.read("tls_certificate", config.tls_certificate));
   EBB_CHECKED(map.read("tls_key", config.tls_key));
   EBB_CHECKED(read_function_auth(map, config.function_auth));
@@ -226,7 +229,8 @@ std::string effective_config_yaml(const Config& config) {
          line("max_instances", std::to_string(config.max_instances)) +
          line("freeze_after", base::to_string(config.freeze_after)) +
          line("usage_flush_interval", base::to_string(config.usage_flush_interval)) +
-         line("uid_base", std::to_string(config.uid_base)) + line("python", quoted(config.python)) +
+         line("price_file", quoted(config.price_file)) + line("uid_base", std::to_string(config.uid_base)) +
+         line("python", quoted(config.python)) +
          line("build_network", kBuildNetworks[static_cast<std::size_t>(config.build_network)]) +
          line("pip_only_binary", config.pip_only_binary ? "true" : "false") +
          line("egress_allow_private", list_of(config.egress_allow_private)) +

@@ -62,6 +62,10 @@ struct Config {
   /// Range 10ms to 1m. Default 1s. Static.
   base::Duration usage_flush_interval = std::chrono::seconds(1);
 
+  /// What use costs, as docs/reference/bill.md describes the file: an absolute path. "" is no price, bills are in CU
+  /// alone. Default none. Reloadable: read anew for every bill; a wrong one at the start keeps the node from starting.
+  std::string price_file;
+
   /// First of the host uids given to apps, 65,536 to each of up to limits::kApps apps. A multiple of 65536 from 65536;
   /// change it only where another container engine uses the same range, and never with apps deployed. Default
   /// 1879048192. Static.

@@ -13,6 +13,8 @@ constexpr std::array<std::string_view, kRungs> kRungNames = {"idle", "frozen", "
 constexpr std::array<std::string_view, kOutcomes> kOutcomeNames = {
     "ok", "function_error", "crashed", "out_of_memory", "timed_out", "cancelled", "refused", "platform_fault"};
 
+constexpr std::array<std::string_view, kTriggers> kTriggerNames = {"unknown", "http", "direct"};
+
 template <typename Enum, std::size_t N>
 std::optional<Enum> named(const std::array<std::string_view, N>& names, std::string_view name) {
   const auto at = std::find(names.begin(), names.end(), name);
@@ -36,6 +38,13 @@ std::string_view name_of(Outcome outcome) {
 
 std::optional<Outcome> outcome_named(std::string_view name) { return named<Outcome>(kOutcomeNames, name); }
 
+std::string_view name_of(Trigger trigger) {
+  EBB_CHECK(static_cast<std::size_t>(trigger) < kTriggerNames.size());
+  return kTriggerNames[static_cast<std::size_t>(trigger)];
+}
+
+std::optional<Trigger> trigger_named(std::string_view name) { return named<Trigger>(kTriggerNames, name); }
+
 std::string cu_text(std::uint64_t cu_micro) {
   const std::string fraction = std::to_string(cu_micro % 1'000'000);
   return std::to_string(cu_micro / 1'000'000) + "." + std::string(6 - fraction.size(), '0') + fraction;
@@ -50,6 +59,7 @@ boost::json::object to_json(const UsageRecord& record) {
       {"version", record.version_number},
       {"instance", base::raw(record.instance)},
       {"rung", std::string(name_of(record.rung))},
+      {"trigger", std::string(name_of(record.trigger))},
       {"memory_limit_bytes", record.memory_limit.count},
       {"cpu_millis", record.cpu_millis},
       {"state", record.end ? "closed" : "open"},

@@ -39,12 +39,23 @@ enum class Outcome : std::uint8_t {
 };
 inline constexpr std::size_t kOutcomes = 8;
 
+/// What caused an invocation. The numbers are stored.
+enum class Trigger : std::uint8_t {
+  kUnknown = 0,  // records of the first versions did not say
+  kHttp = 1,     // the function's URL
+  kDirect = 2,   // POST /api/v1/.../invocations, `ebb invoke`
+};
+inline constexpr std::size_t kTriggers = 3;
+
 /// "idle", "frozen", "spare", "fork", "runtime", "boot".
 std::string_view name_of(Rung rung);
 std::optional<Rung> rung_named(std::string_view name);
 /// "ok", "function_error", "crashed", "out_of_memory", "timed_out", "cancelled", "refused", "platform_fault".
 std::string_view name_of(Outcome outcome);
 std::optional<Outcome> outcome_named(std::string_view name);
+/// "unknown", "http", "direct".
+std::string_view name_of(Trigger trigger);
+std::optional<Trigger> trigger_named(std::string_view name);
 
 /// What is known when an invocation gets its lease.
 struct UsageStart {
@@ -56,6 +67,7 @@ struct UsageStart {
   std::string_view function;  // at most limits::kNameLength
   base::InstanceId instance{};
   Rung rung = Rung::kIdle;
+  Trigger trigger = Trigger::kUnknown;
   base::Bytes memory_limit;
   std::uint32_t cpu_millis = 0;
 };
@@ -87,6 +99,7 @@ struct UsageRecord {
   std::string function;
   base::InstanceId instance{};
   Rung rung = Rung::kIdle;
+  Trigger trigger = Trigger::kUnknown;
   base::Bytes memory_limit;
   std::uint32_t cpu_millis = 0;
   std::optional<UsageEnd> end;

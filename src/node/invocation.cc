@@ -120,6 +120,7 @@ Invocation::Invocation(std::shared_ptr<VersionRunner> runner, const Call& call,
       arrived_(call.arrived),
       leased_(base::steady_now()),
       head_only_(call.head_only()),
+      trigger_(call.kind == Call::Kind::kHttp ? model::Trigger::kHttp : model::Trigger::kDirect),
       alone_(runner_->version_.spec.concurrency == 1),
       bytes_in_(call.body.size()),
       timer_(runner_->services_.here()) {}
@@ -145,6 +146,7 @@ base::Result<> Invocation::open() {
                                                                      .function = version.function,
                                                                      .instance = instance_->id,
                                                                      .rung = phases_.rung,
+                                                                     .trigger = trigger_,
                                                                      .memory_limit = version.spec.memory,
                                                                      .cpu_millis = version.spec.cpu_millis});
   if (!slot) return slot.error();

@@ -71,6 +71,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   const base::SteadyTime arrived_;
   const base::SteadyTime leased_;
   const bool head_only_;
+  const model::Trigger trigger_;
   const bool alone_;  // nobody else is in the instance while it runs
   std::size_t bytes_in_;
   std::optional<meter::UsageSlot> slot_;  // until the record is closed

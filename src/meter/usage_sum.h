@@ -1,0 +1,68 @@
+// Usage records added up: how much of each resource, by app, function, version, trigger and day. Sums are exact
+// integers without any price in them, so that they may be kept, added and priced later.
+//
+// Invariant: every closed record is in exactly one entry, by its arrival; an open one is only counted.
+// Filled from the usage log by the node, priced by bill.h.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "base/result.h"
+#include "meter/price_list.h"
+#include "model/usage.h"
+
+namespace ebb::meter {
+
+using Wide = unsigned __int128;
+
+struct UsageKey {
+  std::string app;
+  std::string function;
+  std::uint32_t version = 0;
+  model::Trigger trigger = model::Trigger::kUnknown;
+  Day day = 0;
+  auto operator<=>(const UsageKey&) const = default;
+};
+
+struct Quantities {
+  std::array<std::uint64_t, model::kOutcomes> calls{};  // by outcome
+  std::uint64_t billed_ms = 0;
+  Wide cpu_milli_ms = 0;  // thousandths of a processor x billed milliseconds
+  Wide byte_ms = 0;       // memory limit x billed milliseconds
+  bool operator==(const Quantities&) const = default;
+
+  Quantities& operator+=(const Quantities& other);
+  std::uint64_t all_calls() const;
+  /// Those that are charged for: all but refusals and faults of the platform.
+  std::uint64_t billed_calls() const;
+};
+
+/// What a closed record adds.
+Quantities quantities_of(const model::UsageRecord& record);
+/// Under which key.
+UsageKey key_of(const model::UsageRecord& record);
+Day day_of(base::WallTime time);
+
+/// Whether an invocation that ended so is charged for, and the reason in words.
+bool is_billed(model::Outcome outcome);
+const char* billing_reason(model::Outcome outcome);
+
+class UsageSum {
+ public:
+  /// Errors: kTooLarge above limits::kBillEntries different keys.
+  base::Result<void> add(const model::UsageRecord& record);
+  base::Result<void> add(const UsageKey& key, const Quantities& quantities);
+
+  const std::map<UsageKey, Quantities>& entries() const { return entries_; }
+  std::uint64_t open() const { return open_; }
+
+ private:
+  std::map<UsageKey, Quantities> entries_;
+  std::uint64_t open_ = 0;
+};
+
+}  // namespace ebb::meter
