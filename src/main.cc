@@ -34,6 +34,7 @@
 #include "gateway/daemon.h"
 #include "launcher/launcher.h"
 #include "launcher/sandbox_start.h"
+#include "meter/price_list.h"
 #include "model/config.h"
 #include "model/egress_rule.h"
 #include "model/local_node.h"
@@ -158,6 +159,7 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
   model::Config config;
   if (!config_path.empty()) {
     EBB_TRY(config, model::load_config(config_path));
+    EBB_CHECKED(meter::load_prices(config.price_file));  // a mistake shows now, not on the first bill
   }
   if (!listen.empty()) config.listen = listen;
   if (!data_dir.empty()) {

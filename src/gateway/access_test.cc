@@ -71,6 +71,13 @@ TEST(Access, AnAppsKeyUsesAndDeploysThatAppOnly) {
   EXPECT_EQ(server.fetch("GET", "/api/v1/usage", {}, bearer(key)).status, 200);
   ASSERT_EQ(server.node.usage_queries.size(), 1U);
   EXPECT_EQ(server.node.usage_queries[0].app, "vision");
+  EXPECT_EQ(server.fetch("GET", "/api/v1/bill", {}, bearer(key)).status, 200);
+  ASSERT_EQ(server.node.bill_queries.size(), 1U);
+  EXPECT_EQ(server.node.bill_queries[0].app, "vision");
+  for (const char* path :
+       {"/api/v1/bill?app=other", "/api/v1/bill/explanation?app=other&function=f", "/api/v1/usage/records?app=other"}) {
+    EXPECT_EQ(server.fetch("GET", path, {}, bearer(key)).status, 403) << path;
+  }
   EXPECT_TRUE(server.node.removed.empty());
 }
 

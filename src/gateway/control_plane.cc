@@ -5,6 +5,7 @@
 #include "base/co_checked.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "gateway/bill_view.h"
 #include "gateway/json_body.h"
 #include "gateway/json_text.h"
 #include "gateway/query.h"
@@ -70,6 +71,13 @@ bool from_foreign_page(const http::Request& request) {
 
 base::Duration wait_of(std::uint64_t wait_ms) { return std::chrono::milliseconds(wait_ms); }
 
+// The month asked for, else the present one.
+base::Result<meter::Month> month_in(const Query& query) {
+  const std::string text = query.text("month");
+  if (text.empty()) return meter::month_of(base::wall_now());
+  return meter::parse_month(text);
+}
+
 constexpr std::uint64_t kWaitMax = std::chrono::milliseconds(limits::kLongPoll).count();
 
 }  // namespace
@@ -92,6 +100,9 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
                   &ControlPlane::remove_function));
   EBB_CHECKED(add(router, "GET", "/api/v1/logs", Permission::kRead, &ControlPlane::logs));
   EBB_CHECKED(add(router, "GET", "/api/v1/usage", Permission::kRead, &ControlPlane::usage));
+  EBB_CHECKED(add(router, "GET", "/api/v1/usage/records", Permission::kRead, &ControlPlane::usage_records));
+  EBB_CHECKED(add(router, "GET", "/api/v1/bill", Permission::kRead, &ControlPlane::bill));
+  EBB_CHECKED(add(router, "GET", "/api/v1/bill/explanation", Permission::kRead, &ControlPlane::explain_bill));
   constexpr const char* kSecret = "/api/v1/apps/{app}/secrets/{name}";
   EBB_CHECKED(add(router, "GET", "/api/v1/apps/{app}/secrets", Permission::kRead, &ControlPlane::secrets));
   EBB_CHECKED(add(router, "PUT", kSecret, Permission::kDeploy, &ControlPlane::set_secret));
@@ -248,6 +259,64 @@ io::Task<ControlPlane::Answer> ControlPlane::usage(Caller caller, http::Request 
   const auto page = co_await node_.usage(std::move(wanted));
   if (!page) co_return page.error();
   co_return json_response(200, usage_json(*page));
+}
+
+// A month's records as JSON lines, a page at a time: what is held is one page, whatever the month holds.
+io::Task<ControlPlane::Answer> ControlPlane::usage_records(Caller caller, http::Request request, http::PathParams) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "month"}));
+  EBB_CO_TRY(std::string app, query.name("app"));
+  if (app.empty()) app = caller.app;
+  EBB_CO_CHECKED(may_touch(caller, app));
+  EBB_CO_TRY(const meter::Month month, month_in(query));
+  http::Response response;
+  response.headers.add("Content-Type", "application/jsonl");
+  response.stream = [this, app, month](http::BodyWriter& writer) { return write_records(*this, app, month, writer); };
+  co_return response;
+}
+
+io::Task<base::Result<>> ControlPlane::write_records(ControlPlane& self, std::string app, meter::Month month,
+                                                     http::BodyWriter& writer) {
+  std::uint64_t segment = 0;
+  for (;;) {
+    const auto page = co_await self.node_.usage_page(app, month, segment);
+    if (!page) co_return page.error();
+    if (!page->records.empty()) {
+      const std::string lines = record_lines(page->records);
+      const auto written = co_await writer.write(lines);
+      if (!written) co_return written;
+    }
+    if (!page->next) co_return base::Result<>();
+    segment = *page->next;
+  }
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::bill(Caller caller, http::Request request, http::PathParams) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "month", "by"}));
+  node::BillQuery wanted;
+  EBB_CO_TRY(wanted.app, query.name("app"));
+  if (wanted.app.empty()) wanted.app = caller.app;
+  EBB_CO_CHECKED(may_touch(caller, wanted.app));
+  EBB_CO_TRY(wanted.month, month_in(query));
+  const std::string by = query.text("by");
+  const auto known = meter::bill_by_named(by.empty() ? "function" : by);
+  if (!known) co_return base::invalid_argument("parameter by must be function, version, trigger or day");
+  wanted.by = *known;
+  const auto bill = co_await node_.bill(std::move(wanted));
+  if (!bill) co_return bill.error();
+  co_return json_response(200, bill_json(**bill));
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::explain_bill(Caller caller, http::Request request, http::PathParams) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "function", "request"}));
+  EBB_CO_TRY(std::string app, query.name("app"));
+  EBB_CO_TRY(std::string function, query.name("function"));
+  EBB_CO_TRY(std::optional<base::InvocationId> id, query.request());
+  if (app.empty() || function.empty())
+    co_return base::invalid_argument("parameters app and function are missing: which one?");
+  EBB_CO_CHECKED(may_touch(caller, app));
+  const auto explanation = co_await node_.explain_bill(std::move(app), std::move(function), std::move(id));
+  if (!explanation) co_return explanation.error();
+  co_return json_response(200, explanation_json(*explanation));
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::secrets(Caller caller, http::Request request, http::PathParams params) {

@@ -47,6 +47,11 @@ class ControlPlane {
   io::Task<Answer> remove_function(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> logs(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> usage(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> usage_records(Caller caller, http::Request request, http::PathParams params);
+  static io::Task<base::Result<>> write_records(ControlPlane& self, std::string app, meter::Month month,
+                                                http::BodyWriter& writer);
+  io::Task<Answer> bill(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> explain_bill(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> secrets(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_secret(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_secret(Caller caller, http::Request request, http::PathParams params);

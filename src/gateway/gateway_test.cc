@@ -305,7 +305,7 @@ TEST(Usage, GivesRecordsAndTotals) {
   MemoryServer server;
   model::UsageRecord record{.invocation = base::new_invocation_id(), .app = "a", .function = "f"};
   record.end = model::UsageEnd{.billed_ms = 2, .cu_micro = 12345};
-  server.node.usage_page =
+  server.node.usage_answer =
       node::UsagePage{.records = {record}, .invocations = 3, .billed_ms = 6, .micro_cu = 1'000'001};
   const auto answer = parsed(server.fetch("GET", "/api/v1/usage?app=a&function=f&since=1h&limit=0").body);
   EXPECT_EQ(answer.at("records").at(0).at("cu").as_string(), "0.012345");

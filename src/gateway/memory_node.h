@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/deadline.h"
+#include "meter/bill.h"
 #include "node/node.h"
 
 namespace ebb::gateway {
@@ -28,7 +29,7 @@ class MemoryNode final : public node::Node {
   base::Result<std::vector<node::FunctionView>> functions_answer = std::vector<node::FunctionView>{};
   base::Result<> remove_answer;
   std::vector<node::LogPage> log_pages;  // one per look; then empty pages
-  node::UsagePage usage_page;
+  node::UsagePage usage_answer;
   bool is_ready = true;
 
   // What it was asked.
@@ -92,7 +93,41 @@ class MemoryNode final : public node::Node {
   io::Task<base::Result<node::UsagePage>> usage(node::UsageQuery query) override {
     std::lock_guard lock(mutex);
     usage_queries.push_back(std::move(query));
-    co_return usage_page;
+    co_return usage_answer;
+  }
+
+  meter::Prices prices;
+  std::vector<node::BillQuery> bill_queries;
+  io::Task<base::Result<node::UsageExportPage>> usage_page(std::string app, meter::Month month,
+                                                           std::uint64_t segment) override {
+    std::lock_guard lock(mutex);
+    node::UsageExportPage page;
+    for (const model::UsageRecord& record : records_of(app, month)) page.records.push_back(record);
+    if (segment == 0) page.next = 1;
+    if (segment != 0) page.records.clear();
+    co_return page;
+  }
+  io::Task<base::Result<std::shared_ptr<const meter::Bill>>> bill(node::BillQuery query) override {
+    std::lock_guard lock(mutex);
+    meter::UsageSum sum;
+    for (const model::UsageRecord& record : records_of(query.app, query.month)) (void)sum.add(record);
+    const auto bill = meter::bill_for(query.month, query.by, prices, sum);
+    bill_queries.push_back(std::move(query));
+    if (!bill) co_return bill.error();
+    co_return std::make_shared<const meter::Bill>(*bill);
+  }
+  io::Task<base::Result<node::BillExplanation>> explain_bill(std::string app, std::string function,
+                                                             std::optional<base::InvocationId> request) override {
+    std::lock_guard lock(mutex);
+    for (const model::UsageRecord& record : usage_answer.records) {
+      if (record.app != app || record.function != function || (request && *request != record.invocation)) continue;
+      const meter::Month month = meter::month_of(record.arrival);
+      meter::UsageSum sum;
+      for (const model::UsageRecord& other : records_of(app, month)) (void)sum.add(other);
+      const auto bill = meter::bill_for(month, meter::BillBy::kFunction, prices, sum);
+      co_return node::BillExplanation{.record = record, .bill = std::make_shared<const meter::Bill>(*bill)};
+    }
+    co_return base::not_found("no such invocation");
   }
 
   std::map<std::string, std::string> secret_values;  // "app/name" -> value
@@ -132,6 +167,15 @@ class MemoryNode final : public node::Node {
   }
   bool ready() const override { return is_ready; }
   io::Task<> drain(base::Duration) override { co_return; }
+
+ private:
+  std::vector<model::UsageRecord> records_of(const std::string& app, meter::Month month) const {
+    std::vector<model::UsageRecord> found;
+    for (const model::UsageRecord& record : usage_answer.records) {
+      if ((app.empty() || app == record.app) && meter::month_of(record.arrival) == month) found.push_back(record);
+    }
+    return found;
+  }
 };
 
 }  // namespace ebb::gateway

@@ -106,6 +106,12 @@ std::string usage_json(const node::UsagePage& page) {
   return JsonObject().raw("records", records.close()).raw("totals", totals).close() + "\n";
 }
 
+std::string record_lines(const std::vector<model::UsageRecord>& records) {
+  std::string lines;
+  for (const model::UsageRecord& record : records) lines += boost::json::serialize(model::to_json(record)) + "\n";
+  return lines;
+}
+
 namespace {
 JsonObject key_object(const model::AccessKey& key) {
   JsonObject object;

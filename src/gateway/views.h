@@ -17,6 +17,8 @@ std::string deployment_json(const node::DeploymentStatus& status);
 std::string functions_json(const std::vector<node::FunctionView>& functions);
 std::string logs_json(const node::LogPage& page);
 std::string usage_json(const node::UsagePage& page);
+/// One JSON object a line.
+std::string record_lines(const std::vector<model::UsageRecord>& records);
 /// Names, versions and users: never a value.
 std::string secrets_json(const std::vector<node::SecretView>& secrets);
 std::string keys_json(const std::vector<model::AccessKey>& keys);

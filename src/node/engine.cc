@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/deadline.h"
+#include "node/billing.h"
 #include "node/start_turns.h"
 #include "node/stores.h"
 #include "store/package.h"
@@ -364,6 +365,29 @@ io::Task<base::Result<UsagePage>> Engine::usage(UsageQuery query) {
   meter::UsageLog& usage = services_.usage;
   std::function<base::Result<UsagePage>()> read = [&usage, query] { return read_usage(usage, query); };
   co_return co_await io::offload(services_.pool, "read usage", std::move(read));
+}
+
+io::Task<base::Result<UsageExportPage>> Engine::usage_page(std::string app, meter::Month month, std::uint64_t segment) {
+  std::function<base::Result<UsageExportPage>()> read = [this, app, month, segment] {
+    return export_page(services_.usage, app, month, segment);
+  };
+  co_return co_await io::offload(services_.pool, "export usage", std::move(read));
+}
+
+io::Task<base::Result<std::shared_ptr<const meter::Bill>>> Engine::bill(BillQuery query) {
+  using Answer = base::Result<std::shared_ptr<const meter::Bill>>;
+  std::function<Answer()> read = [this, query] {
+    return read_bill(services_.usage, services_.config.price_file, query);
+  };
+  co_return co_await io::offload(services_.pool, "make a bill", std::move(read));
+}
+
+io::Task<base::Result<BillExplanation>> Engine::explain_bill(std::string app, std::string function,
+                                                             std::optional<base::InvocationId> request) {
+  std::function<base::Result<BillExplanation>()> read = [this, app, function, request] {
+    return explain(services_.usage, services_.config.price_file, app, function, request);
+  };
+  co_return co_await io::offload(services_.pool, "explain a bill", std::move(read));
 }
 
 io::Task<base::Result<>> Engine::add_key(model::AccessKey key) {

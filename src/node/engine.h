@@ -42,6 +42,11 @@ class Engine final : public Node, private Publisher {
   io::Task<base::Result<>> remove(std::string app, std::string function) override;
   io::Task<base::Result<LogPage>> logs(LogQuery query) override;
   io::Task<base::Result<UsagePage>> usage(UsageQuery query) override;
+  io::Task<base::Result<UsageExportPage>> usage_page(std::string app, meter::Month month,
+                                                     std::uint64_t segment) override;
+  io::Task<base::Result<std::shared_ptr<const meter::Bill>>> bill(BillQuery query) override;
+  io::Task<base::Result<BillExplanation>> explain_bill(std::string app, std::string function,
+                                                       std::optional<base::InvocationId> request) override;
   io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override;
   io::Task<base::Result<std::vector<SecretView>>> secrets(std::string app) override;
   io::Task<base::Result<>> remove_secret(std::string app, std::string name) override;

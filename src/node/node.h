@@ -20,11 +20,17 @@
 #include "http/message.h"
 #include "io/cores.h"
 #include "io/task.h"
+#include "meter/month.h"
 #include "model/access_key.h"
 #include "model/config.h"
 #include "model/usage.h"
 #include "model/version.h"
 #include "os/fd.h"
+
+namespace ebb::meter {
+struct Bill;
+enum class BillBy : std::uint8_t;
+}  // namespace ebb::meter
 
 namespace ebb::node {
 
@@ -163,6 +169,24 @@ struct UsagePage {
   std::uint64_t micro_cu = 0;
 };
 
+/// One segment of the usage log: some thousands of records.
+struct UsageExportPage {
+  std::vector<model::UsageRecord> records;
+  std::optional<std::uint64_t> next;  // the segment to ask for next; nothing: this was the last
+};
+
+struct BillQuery {
+  std::string app;  // empty: all
+  meter::Month month;
+  meter::BillBy by{};
+};
+
+/// From one invocation's record to the bill that it is on.
+struct BillExplanation {
+  model::UsageRecord record;
+  std::shared_ptr<const meter::Bill> bill;  // of its app and month, by function
+};
+
 class Node {
  public:
   /// `launcher_socket` is the seqpacket to the launcher. Opens the data directory, recovers usage records, and begins
@@ -185,6 +209,14 @@ class Node {
   virtual io::Task<base::Result<>> remove(std::string app, std::string function) = 0;        // empty function: the app
   virtual io::Task<base::Result<LogPage>> logs(LogQuery query) = 0;
   virtual io::Task<base::Result<UsagePage>> usage(UsageQuery query) = 0;
+  /// The records of an app ("" for all) and a month in the first segment from `segment` on; 0 begins.
+  virtual io::Task<base::Result<UsageExportPage>> usage_page(std::string app, meter::Month month,
+                                                             std::uint64_t segment) = 0;
+  /// Priced anew from the records each time. Errors: those of the price file; kTooLarge.
+  virtual io::Task<base::Result<std::shared_ptr<const meter::Bill>>> bill(BillQuery query) = 0;
+  /// Of one invocation, or without one of the function's newest. Errors: kNotFound; as bill.
+  virtual io::Task<base::Result<BillExplanation>> explain_bill(std::string app, std::string function,
+                                                               std::optional<base::InvocationId> request) = 0;
   /// Stores a value. When functions bind it, new versions of them are tried with it first, in the background, and serve
   /// from then on; a value that one does not start with is not stored. Gives the deployment to follow, or 0 when no
   /// function was concerned. Errors: kInvalidArgument, kTooLarge, kResourceExhausted.

@@ -1,0 +1,18 @@
+// Bills as JSON text, described by docs/reference/openapi.yaml: every number that is money, CU or a sum of use is a
+// decimal in a string, so that no reader makes a floating-point number of it.
+// Called by control_plane.cc.
+#pragma once
+
+#include <string>
+
+#include "meter/bill.h"
+#include "node/node.h"
+
+namespace ebb::gateway {
+
+std::string bill_json(const meter::Bill& bill);
+
+/// The record, the bill, and the way from the one to the other in sentences.
+std::string explanation_json(const node::BillExplanation& explanation);
+
+}  // namespace ebb::gateway
