@@ -137,6 +137,7 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std
   add_list(app, session);
   add_logs(app, session);
   add_usage(app, session);
+  add_bill(app, session);
   for (const AddCommand add : added) add(app, session);
   add_secrets(app, session);
   add_keys(app, session);

@@ -1,6 +1,7 @@
 // `ebb usage`: the usage records, one per invocation, and what they add up to.
 #include <array>
 #include <boost/json/array.hpp>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -15,7 +16,25 @@ struct Options {
   std::string since;
   std::string until;
   std::string limit = "100";
+  bool whole_month = false;
+  std::string month;
 };
+
+constexpr auto kExportLimit = std::chrono::hours(1);
+
+// All records of a month as the daemon streams them, one JSON object a line.
+base::Result<int> export_month(const Session& session, const Subject& subject, const Options& options) {
+  if (!subject.function.empty()) return base::invalid_argument("an export is of an app or of all: name APP");
+  http::ClientRequest request;
+  request.url = "/api/v1/usage/records" + query_of(subject);
+  if (!options.month.empty()) request.url += (subject.app.empty() ? "?month=" : "&month=") + encoded(options.month);
+  request.on_chunk = [](std::string_view piece) {
+    print_out(piece);
+    return true;
+  };
+  EBB_TRY(const http::ClientResponse response, session.rest().call(std::move(request), kExportLimit));
+  return response.status == 200 ? 0 : 1;
+}
 
 std::string milliseconds_text(double milliseconds) {
   std::array<char, 32> text{};
@@ -40,6 +59,8 @@ base::Result<int> usage(const Session& session, const Options& options) {
     EBB_TRY(subject, parse_subject(options.subject));
   }
   if (!subject.version.empty()) return base::invalid_argument("usage is kept per function, name APP or APP/FUNCTION");
+  if (options.whole_month) return export_month(session, subject, options);
+  if (!options.month.empty()) return base::invalid_argument("--month is for --export");
   const std::string query = query_of(subject);
   std::string path = "/api/v1/usage" + query + (query.empty() ? "?" : "&") + "limit=" + encoded(options.limit);
   if (!options.request.empty()) path += "&request=" + encoded(options.request);
@@ -85,6 +106,9 @@ void add_usage(CLI::App& app, Session& session) {
   command->add_option("--until", options->until, "Only before then, in the same forms")->type_name("TIME");
   command->add_option("--limit", options->limit, "List at most so many of the newest records (100); totals count all")
       ->type_name("N");
+  command->add_flag("--export", options->whole_month, "All raw records of a month, one JSON object a line");
+  command->add_option("--month", options->month, "Of the export: 2026-11 (UTC); the present one when left out")
+      ->type_name("YYYY-MM");
   add_common_options(*command, session);
   command->callback([&session, options] { session.action = [&session, options] { return usage(session, *options); }; });
 }

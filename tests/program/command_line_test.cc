@@ -2,11 +2,13 @@
 // Method: cli::run in this process, its output captured, over the real gateway and a MemoryNode on the loopback.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -261,7 +263,7 @@ TEST(Usage, IsATableWithTotals) {
                                .memory_peak = base::Bytes{3 << 20},
                                .cu_micro = 12345};
   model::UsageRecord open{.invocation = base::new_invocation_id(), .app = "vision", .function = "digits"};
-  server.node.usage_page =
+  server.node.usage_answer =
       node::UsagePage{.records = {record, open}, .invocations = 70, .billed_ms = 99, .micro_cu = 1'500'000};
   const Outcome outcome = ebb({"usage", "vision", "--since", "1h"}, server.url);
   EXPECT_EQ(outcome.status, 0);
@@ -272,6 +274,55 @@ TEST(Usage, IsATableWithTotals) {
   EXPECT_EQ(server.node.usage_queries.back().app, "vision");
   EXPECT_TRUE(server.node.usage_queries.back().since.has_value());
   EXPECT_EQ(ebb({"usage", "--since", "yesterday"}, server.url).status, 2);
+}
+
+TEST(Bill, IsPrintedAsATableCsvAPageAndJson) {
+  gateway::MemoryServer server;
+  server.node.prices = *meter::parse_prices("{currency: EUR, prices: [{free: 0, tiers: [{price: 2}]}]}");
+  const base::WallTime arrival = meter::parse_month("2026-02")->begin();
+  model::UsageRecord record{.invocation = base::new_invocation_id(),
+                            .arrival = arrival,
+                            .version_number = 3,
+                            .app = "vision",
+                            .function = "digits",
+                            .memory_limit = {1ull << 30},
+                            .cpu_millis = 1000};
+  record.end = model::UsageEnd{.billed_ms = 1000};
+  model::UsageRecord lost = record;
+  lost.end->outcome = model::Outcome::kPlatformFault;
+  server.node.usage_answer.records = {record, lost};
+  const Outcome table = ebb({"bill", "--month", "2026-02", "--by", "version"}, server.url);
+  EXPECT_EQ(table.status, 0) << table.err;
+  for (const char* part : {"Bill for 2026-02", "digits:3", "1.000000", "1.157500000", "2.315000",
+                           "not billed: 1 platform", "amount 2.315000 EUR", "rounded"}) {
+    EXPECT_TRUE(holds(table.out, part)) << part << "\n" << table.out;
+  }
+  const Outcome csv = ebb({"bill", "--month", "2026-02", "--csv"}, server.url);
+  EXPECT_TRUE(holds(csv.out,
+                    "2026-02,vision,digits,2,1,1000,1.000000,1.000000000,1.000000000,0.150000000,0.007500000,"
+                    "1.157500000,2.315000,EUR\r\n"))
+      << csv.out;
+  const AppFolder folder("");
+  const std::string page = folder.path + "/bill.html";
+  EXPECT_EQ(ebb({"bill", "--month", "2026-02", "--html", page}, server.url).status, 0);
+  std::stringstream html;
+  html << std::ifstream(page).rdbuf();
+  EXPECT_TRUE(holds(html.str(), "<h2>Amount: 2.315000 EUR</h2>")) << html.str();
+  EXPECT_EQ(parsed(ebb({"bill", "--month", "2026-02", "--json"}, server.url).out).at("amount").as_string(), "2.315000");
+  const Outcome why =
+      ebb({"bill", "explain", "vision/digits", "--request", base::to_string(record.invocation)}, server.url);
+  for (const char* part :
+       {"1 vCPU x 1000 ms", "together 1.157500000 CU", "line digits of 2026-02: 1 billed calls of 2"})
+    EXPECT_TRUE(holds(why.out, part)) << part << "\n" << why.out;
+  const Outcome lines = ebb({"usage", "vision", "--export", "--month", "2026-02"}, server.url);
+  EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 2) << lines.out;
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{{"bill", "--month", "2026-13"},
+                                                                                     {"bill", "--by", "week"},
+                                                                                     {"bill", "--csv", "--json"},
+                                                                                     {"usage", "--month", "2026-01"},
+                                                                                     {"bill", "explain", "vision"}}) {
+    EXPECT_EQ(ebb(wrong, server.url).status, 2) << wrong[0] << " " << wrong[1];
+  }
 }
 
 TEST(Logs, ArePrintedLineByLine) {
