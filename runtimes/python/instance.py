@@ -130,6 +130,11 @@ class Instance:
         if self._service is not None:
             self._service.stop()
 
+    def become_node(self, began_ns):
+        """Does not return. Errors: loading.LoadError."""
+        flush()
+        self._handler.become(began_ns)
+
     def send_error(self, invocation, kind, type_name, message, trace_text=""):
         told = {"kind": kind, "type": type_name, "message": message, "trace": trace_text}
         # Half of a surrogate pair is a character to Python and to nobody else.
@@ -314,6 +319,8 @@ def run(function, handler, hooks, numpy_generators, kept_files, init_ns=0):
             if handler is None:
                 instance.take_handler(loading.load(function))
             loading.run_hooks(hooks, "after_restore")
+            if function.kind == "node":
+                instance.become_node(started - init_ns)
             instance.start()
         except loading.LoadError as error:
             trace.report(error.trace or f"{error.kind}: {error.message}\n")

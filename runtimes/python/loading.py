@@ -30,7 +30,7 @@ class Function:
         self.app = fields["app"]
         self.name = fields["function"]
         self.version = str(fields["version"])
-        self.kind = fields.get("kind", "python3")  # or "http" or "lambda": the handler is in a program of its own then
+        self.kind = fields.get("kind", "python3")  # or "http", "lambda" or "node": the handler is in a program of its own then
         self.command = fields.get("command", "")
         self.handler = fields["handler"]
         self.interface = fields.get("interface", "auto")  # once loaded: "event", "wsgi", "asgi" or "server"
@@ -140,6 +140,11 @@ def _service_of(function):
 
         function.interface = "event"
         return lambda_runtime.Handler(function)
+    if function.kind == "node":
+        from . import node_program
+
+        function.interface = "event"
+        return node_program.Handler(function)
     raise LoadError("ValueError", f"runtime '{function.kind}' is not known here")
 
 

@@ -16,7 +16,7 @@ from .surroundings import LAYER
 
 START_SECONDS = 60.0  # below limits::kInitTimeout, so that the reason is ours to tell
 _END_SECONDS = 5.0
-_PATH = f"{loading.TASK}/bin:{LAYER}/bin:/usr/local/bin:/usr/bin:/bin"
+PATH = f"{loading.TASK}/bin:{LAYER}/bin:/usr/local/bin:/usr/bin:/bin"
 
 
 class Program:
@@ -27,7 +27,7 @@ class Program:
         self._stopping = False
         surroundings = {"PYTHONPATH": f"{loading.TASK}:{LAYER}", "PYTHONUNBUFFERED": "1", **os.environ}
         if "PATH" not in function.env:
-            surroundings["PATH"] = _PATH
+            surroundings["PATH"] = PATH
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 // `ebb deploy`: reads ebb.yaml first, so that a mistake costs no upload; packs, uploads, follows the deployment to its
 // end.
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <filesystem>
@@ -52,7 +53,10 @@ class Deployment {
 
   base::Result<int> run(const std::string& folder) {
     EBB_TRY(const model::Manifest manifest, read_manifest(folder));
-    EBB_TRY(Package package, pack_folder(folder));
+    // What a function in JavaScript requires lies there, and nobody else puts it there.
+    const bool node = std::any_of(manifest.functions.begin(), manifest.functions.end(),
+                                  [](const model::FunctionSpec& spec) { return spec.runtime == "node"; });
+    EBB_TRY(Package package, pack_folder(folder, node));
     say("deploying " + manifest.app + ": " + std::to_string(package.files) + " files, " +
         size_text(package.archive.size()) + " to upload");
     EBB_TRY(const std::uint64_t id, upload(std::move(package.archive)));
@@ -179,8 +183,8 @@ void add_deploy(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("deploy", "Deploy the app in a folder: its code, requirements.txt and ebb.yaml");
   command->group("Deploy and call");
   command->footer(
-      "\nLeft out are .git, __pycache__, *.pyc, .venv, node_modules and what .ebbignore names (it reads like "
-      ".gitignore).\n"
+      "\nLeft out are .git, __pycache__, *.pyc, .venv, node_modules (but for runtime: node) and what .ebbignore names "
+      "(it reads like .gitignore).\n"
       "The versions that serve go on serving until the new ones are ready; an unchanged function keeps its version.");
   command->add_option("folder", *folder, "Where ebb.yaml is (default: here)")->type_name("");
   add_common_options(*command, session);

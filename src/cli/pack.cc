@@ -225,9 +225,10 @@ class Writer {
 
 }  // namespace
 
-Result<Package> pack_folder(const std::string& folder) {
+Result<Package> pack_folder(const std::string& folder, bool with_node_modules) {
   std::vector<Entry> entries;
-  EBB_CHECKED(walk(folder, "", IgnoreRules(read_text(folder + "/.ebbignore")), entries));
+  const IgnoreRules rules((with_node_modules ? "!node_modules\n" : "") + read_text(folder + "/.ebbignore"));
+  EBB_CHECKED(walk(folder, "", rules, entries));
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
   Package package;
   Writer writer;

@@ -17,9 +17,9 @@ struct Package {
   std::uint64_t unpacked_bytes = 0;
 };
 
-/// Packs the folder less what IgnoreRules leaves out.
-/// Errors: kNotFound; kInvalidArgument naming the path that cannot be packed; kTooLarge naming the limit.
+/// Packs the folder less what IgnoreRules leaves out. `with_node_modules`: those are packed, unless .ebbignore names
+/// them. Errors: kNotFound; kInvalidArgument naming the path that cannot be packed; kTooLarge naming the limit.
 /// Blocking. Cost: memory of the archive, at most limits::kPackageUploadBytes.
-base::Result<Package> pack_folder(const std::string& folder);
+base::Result<Package> pack_folder(const std::string& folder, bool with_node_modules = false);
 
 }  // namespace ebb::cli

@@ -118,6 +118,13 @@ TEST(Pack, LeavesOutWhatIsIgnored) {
   std::string names;
   for (const auto& [name, member] : unpack(package->archive)) names += name + " ";
   EXPECT_EQ(names, "app.py data/ data/keep.csv docs/ docs/notes.txt ebb.yaml lib/ ");
+  const auto with_modules = pack_folder(folder.string(), true);
+  ASSERT_TRUE(with_modules);
+  EXPECT_EQ(unpack(with_modules->archive).count("node_modules/a.js"), 1U);
+  folder.write(".ebbignore", "node_modules\n");
+  const auto asked_not_to = pack_folder(folder.string(), true);
+  ASSERT_TRUE(asked_not_to);
+  EXPECT_EQ(unpack(asked_not_to->archive).count("node_modules/a.js"), 0U);
 }
 
 TEST(Pack, RefusesSpecialFilesByName) {

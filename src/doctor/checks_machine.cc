@@ -207,6 +207,21 @@ Finding python(const Host& host, const Wanted& wanted) {
   return {"python", Verdict::kOk, "Python " + version, "", ""};
 }
 
+Finding node(const Host& host) {
+  if (!host.node_version) {
+    return {"node", Verdict::kOk, "no /usr/bin/node: functions of runtime node are refused (apt-get install nodejs)",
+            "", ""};
+  }
+  int major = 0;
+  const std::string& version = *host.node_version;
+  if (version.starts_with("v")) std::from_chars(version.data() + 1, version.data() + version.size(), major);
+  if (major < 18) {
+    return {"node", Verdict::kWarning, "Node " + version + " is older than 18", "functions of runtime node are refused",
+            "install a nodejs of 18 or newer"};
+  }
+  return {"node", Verdict::kOk, "Node " + version, "", ""};
+}
+
 Finding egress(const Host& host) {
   if (!host.veth || !host.nftables) {
     return {"egress", Verdict::kOk, "not tried: that takes root", "", ""};
@@ -280,6 +295,7 @@ void examine_programs(const Host& host, const Wanted& wanted, std::vector<Findin
   findings.push_back(account(host, wanted));
   findings.push_back(uid_range(host, wanted));
   findings.push_back(python(host, wanted));
+  findings.push_back(node(host));
   findings.push_back(egress(host));
   findings.push_back(gvisor(host));
 }

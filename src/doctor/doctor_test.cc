@@ -59,6 +59,7 @@ Host healthy() {
   host.core_pattern = "core";
   host.account = AccountFacts{.name = "ebb", .uid = 998};
   host.python_version = "3.11.2";
+  host.node_version = "v18.19.0";
   host.veth = true;
   host.nftables = true;
   host.id_ranges = {{.owner = "/etc/subuid: alice", .first = 100'000, .count = 65'536}};
@@ -174,6 +175,9 @@ TEST(Doctor, EachHarmIsFoundAndHasARemedy) {
       {"python", Verdict::kProblem, [](Host& host) { host.python_version.reset(); }, "apt-get install python3"},
       {"python", Verdict::kProblem, [](Host& host) { host.python_version = "3.9.2"; }, "3.11"},
       {"python", Verdict::kOk, [](Host& host) { host.python_version = "3.13.0"; }, ""},
+      {"node", Verdict::kOk, [](Host& host) { host.node_version.reset(); }, ""},
+      {"node", Verdict::kOk, [](Host& host) { host.node_version = "v22.1.0"; }, ""},
+      {"node", Verdict::kWarning, [](Host& host) { host.node_version = "v16.20.2"; }, "18 or newer"},
       {"egress", Verdict::kWarning, [](Host& host) { host.veth = false; }, "modprobe veth"},
       {"egress", Verdict::kWarning, [](Host& host) { host.nftables = false; }, "nf_tables"},
       {"gvisor", Verdict::kWarning, [](Host& host) { host.runsc_version = "runsc version 0.0~20221219.0"; },

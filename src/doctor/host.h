@@ -84,8 +84,9 @@ struct Host {
   std::vector<std::string> cpu_weaknesses{};  // "mds: Vulnerable..."
   std::optional<AccountFacts> account{};
   std::optional<std::string> python_version{};  // "3.11.2"
+  std::optional<std::string> node_version{};    // "v18.19.0"
   std::optional<bool> veth{}, nftables{};       // can be made in a network namespace of our own
-  std::optional<std::string> runsc_version{};  // first line of runsc --version; absent: not found
+  std::optional<std::string> runsc_version{};   // first line of runsc --version; absent: not found
   std::vector<IdRange> id_ranges{};
 };
 

@@ -100,6 +100,7 @@ void probe_programs(Host& host, const Wanted& wanted) {
           output_of({wanted.python, "-I", "-S", "-c", "import platform; print(platform.python_version())"})) {
     host.python_version = first_line(*version);
   }
+  if (auto version = output_of({"/usr/bin/node", "--version"})) host.node_version = first_line(*version);
   if (auto version = output_of({wanted.runsc, "--version"})) host.runsc_version = first_line(*version);
   if (host.root) probe_network(host);
 }

@@ -14,7 +14,7 @@ namespace ebb::doctor {
 /// looked up in PATH.
 std::optional<std::string> output_of(const std::vector<std::string>& argv);
 
-/// Fills in Python, runsc and what a network for functions needs of the kernel.
+/// Fills in Python, Node, runsc and what a network for functions needs of the kernel.
 void probe_programs(Host& host, const Wanted& wanted);
 
 }  // namespace ebb::doctor

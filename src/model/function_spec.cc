@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cctype>
 #include <cmath>
 
 #include "base/limits.h"
@@ -28,20 +29,47 @@ bool is_line(std::string_view text, std::size_t bytes_max) {
          std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= ' ' && c != 0x7f; });
 }
 
-std::optional<Violation> python_violation(const FunctionSpec& spec) {
+// FILE.FUNCTION, FILE within the package and without its ending.
+bool is_node_handler(std::string_view text) {
+  const std::size_t dot = text.rfind('.');
+  if (text.size() > limits::kHandlerBytes || dot == std::string_view::npos) return false;
+  const std::string_view file = text.substr(0, dot);
+  const auto may_be_there = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.' || c == '/';
+  };
+  return !file.empty() && file.front() != '/' && file.back() != '/' && file.find("..") == std::string_view::npos &&
+         std::all_of(file.begin(), file.end(), may_be_there) && is_identifier(text.substr(dot + 1));
+}
+
+std::optional<Violation> command_violation(const FunctionSpec& spec) {
   if (!spec.command.empty()) {
-    return Violation{"command", "is for the runtimes http and lambda, python3 calls the handler: leave it out"};
+    return Violation{"command",
+                     "is for the runtimes http and lambda, " + spec.runtime + " calls the handler: leave it out"};
   }
+  return std::nullopt;
+}
+
+std::optional<Violation> python_violation(const FunctionSpec& spec) {
+  if (auto violation = command_violation(spec)) return violation;
   if (spec.handler.empty()) return Violation{"handler", "is missing, write it as module.function such as app.handler"};
   if (is_handler(spec.handler)) return std::nullopt;
   return Violation{"handler", "is '" + spec.handler + "', write it as module.function such as app.handler"};
 }
 
+std::optional<Violation> node_violation(const FunctionSpec& spec) {
+  if (auto violation = command_violation(spec)) return violation;
+  if (spec.interface != Interface::kAuto) return Violation{"interface", "is for the runtime python3, leave it out"};
+  if (spec.handler.empty()) return Violation{"handler", "is missing, write it as file.function such as index.handler"};
+  if (is_node_handler(spec.handler)) return std::nullopt;
+  return Violation{"handler", "is '" + spec.handler + "', write it as file.function such as index.handler"};
+}
+
 // What the function is started by, according to its runtime.
 std::optional<Violation> entry_violation(const FunctionSpec& spec) {
   if (spec.runtime == "python3") return python_violation(spec);
+  if (spec.runtime == "node") return node_violation(spec);
   if (spec.runtime != "http" && spec.runtime != "lambda") {
-    return Violation{"runtime", "is '" + spec.runtime + "', the runtimes are python3, http and lambda"};
+    return Violation{"runtime", "is '" + spec.runtime + "', the runtimes are python3, node, http and lambda"};
   }
   if (spec.interface != Interface::kAuto) return Violation{"interface", "is for the runtime python3, leave it out"};
   if (!is_line(spec.command, limits::kCommandBytes)) {

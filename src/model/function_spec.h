@@ -62,8 +62,8 @@ struct Scale {
 
 struct FunctionSpec {
   std::string name;
-  std::string runtime = "python3";  // or "http", "lambda"
-  std::string handler;              // of python3: "package.module.attribute", at least one dot; of lambda: any text
+  std::string runtime = "python3";  // or "node", "http", "lambda"
+  std::string handler;  // of python3: "package.module.attribute"; of node: "path/file.export"; of lambda: any text
   std::string command;  // of http, and of lambda where it is not ./bootstrap: for /bin/sh, in the package's folder
   Interface interface = Interface::kAuto;
   base::Bytes memory{512ull << 20};                   // hard limit of one instance

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -13,6 +14,13 @@ def test_hello_greets(node):
     node.deploy(EXAMPLES / "hello")
     assert node.call("hello/hello").json() == {"message": "hello, world"}
     assert node.call("hello/hello?name=Ada%20L").json() == {"message": "hello, Ada L"}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
+def test_hello_node_greets_and_counts(node):
+    node.deploy(EXAMPLES / "hello-node")
+    assert node.call("hello-node/hello?name=Ada").json() == {"message": "hello, Ada"}
+    assert node.call("hello-node/count").text == "1\n2\n3\n4\n5\n"
 
 
 def test_digits_reads_unseen_images(node):

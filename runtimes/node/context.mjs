@@ -1,0 +1,22 @@
+// The handler's second argument, with the names that AWS Lambda gave them in Node.
+
+export class Context {
+  #deadline;
+
+  constructor(told, meta) {
+    this.#deadline = meta.deadline_ms;
+    this.app = told.app;
+    this.awsRequestId = meta.request_id;
+    this.requestId = meta.request_id;
+    this.functionName = told.name;
+    this.functionVersion = told.version;
+    this.memoryLimitInMB = String(told.memory_bytes / 1048576);
+    this.invokedFunctionArn = `ebb:${told.app}:${told.name}:${told.version}`;
+    this.callbackWaitsForEmptyEventLoop = false; // an answer never waits for timers here
+  }
+
+  // Until the invocation is ended by its timeout; never below 0.
+  getRemainingTimeInMillis() {
+    return Math.max(0, this.#deadline - Date.now());
+  }
+}

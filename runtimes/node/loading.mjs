@@ -1,0 +1,62 @@
+// Loading a function: its module, CommonJS or ES, and its handler, with errors that name the file and the remedy.
+
+import { existsSync, readdirSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+
+import { LoadError, messageOf, placeOf, traceOf, typeOf, withinPackage } from './failure.mjs';
+
+const kTask = '/var/task';
+const kEndings = ['.mjs', '.cjs', '.js'];
+
+function fileOf(module) {
+  for (const ending of kEndings) {
+    const path = `${kTask}/${module}${ending}`;
+    if (existsSync(path)) return path;
+  }
+  if (existsSync(`${kTask}/${module}.ts`)) {
+    throw new LoadError('ModuleNotFound', `'${module}.ts' is TypeScript: build it to JavaScript, and deploy that`);
+  }
+  const present = readdirSync(kTask).filter((name) => kEndings.some((ending) => name.endsWith(ending)));
+  const listing = present.slice(0, 8).join(', ') || 'no JavaScript file';
+  throw new LoadError(
+    'ModuleNotFound',
+    `the package has no '${module}.mjs', '.cjs' or '.js': its top has ${listing}; set handler to FILE.FUNCTION in ebb.yaml`,
+  );
+}
+
+function explain(error) {
+  const trace = traceOf(error);
+  const type = typeOf(error);
+  let message = messageOf(error).split('\n')[0];
+  if (error?.code === 'ERR_MODULE_NOT_FOUND' || error?.code === 'MODULE_NOT_FOUND') {
+    const wanted = /^Cannot find (?:package|module) '([^']+)'/.exec(message)?.[1] ?? '';
+    if (wanted !== '' && !/^(?:[./]|file:)/.test(wanted)) {
+      message += ': run npm install before you deploy, node_modules travels with the package';
+    }
+    return new LoadError(type, message.replaceAll(`${kTask}/`, ''), trace);
+  }
+  const place = placeOf(error);
+  return new LoadError(type, `${place ? `${place}: ` : ''}${message || type}`, trace);
+}
+
+// The handler. Errors: LoadError only.
+export async function load(handler) {
+  const dot = handler.lastIndexOf('.');
+  const name = handler.slice(dot + 1);
+  const file = fileOf(handler.slice(0, dot));
+  let module;
+  try {
+    module = await import(pathToFileURL(file).href);
+  } catch (error) {
+    throw explain(error);
+  }
+  // What a CommonJS module exports is its default; names of it that the parser saw are there as well.
+  const found = module[name] ?? module.default?.[name];
+  if (typeof found === 'function') return found;
+  if (found !== undefined) {
+    throw new LoadError('TypeError', `handler '${handler}' is of type ${typeof found}, not a function: it cannot be called`);
+  }
+  const names = new Set([...Object.keys(module), ...Object.keys(Object(module.default))]);
+  const listing = [...names].filter((one) => one !== 'default' && one !== 'module.exports').slice(0, 8).join(', ') || 'nothing';
+  throw new LoadError('HandlerNotFound', `handler '${handler}': ${withinPackage(file)} does not export '${name}', but ${listing}`);
+}

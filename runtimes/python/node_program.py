@@ -1,0 +1,128 @@
+"""Functions in JavaScript (`runtime: node`): Node in the place of this process.
+
+In an instance, once its walls are up, this process becomes Node by exec: pid, walls and descriptors stay, the channel among
+them, and runtimes/node speaks the frames itself. In a zygote Node is tried out as a child with a channel of its own, so
+that a deployment fails where the function does not load. Node is the host's, or what the package brings: the npm package
+`node`, pinned like any other.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from . import loading, program, trace, wire
+
+_NODE_MIN = 18
+_CHANNEL_FD = 3
+_SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "node", "instance.mjs")
+_OF_THE_PACKAGE = loading.TASK + "/node_modules/node/bin/node"
+_HEAP_SHARE = 0.75  # of the function's memory: the rest is for buffers, young objects and Node itself
+
+
+def find_node():
+    """Its path. Errors: loading.LoadError."""
+    if os.access(_OF_THE_PACKAGE, os.X_OK):
+        return _OF_THE_PACKAGE
+    found = shutil.which("node", path="/usr/local/bin:/usr/bin:/bin")
+    if found is None:
+        raise loading.LoadError("NoNode", f"this machine has no node: apt-get install nodejs ({_NODE_MIN} or newer), then deploy again")
+    return found
+
+
+def check_version(path):
+    """Errors: loading.LoadError."""
+    try:
+        told = subprocess.run([path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20).stdout
+        major = int(told.strip().lstrip("v").partition(".")[0])
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        raise loading.LoadError("NoNode", f"{path} does not run here: apt-get install --reinstall nodejs") from None
+    if major < _NODE_MIN:
+        raise loading.LoadError("NoNode", f"{path} is Node {told.strip()}, {_NODE_MIN} or newer is needed: install a newer nodejs")
+
+
+class Handler:
+    def __init__(self, function):
+        self._function = function
+        self._node = find_node()
+        self._child = None
+
+    def _arguments(self, channel, began_ns):
+        function = self._function
+        told = {
+            "app": function.app, "name": function.name, "version": function.version, "handler": function.handler,
+            "memory_bytes": function.memory_bytes, "timeout_ms": function.timeout_ms, "channel": channel, "began_ns": str(began_ns),
+        }
+        heap = max(16, int(function.memory_bytes * _HEAP_SHARE) >> 20)
+        return ["node", f"--max-old-space-size={heap}", _SCRIPT, json.dumps(told)]
+
+    def _surroundings(self):
+        # libuv would try io_uring, which no sandbox has.
+        env = {**os.environ, "UV_USE_IO_URING": "0"}
+        if "PATH" not in self._function.env:
+            env["PATH"] = f"{loading.TASK}/node_modules/.bin:{program.PATH}"
+        return env
+
+    def become(self, began_ns):
+        """Does not return. Errors: loading.LoadError."""
+        os.set_inheritable(_CHANNEL_FD, True)
+        try:
+            os.execve(self._node, self._arguments(_CHANNEL_FD, began_ns), self._surroundings())
+        except OSError as error:
+            raise loading.LoadError("NoNode", f"{self._node} cannot be started: {error.strerror}") from None
+
+    def start(self):
+        """Tries it out in a child. Errors: loading.LoadError."""
+        check_version(self._node)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours, theirs:
+            self._child = subprocess.Popen(
+                self._arguments(theirs.fileno(), time.monotonic_ns()), executable=self._node, stdin=subprocess.DEVNULL,
+                cwd=loading.TASK, env=self._surroundings(), pass_fds=(theirs.fileno(),), start_new_session=True,
+            )
+            theirs.close()
+            ours.settimeout(program.START_SECONDS)
+            try:
+                self._await_ready(ours)
+            except TimeoutError:
+                raise loading.LoadError(
+                    "NotReady", f"the module of handler '{self._function.handler}' is not loaded after {program.START_SECONDS:.0f} s"
+                ) from None
+
+    def _await_ready(self, channel):
+        with channel.makefile("rb") as frames:
+            header = frames.read(wire.FRAME.size)
+            if len(header) < wire.FRAME.size:
+                raise loading.LoadError("ProgramEnded", f"node {self._how_it_ended()} before the function was loaded; its log says more")
+            kind, meta_bytes = wire.FRAME.unpack(header)[2:4]
+            if kind == wire.CHANNEL_READY:
+                return
+            if kind != wire.ERROR or meta_bytes > wire.FRAME_META_BYTES:
+                raise loading.LoadError("ProtocolError", "the function wrote to the descriptor of the channel: leave it alone")
+            try:
+                told = json.loads(frames.read(meta_bytes))
+                kind, message, text = (str(told[name]) for name in ("type", "message", "trace"))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                kind, message, text = "Error", "node told no reason", ""
+        raise loading.LoadError(kind, trace.cut(message, trace.MESSAGE_CHARACTERS), text)
+
+    def _how_it_ended(self):
+        try:
+            status = self._child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "closed its channel"
+        return f"was killed by signal {-status} ({signal.Signals(-status).name})" if status < 0 else f"ended with exit status {status}"
+
+    def stop(self):
+        """Ends what was tried out, and all that it started in its session."""
+        if self._child is None:
+            return
+        try:
+            os.killpg(self._child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._child.wait()
+        self._child = None
