@@ -120,11 +120,27 @@ TEST(Manifest, RefusesWithTheKeyInTheMessage) {
   has(function_error("interface: cgi-bin"), "known are auto, event, wsgi and asgi");
   has(function_error("isolation: vm"), "expected namespaces or gvisor");
   has(function_error("network: egress\n    isolation: gvisor"), "leave one of them out");
-  has(function_error("runtime: node"), "functions.f.runtime");
+  has(function_error("runtime: ruby"), "functions.f.runtime");
   has(error_of("app: a\nfunctions: {f: {handler: a.b}"), "is not YAML");
   has(error_of("app: a\n\tfunctions: x"), "is not YAML");
   has(error_of(std::string("app: a\n\0", 8)), "line 2: holds a NUL");
   has(error_of("app: a\n---\napp: b\n"), "more than one document");
+}
+
+TEST(Manifest, AHandlerInJavaScriptIsAFileAndAFunction) {
+  const auto error = [](const std::string& keys) {
+    return error_of("app: a\nfunctions: {f: {runtime: node" + keys + "}}");
+  };
+  for (const char* handler : {"index.handler", "src/app.run", "dist/my-app.min.handler"}) {
+    EXPECT_EQ(error(std::string(", handler: ") + handler), "no error") << handler;
+  }
+  for (const char* handler : {"index", "../index.handler", "/etc/x.handler", ".handler", "src/.", "a b.handler"}) {
+    EXPECT_NE(error(std::string(", handler: ") + handler).find("write it as file.function"), std::string::npos)
+        << handler;
+  }
+  EXPECT_NE(error("").find("handler: is missing"), std::string::npos);
+  EXPECT_NE(error(", handler: a.b, command: x").find("node calls the handler"), std::string::npos);
+  EXPECT_NE(error(", handler: a.b, interface: wsgi").find("is for the runtime python3"), std::string::npos);
 }
 
 TEST(Manifest, RefusesWhatMakesYamlDangerous) {

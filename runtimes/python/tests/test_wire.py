@@ -14,7 +14,7 @@ def text(path):
 
 def constants(path):
     """name -> value of the integer constants and enumerators of a header."""
-    pattern = r"\b(k[A-Z]\w*)\s*=\s*((?:0x)?[0-9A-Fa-f][0-9A-Fa-f' *xX]*)"
+    pattern = r"\b(k[A-Z]\w*)\s*=\s*((?:0x[0-9A-Fa-f]|[0-9])[0-9A-Fa-f' *xX]*)"
     return {name: eval(value.replace("'", "_")) for name, value in re.findall(pattern, text(path))}
 
 
@@ -65,3 +65,13 @@ def test_tmp_size():
     assert "kTmpBytes = 512ull << 20" in text("src/base/limits.h")
     assert "nr_inodes=65536" in text("runtimes/native/instance_walls.c")
     assert "size=512m" in text("runtimes/native/instance_walls.c")
+
+
+def test_frames_of_node():
+    here, frame, limits = constants("runtimes/node/wire.mjs"), constants("src/wire/frame.h"), constants("src/base/limits.h")
+    assert (here["kMagic"], here["kVersion"], here["kHeaderBytes"]) == (frame["kFrameMagic"], frame["kFrameVersion"], frame["kFrameHeaderBytes"])
+    for name in ("kInvoke", "kResult", "kError", "kReady", "kStream", "kPiece", "kEnd"):
+        assert here[name] == frame[name], name
+    assert here["kFrameMetaBytes"] == limits["kFrameMetaBytes"]
+    assert here["kFrameBodyBytes"] == limits["kHttpBodyBytes"]
+    assert here["kStreamPieceBytes"] == limits["kStreamPieceBytes"]
