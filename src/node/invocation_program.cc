@@ -102,7 +102,6 @@ io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call c
   }
   if (went && !it.error_ && !it.timed_out_ && !it.upstream_->ended()) {
     it.piece_ = std::exchange(reply.body, {});
-    it.bytes_promised_ = reply.stream_bytes;
     reply.phases.handler = base::steady_now() - it.leased_;
     reply.stream = [self](http::BodyWriter& writer) { return relay_program(self, writer); };
     co_return reply;
