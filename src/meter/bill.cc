@@ -28,6 +28,13 @@ Exact half_up(const Exact& numerator, const Exact& denominator) {
   return (2 * numerator + denominator) / (2 * denominator);
 }
 
+// value / 10^places, with all places.
+std::string with_point(const Exact& value, unsigned places) {
+  std::string digits = value.str();
+  if (digits.size() <= places) digits.insert(0, places + 1 - digits.size(), '0');
+  return digits.insert(digits.size() - places, ".");
+}
+
 // Pico of the currency x atoms, as millionths of the currency.
 Exact micro_of(const Exact& pico_atoms) { return half_up(pico_atoms, kCuAtoms * kPicoPerMicro); }
 
@@ -168,29 +175,14 @@ Result<Bill> bill_for(Month month, BillBy by, const Prices& prices, const UsageS
   return bill;
 }
 
-std::string cu_text(const Exact& atoms) {
-  const Exact nano = half_up(atoms * 1'000'000'000, kCuAtoms);
-  std::string digits = nano.str();
-  if (digits.size() <= 9) digits.insert(0, 10 - digits.size(), '0');
-  return digits.substr(0, digits.size() - 9) + "." + digits.substr(digits.size() - 9);
-}
+std::string cu_text(const Exact& atoms) { return with_point(half_up(atoms * 1'000'000'000, kCuAtoms), 9); }
 
-std::string amount_text(std::uint64_t millionths) {
-  const std::string fraction = std::to_string(millionths % 1'000'000);
-  return std::to_string(millionths / 1'000'000) + "." + std::string(6 - fraction.size(), '0') + fraction;
-}
+std::string amount_text(std::uint64_t millionths) { return with_point(millionths, 6); }
 
-std::string scaled_text(Wide value, unsigned places) {
-  std::string digits = exact(value).str();
-  if (digits.size() <= places) digits.insert(0, places + 1 - digits.size(), '0');
-  return digits.substr(0, digits.size() - places) + "." + digits.substr(digits.size() - places);
-}
+std::string scaled_text(Wide value, unsigned places) { return with_point(exact(value), places); }
 
 std::string gib_seconds_text(Wide byte_ms) {
-  const Exact nano = half_up(exact(byte_ms) * 1'000'000, Exact(1) << 30);  // 10^9 nano / 10^3 ms
-  std::string digits = nano.str();
-  if (digits.size() <= 9) digits.insert(0, 10 - digits.size(), '0');
-  return digits.substr(0, digits.size() - 9) + "." + digits.substr(digits.size() - 9);
+  return with_point(half_up(exact(byte_ms) * 1'000'000, Exact(1) << 30), 9);  // 10^9 nano / 10^3 ms
 }
 
 }  // namespace ebb::meter

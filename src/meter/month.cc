@@ -1,6 +1,5 @@
 #include "meter/month.h"
 
-#include <charconv>
 #include <chrono>
 
 namespace ebb::meter {
@@ -18,14 +17,9 @@ base::WallTime Month::begin() const { return base::WallTime(std::chrono::days(fi
 base::WallTime Month::end() const { return base::WallTime(std::chrono::days(end_day())); }
 
 Result<Month> parse_month(std::string_view text) {
-  Month month;
-  const auto number = [&](std::size_t at, std::size_t length, auto& out) {
-    const char* const end = text.data() + at + length;
-    const auto read = std::from_chars(text.data() + at, end, out);
-    return read.ec == std::errc{} && read.ptr == end;
-  };
-  const bool shape = text.size() == 7 && text[4] == '-' && number(0, 4, month.year) && number(5, 2, month.month);
-  if (!shape || month.year < 1970 || month.year > 2200 || month.month < 1 || month.month > 12) {
+  const Result<Day> first = parse_day(std::string(text) + "-01");
+  const Month month = first ? month_of(base::WallTime(std::chrono::days(*first))) : Month{};
+  if (!first || month.year > 2200) {
     return base::invalid_argument("month is '" + std::string(text.substr(0, 40)) + "', write one such as 2026-11");
   }
   return month;
