@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "http/message.h"
 #include "http/upstream.h"
@@ -40,11 +41,12 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
 
   // Of a function that is a web server: over connections to its program (invocation_program.cc).
   static io::Task<Reply> run_program(std::shared_ptr<Invocation> self, Call call, Reply reply);
-  static io::Task<base::Result<http::ResponseHead>> ask_program(std::shared_ptr<Invocation> self, Call& call);
+  static io::Task<base::Result<http::ResponseHead>> ask_program(std::shared_ptr<Invocation> self, Call& call,
+                                                                std::string_view upgrade);
   io::Task<base::Result<>> connect(bool anew);
   static io::Task<base::Result<>> read_whole(std::shared_ptr<Invocation> self, std::string& body);
   static io::Task<base::Result<>> relay_program(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
-  bool absorb_head(const http::ResponseHead& head, const Call& call, Reply& reply);
+  bool absorb_head(const http::ResponseHead& head, const std::string& upgrade, Reply& reply);
   static io::Task<base::Result<>> relay_tunnel(std::shared_ptr<Invocation> self, http::Tunnel& client);
   static io::Task<> pump_in(std::shared_ptr<Invocation> self, http::Tunnel& client,
                             std::shared_ptr<io::OneShot<bool>> done);

@@ -21,14 +21,14 @@ constexpr auto kAfterTimeout = 10ms;
 constexpr auto kEndReport = 100ms;  // from a broken connection to the word that the program has ended
 
 // Those of the connection to the client, and those that are said anew.
-bool is_passed_on(const http::Headers& headers, std::string_view name) {
+bool is_passed_on(std::string_view connection, std::string_view name) {
   for (const std::string_view ours :
        {"connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-authenticate",
         "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "x-forwarded-for",
         "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto"}) {
     if (http::same_name(name, ours)) return false;
   }
-  return !http::has_token(headers.get("connection"), name);
+  return !http::has_token(connection, name);
 }
 
 void add_line(std::string& head, std::string_view name, std::string_view value) {
@@ -44,20 +44,26 @@ std::string forwarded_for(const http::Request& request) {
   return all += request.peer_address;
 }
 
-std::string head_of(const Call& call) {
+// The protocol that the caller asks to change to; empty when it asks for none, or may not. Before its body is sent.
+std::string upgrade_of(const Call& call) {
+  return call.body.empty() ? std::string(http::upgrade_wanted(call.request)) : std::string();
+}
+
+std::string head_of(const Call& call, std::string_view upgrade) {
   const http::Request& request = call.request;
+  const std::string_view connection = request.headers.get("connection");
   std::string head;
   head.reserve(512 + request.target.size());
   head.append(request.method).append(" ").append(call.function_path());
   if (!request.query.empty()) head.append("?").append(request.query);
   head += " HTTP/1.1\r\n";
   for (const http::Header& header : request.headers) {
-    if (is_passed_on(request.headers, header.name)) add_line(head, header.name, header.value);
+    if (is_passed_on(connection, header.name)) add_line(head, header.name, header.value);
   }
   if (request.headers.find("host") == nullptr) add_line(head, "Host", "localhost");
-  if (const std::string_view protocol = http::upgrade_wanted(request); !protocol.empty() && call.body.empty()) {
+  if (!upgrade.empty()) {
     add_line(head, "Connection", "Upgrade");
-    add_line(head, "Upgrade", protocol);
+    add_line(head, "Upgrade", upgrade);
   }
   add_line(head, "X-Forwarded-For", forwarded_for(request));
   add_line(head, "X-Forwarded-Host", request.headers.get("host"));
@@ -74,8 +80,6 @@ bool is_idempotent(std::string_view method) {
          method == "DELETE";
 }
 
-base::Error broken(std::string what) { return base::unavailable(std::move(what)); }
-
 io::Task<base::Result<>> nothing_more() { co_return base::Result<>(); }
 
 }  // namespace
@@ -88,8 +92,9 @@ io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call c
     it.error_ = base::invalid_argument(it.name() + " is a web server, it takes HTTP requests at /fn/" + call.app + "/" +
                                        call.function + "/ and no direct calls: use curl");
   } else {
-    auto head = co_await ask_program(self, call);
-    if (head && it.absorb_head(*head, call, reply)) {
+    const std::string upgrade = upgrade_of(call);
+    auto head = co_await ask_program(self, call, upgrade);
+    if (head && it.absorb_head(*head, upgrade, reply)) {
       went = co_await read_whole(self, reply.body);
     } else if (!head) {
       went = head.error();
@@ -109,7 +114,7 @@ io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call c
   it.settle();
   reply.phases.handler = it.phases_.handler;
   if (!went || it.timed_out_) {
-    base::Error error = went ? broken("took too long") : went.error();
+    base::Error error = went ? base::unavailable("took too long") : went.error();
     co_await it.learn_why_program(std::move(error));
   }
   if (it.error_) {
@@ -144,14 +149,15 @@ io::Task<base::Result<>> Invocation::connect(bool anew) {
 
 // A program may close a kept connection in the moment in which it is used. Then nothing of an answer comes, and a
 // request that may be repeated is sent again over a connection of its own.
-io::Task<base::Result<http::ResponseHead>> Invocation::ask_program(std::shared_ptr<Invocation> self, Call& call) {
+io::Task<base::Result<http::ResponseHead>> Invocation::ask_program(std::shared_ptr<Invocation> self, Call& call,
+                                                                   std::string_view upgrade) {
   Invocation& it = *self;
-  const std::string head = head_of(call);
+  const std::string head = head_of(call, upgrade);
   const bool repeatable = is_idempotent(call.request.method) && call.body.empty();
   for (bool anew = false;; anew = true) {
     const base::Result<> connected = co_await it.connect(anew);
     if (!connected) co_return connected.error();
-    if (it.timed_out_) co_return broken("took too long");
+    if (it.timed_out_) co_return base::unavailable("took too long");
     std::string first = head;
     std::string body = std::move(call.body);
     const base::Result<> sent = co_await http::Upstream::send(it.upstream_, std::move(first), std::move(body));
@@ -159,17 +165,17 @@ io::Task<base::Result<http::ResponseHead>> Invocation::ask_program(std::shared_p
     auto answer = co_await it.upstream_->receive_head(call.request.method);
     const bool lost = !answer && answer.error().code == base::Code::kUnavailable;
     if (lost && it.upstream_->silent() && !it.upstream_anew_ && repeatable && !it.timed_out_) continue;
-    if (lost) co_return broken("closed the connection without an answer");
+    if (lost) co_return base::unavailable("closed the connection without an answer");
     co_return answer;
   }
 }
 
 // False, with the error, when no client may see it.
-bool Invocation::absorb_head(const http::ResponseHead& head, const Call& call, Reply& reply) {
+bool Invocation::absorb_head(const http::ResponseHead& head, const std::string& upgrade, Reply& reply) {
   healthy_ = true;
   outcome_ = model::Outcome::kOk;
   std::string wrong;
-  const bool switches = head.status == 101 && !http::upgrade_wanted(call.request).empty() && call.body.empty();
+  const bool switches = head.status == 101 && !upgrade.empty();
   if (!switches && (head.status < 200 || head.status > 599)) wrong = "a status that is not between 200 and 599";
   ReplyHeaders headers(reply);
   for (const http::Header& header : head.headers) {
@@ -181,7 +187,7 @@ bool Invocation::absorb_head(const http::ResponseHead& head, const Call& call, R
     return false;
   }
   status_ = reply.status = head.status;
-  if (switches) reply.headers.add("Upgrade", std::string(http::upgrade_wanted(call.request)));
+  if (switches) reply.headers.add("Upgrade", upgrade);
   if (head.framing == http::Framing::kLength) reply.stream_bytes = head.content_length;
   if (head_only_ && head.announced) reply.stream_bytes = head.announced;
   return true;
@@ -194,7 +200,7 @@ io::Task<base::Result<>> Invocation::read_whole(std::shared_ptr<Invocation> self
   while (read && !upstream.ended() && upstream.left() > 0 && body.size() + upstream.left() <= kWholeBytes) {
     read = co_await upstream.receive_piece(body);
   }
-  if (!read && read.error().code == base::Code::kUnavailable) co_return broken("broke its answer off");
+  if (!read && read.error().code == base::Code::kUnavailable) co_return base::unavailable("broke its answer off");
   co_return read;
 }
 
@@ -212,13 +218,13 @@ io::Task<base::Result<>> Invocation::relay_program(std::shared_ptr<Invocation> s
       if (!went) went = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
     }
     if (went) went = co_await it.upstream_->receive_piece(it.piece_);
-    if (!went && went.error().code == base::Code::kUnavailable) went = broken("broke its answer off");
+    if (!went && went.error().code == base::Code::kUnavailable) went = base::unavailable("broke its answer off");
   }
   it.bytes_out_ += it.piece_.size();
   it.settle();
   it.writer_ = nullptr;
   if (!went || it.timed_out_) {
-    base::Error error = went ? broken("took too long") : went.error();
+    base::Error error = went ? base::unavailable("took too long") : went.error();
     co_await it.learn_why_program(std::move(error));
   } else {
     it.keep_connection();

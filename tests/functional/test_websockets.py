@@ -130,5 +130,7 @@ while True:
 '''
     spec = {"runtime": "http", "command": "exec python3 server.py", "memory": "128Mi"}
     node.deploy({"ebb.yaml": json.dumps({"app": "liar", "functions": {"f": spec}}), "server.py": server})
+    asks = b"GET /fn/liar/f HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nhi"
+    assert b"HTTP/1.1 502" in node.raw(asks), "a request with a body does not change protocols"
     answer = node.call("liar/f")
     assert answer.status_code == 502 and "a status that is not between 200 and 599" in answer.text, answer.text
