@@ -71,7 +71,8 @@ Result<std::vector<std::uint64_t>> list_segments(const fs::path& directory) {
 Result<MappedFile> open_segment(const fs::path& path, MappedFile::Access access) {
   EBB_TRY(MappedFile file, MappedFile::open(path, kSegmentBytes, access));
   const StoredHeader& header = header_of(file.bytes());
-  if (std::memcmp(header.magic, kUsageMagic, sizeof header.magic) != 0 || header.format != kUsageFormat ||
+  if (std::memcmp(header.magic, kUsageMagic, sizeof header.magic) != 0 ||
+      (header.format != kUsageFormat && header.format != kUsageFormatUnchecked) ||
       header.record_bytes != sizeof(StoredRecord) || header.capacity != limits::kUsageSegmentRecords) {
     return base::internal(path.string() + " is not a usage segment of this version of Ebb: move it away");
   }
@@ -124,7 +125,12 @@ Result<void> UsageLog::recover() {
   EBB_TRY(const auto numbers, list_segments(directory_));
   std::vector<SegmentPtr> in_use;
   for (const std::uint64_t number : numbers) {
-    EBB_TRY(MappedFile file, open_segment(segment_path(directory_, number), MappedFile::Access::kWrite));
+    auto opened = open_segment(segment_path(directory_, number), MappedFile::Access::kWrite);
+    if (!opened && opened.error().code == base::Code::kInternal) {
+      damage_.push_back({number, opened.error().message});
+      continue;
+    }
+    EBB_TRY(MappedFile file, std::move(opened));
     if (header_of(file.bytes()).sealed.load(std::memory_order_acquire) == 1) continue;
     auto segment = std::make_shared<UsageSegment>(std::move(file));
     recovered_ += close_open_records(segment->records);
@@ -253,6 +259,10 @@ Result<void> UsageLog::flush() {
     }
     segment->header.first_arrival_ns = first;
     segment->header.last_arrival_ns = last;
+    if (segment->header.format != kUsageFormatUnchecked) {
+      segment->header.records_checksum = records_checksum(segment->file.bytes());
+      segment->header.header_checksum = header_checksum(segment->header);
+    }
     segment->header.sealed.store(1, std::memory_order_release);
     EBB_CHECKED(segment->file.flush());
     base::MutexLock lock(mutex_);
@@ -261,47 +271,80 @@ Result<void> UsageLog::flush() {
   return current->flush();
 }
 
+namespace {
+
+void tell(std::vector<Damage>* damage, std::uint64_t segment, std::string what) {
+  if (damage != nullptr) damage->push_back({segment, std::move(what)});
+}
+
+bool is_sealed_header(const StoredHeader& header) { return header.sealed.load(std::memory_order_acquire) == 1; }
+
+// Whether a sealed segment's header is as it was written; true for the format without checksums.
+bool header_is_whole(const StoredHeader& header) {
+  return header.format == kUsageFormatUnchecked || header.header_checksum == header_checksum(header);
+}
+
+std::string header_damage(const fs::path& path) {
+  return path.string() + " says in its header what was not written there: bits have changed";
+}
+
+}  // namespace
+
 // Visits the selected records, or with a limit only remembers the newest in `found`.
-Result<void> UsageLog::read_segment(std::uint64_t number, const UsageFilter& filter,
-                                    std::vector<model::UsageRecord>& found, const UsageVisitor* visit,
-                                    bool& more) const {
-  auto opened = open_segment(segment_path(directory_, number), MappedFile::Access::kRead);
-  if (!opened) return std::move(opened).error();
-  const StoredHeader& header = header_of(opened->bytes());
-  if (header.sealed.load(std::memory_order_acquire) == 1 &&
-      (header.last_arrival_ns < filter.since.time_since_epoch().count() ||
-       header.first_arrival_ns >= filter.until.time_since_epoch().count())) {
+Result<void> UsageLog::read_segment(std::uint64_t number, Reading& reading) const {
+  const fs::path path = segment_path(directory_, number);
+  auto opened = open_segment(path, MappedFile::Access::kRead);
+  if (!opened && opened.error().code == base::Code::kNotFound) return {};  // its time was over, since it was listed
+  if (!opened && opened.error().code == base::Code::kInternal) {
+    tell(reading.damage, number, opened.error().message);
     return {};
   }
-  model::UsageRecord record;
-  for (const StoredRecord& stored : records_of(opened->bytes())) {
-    if (!load_record(stored, record) || !selects(filter, record)) continue;
-    if (visit == nullptr) {
-      found.push_back(record);
-    } else if (!(*visit)(record)) {
-      more = false;
+  if (!opened) return std::move(opened).error();
+  const StoredHeader& header = header_of(opened->bytes());
+  const UsageFilter& filter = reading.filter;
+  if (is_sealed_header(header)) {
+    const bool whole = header_is_whole(header);
+    if (!whole) tell(reading.damage, number, header_damage(path));
+    if (whole && (header.last_arrival_ns < filter.since.time_since_epoch().count() ||
+                  header.first_arrival_ns >= filter.until.time_since_epoch().count())) {
       return {};
     }
   }
+  model::UsageRecord record;
+  std::uint64_t damaged = 0;
+  for (const StoredRecord& stored : records_of(opened->bytes())) {
+    const Loaded loaded = load_record(stored, header.format, record);
+    damaged += loaded == Loaded::kDamaged ? 1 : 0;
+    if (loaded != Loaded::kRecord || !selects(filter, record)) continue;
+    if (reading.found != nullptr) {
+      reading.found->push_back(record);
+    } else if (!(*reading.visit)(record)) {
+      reading.more = false;
+      break;
+    }
+  }
+  if (damaged > 0) tell(reading.damage, number, path.string() + " has " + std::to_string(damaged) + " damaged records");
   return {};
 }
 
-Result<void> UsageLog::read(const UsageFilter& filter, const UsageVisitor& visit) const {
+Result<void> UsageLog::read(const UsageFilter& filter, const UsageVisitor& visit, std::vector<Damage>* damage) const {
   EBB_TRY(const auto numbers, list_segments(directory_));
-  bool more = true;
-  std::vector<model::UsageRecord> found;
+  Reading reading{.filter = filter, .damage = damage};
   if (filter.limit == 0) {
+    reading.visit = &visit;
     for (const std::uint64_t number : numbers) {
-      EBB_CHECKED(read_segment(number, filter, found, &visit, more));
-      if (!more) return {};
+      EBB_CHECKED(read_segment(number, reading));
+      if (!reading.more) return {};
     }
     return {};
   }
   // The newest so many: from the newest segment backwards until there are enough, then in order.
+  std::vector<model::UsageRecord> found;
+  reading.found = &found;
   std::deque<model::UsageRecord> newest;
   for (auto number = numbers.rbegin(); number != numbers.rend() && newest.size() < filter.limit; ++number) {
     found.clear();
-    EBB_CHECKED(read_segment(*number, filter, found, nullptr, more));
+    EBB_CHECKED(read_segment(*number, reading));
     while (!found.empty() && newest.size() < filter.limit) {
       newest.push_front(std::move(found.back()));
       found.pop_back();
@@ -315,10 +358,49 @@ Result<void> UsageLog::read(const UsageFilter& filter, const UsageVisitor& visit
 
 Result<std::vector<std::uint64_t>> UsageLog::segments() const { return list_segments(directory_); }
 
-Result<void> UsageLog::read_one(std::uint64_t segment, const UsageFilter& filter, const UsageVisitor& visit) const {
-  std::vector<model::UsageRecord> unused;
-  bool more = true;
-  return read_segment(segment, filter, unused, &visit, more);
+Result<void> UsageLog::read_one(std::uint64_t segment, const UsageFilter& filter, const UsageVisitor& visit,
+                                std::vector<Damage>* damage) const {
+  Reading reading{.filter = filter, .visit = &visit, .damage = damage};
+  return read_segment(segment, reading);
+}
+
+bool UsageLog::is_sealed(std::uint64_t segment) const {
+  const auto opened = open_segment(segment_path(directory_, segment), MappedFile::Access::kRead);
+  return opened && is_sealed_header(header_of(opened->bytes()));
+}
+
+Result<UsageLog::Check> UsageLog::check(std::uint64_t segment) const {
+  Check check;
+  const fs::path path = segment_path(directory_, segment);
+  const UsageFilter all;
+  EBB_CHECKED(read_one(
+      segment, all,
+      [&](const model::UsageRecord&) {
+        ++check.records;
+        return true;
+      },
+      &check.damage));
+  const auto opened = open_segment(path, MappedFile::Access::kRead);
+  if (!opened) return check;  // told above
+  const StoredHeader& header = header_of(opened->bytes());
+  check.sealed = is_sealed_header(header);
+  check.checked = header.format != kUsageFormatUnchecked;
+  if (check.sealed && check.checked && check.damage.empty() &&
+      header.records_checksum != records_checksum(opened->bytes())) {
+    tell(&check.damage, segment, path.string() + " is not what was sealed: bits have changed");
+  }
+  return check;
+}
+
+Result<void> UsageLog::remove(std::uint64_t segment) {
+  const fs::path path = segment_path(directory_, segment);
+  if (!is_sealed(segment)) {
+    return base::Error{.code = base::Code::kConflict, .message = path.string() + " is in use"};
+  }
+  std::error_code ec;
+  fs::remove(path, ec);
+  if (ec) return base::os_error("remove " + path.string(), ec.value());
+  return {};
 }
 
 Result<UsageTotals> UsageLog::totals(const UsageFilter& filter) const {

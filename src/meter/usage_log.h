@@ -7,6 +7,8 @@
 //  2. A record once closed never changes. Records open when the process died are closed by the next open as
 //     platform faults, unbilled.
 //  3. A full disk is an Error of open_record or prepare, never a fault of a store.
+//  4. Every closed record and every full segment carries a checksum. What is damaged is neither counted nor changed nor
+//     dropped: it is told to whoever reads, and the log goes on.
 // One process at a time. Opened and closed by the node for every invocation, flushed and prepared by a timer of the
 // daemon.
 #pragma once
@@ -62,16 +64,24 @@ struct UsageTotals {
   bool operator==(const UsageTotals&) const = default;
 };
 
+/// Where the log is not what it was written as: a file that was cut or is foreign, bits that have changed.
+struct Damage {
+  std::uint64_t segment = 0;
+  std::string what;
+};
+
 /// Sees the records in the order of their leases; false stops.
 using UsageVisitor = std::function<bool(const model::UsageRecord&)>;
 
 class UsageLog {
  public:
   /// Opens the log, made if there is none, and recovers it. Blocks: reads the segments that were in use.
-  /// Errors: kUnavailable (disk full), kInternal naming a segment that is not one of ours.
+  /// A segment that cannot be read is left as it is, see damage(). Errors: kUnavailable (disk full), kInternal.
   static base::Result<std::unique_ptr<UsageLog>> open(std::filesystem::path directory);
   ~UsageLog();
 
+  /// The segments that open() could not read.
+  const std::vector<Damage>& damage() const { return damage_; }
   /// How many records this open() closed as platform faults.
   std::uint64_t recovered() const { return recovered_; }
   /// Records opened and not yet closed.
@@ -90,11 +100,26 @@ class UsageLog {
   base::Result<void> flush();
 
   /// Threads: any, beside everything else. Blocks on the disk; the cost is that of the segments the times select.
-  base::Result<void> read(const UsageFilter& filter, const UsageVisitor& visit) const;
+  /// What is damaged is not visited but added to `damage`.
+  base::Result<void> read(const UsageFilter& filter, const UsageVisitor& visit,
+                          std::vector<Damage>* damage = nullptr) const;
   /// The numbers of the segments there are, ascending.
   base::Result<std::vector<std::uint64_t>> segments() const;
   /// As read, of one segment; `filter.limit` does not count.
-  base::Result<void> read_one(std::uint64_t segment, const UsageFilter& filter, const UsageVisitor& visit) const;
+  base::Result<void> read_one(std::uint64_t segment, const UsageFilter& filter, const UsageVisitor& visit,
+                              std::vector<Damage>* damage = nullptr) const;
+  /// Whether nothing will be added to it any more. False too for one that cannot be read.
+  bool is_sealed(std::uint64_t segment) const;
+  /// Holds a whole segment against its checksums. `checked`: false for one of an early format, which has none.
+  struct Check {
+    bool sealed = false;
+    bool checked = false;
+    std::uint64_t records = 0;
+    std::vector<Damage> damage;
+  };
+  base::Result<Check> check(std::uint64_t segment) const;
+  /// Deletes a sealed segment. Errors: kConflict when it is in use.
+  base::Result<void> remove(std::uint64_t segment);
   base::Result<UsageTotals> totals(const UsageFilter& filter) const;
 
  private:
@@ -104,11 +129,18 @@ class UsageLog {
   base::Result<void> recover();
   base::Result<SegmentPtr> make_segment() EBB_REQUIRES(making_);
   base::Result<void> roll_over(const SegmentPtr& full) EBB_EXCLUDES(mutex_);
-  base::Result<void> read_segment(std::uint64_t number, const UsageFilter& filter,
-                                  std::vector<model::UsageRecord>& found, const UsageVisitor* visit, bool& more) const;
+  struct Reading {
+    const UsageFilter& filter;
+    const UsageVisitor* visit = nullptr;  // or
+    std::vector<model::UsageRecord>* found = nullptr;
+    std::vector<Damage>* damage = nullptr;
+    bool more = true;
+  };
+  base::Result<void> read_segment(std::uint64_t number, Reading& reading) const;
 
   const std::filesystem::path directory_;
   std::uint64_t recovered_ = 0;
+  std::vector<Damage> damage_;
   std::atomic<std::uint64_t> open_records_{0};
 
   base::Mutex making_;  // held while a segment is made: one maker at a time. Taken before mutex_

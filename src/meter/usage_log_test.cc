@@ -16,6 +16,7 @@
 #include <set>
 #include <thread>
 
+#include "meter/checksum.h"
 #include "meter/usage_record.h"
 #include "store/temp_dir.h"
 
@@ -379,20 +380,128 @@ TEST(UsageLog, HolesAndImpossibleRecordsAreSkipped) {
   EXPECT_EQ(records(*log).size(), 2u);
 }
 
-TEST(UsageLog, RefusesForeignAndCutFiles) {
+// What a damaged log says when it is read.
+std::vector<Damage> damage_of(const UsageLog& log) {
+  std::vector<Damage> damage;
+  EXPECT_TRUE(log.read({}, [](const UsageRecord&) { return true; }, &damage));
+  return damage;
+}
+
+TEST(UsageLog, ForeignAndCutFilesAreToldAndTheLogGoesOn) {
   TempDir temp;
   const fs::path path = temp.path() / "usage-0000000001.ebb";
   std::ofstream(path) << "short";
-  auto log = UsageLog::open(temp.path());
-  ASSERT_FALSE(log);
-  EXPECT_NE(log.error().message.find(path.string()), std::string::npos) << log.error().message;
-  fs::resize_file(path, kSegmentBytes);
-  log = UsageLog::open(temp.path());
-  ASSERT_FALSE(log);
-  EXPECT_NE(log.error().message.find("is not a usage segment"), std::string::npos) << log.error().message;
+  for (const char* what : {"instead of", "is not a usage segment"}) {
+    const auto log = open_log(temp.path());
+    ASSERT_EQ(log->damage().size(), 1u);
+    EXPECT_EQ(log->damage()[0].segment, 1u);
+    EXPECT_NE(log->damage()[0].what.find(what), std::string::npos) << log->damage()[0].what;
+    write_closed(*log, start_of());
+    EXPECT_EQ(damage_of(*log).size(), 1u);
+    fs::resize_file(path, kSegmentBytes);
+  }
+  EXPECT_EQ(records(*open_log(temp.path())).size(), 2u);
+  EXPECT_EQ(fs::file_size(path), kSegmentBytes) << "nobody repairs or removes it";
   fs::remove(path);
   std::ofstream(temp.path() / "usage-0000000001.ebb.new") << "left by a killed process";
   EXPECT_TRUE(UsageLog::open(temp.path()));
+}
+
+TEST(UsageLog, EveryFlippedBitOfAClosedRecordIsFound) {
+  TempDir temp;
+  write_closed(*open_log(temp.path()), start_of());
+  const fs::path path = temp.path() / "usage-0000000001.ebb";
+  const auto flip = [&](std::size_t byte, int bit) {
+    std::fstream stream(path, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekg(static_cast<std::streamoff>(kHeaderBytes + byte));
+    const auto changed = static_cast<char>(stream.get() ^ (1 << bit));
+    stream.seekp(static_cast<std::streamoff>(kHeaderBytes + byte));
+    stream.put(changed);
+  };
+  constexpr std::size_t kReserved = offsetof(StoredRecord, reserved);
+  for (std::size_t byte = 0; byte < sizeof(StoredRecord); ++byte) {
+    if (byte >= kReserved && byte < offsetof(StoredRecord, state)) continue;  // means nothing
+    flip(byte, static_cast<int>(byte % 8));
+    const auto log = open_log(temp.path());
+    EXPECT_EQ(damage_of(*log).size(), 1u) << "byte " << byte;
+    EXPECT_TRUE(records(*log).empty());
+    EXPECT_EQ(log->check(1)->damage.size(), 1u);
+    flip(byte, static_cast<int>(byte % 8));
+  }
+  EXPECT_TRUE(damage_of(*open_log(temp.path())).empty());
+}
+
+TEST(UsageLog, ASealedSegmentIsHeldAgainstItsChecksumsAndMayBeRemoved) {
+  TempDir temp;
+  auto log = open_log(temp.path());
+  for (std::uint32_t i = 0; i <= limits::kUsageSegmentRecords; ++i) write_closed(*log, start_of("a", "f", i));
+  ASSERT_TRUE(log->flush());
+  EXPECT_TRUE(log->is_sealed(1));
+  EXPECT_FALSE(log->is_sealed(2));
+  const auto whole = log->check(1);
+  EXPECT_TRUE(whole->sealed && whole->checked && whole->damage.empty());
+  EXPECT_EQ(whole->records, limits::kUsageSegmentRecords);
+  std::fstream stream(temp.path() / "usage-0000000001.ebb", std::ios::in | std::ios::out | std::ios::binary);
+  const auto put = [&](std::size_t at, char value) {
+    stream.seekp(static_cast<std::streamoff>(at));
+    stream.put(value);
+    stream.flush();
+  };
+  // A changed bound must not hide the records behind it.
+  put(offsetof(StoredHeader, last_arrival_ns) + 1, 0);
+  EXPECT_NE(log->check(1)->damage.at(0).what.find("header"), std::string::npos);
+  std::vector<Damage> damage;
+  std::size_t seen = 0;
+  ASSERT_TRUE(log->read(
+      {.since = wall(limits::kUsageSegmentRecords - 1)},
+      [&](const UsageRecord&) {
+        ++seen;
+        return true;
+      },
+      &damage));
+  EXPECT_EQ(seen, 2u);
+  EXPECT_EQ(damage.size(), 1u);
+  EXPECT_EQ(log->remove(2).error().code, base::Code::kConflict);
+  EXPECT_TRUE(log->remove(1));
+  EXPECT_EQ(records(*log).size(), 1u);
+  log.reset();
+  EXPECT_EQ(records(*open_log(temp.path())).size(), 1u);
+}
+
+TEST(UsageLog, SegmentsOfTheFormatWithoutChecksumsAreReadAndWrittenOn) {
+  TempDir temp;
+  write_closed(*open_log(temp.path()), start_of());
+  {
+    std::fstream stream(temp.path() / "usage-0000000001.ebb", std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(offsetof(StoredHeader, format));
+    stream.put(1);
+    stream.seekp(static_cast<std::streamoff>(kHeaderBytes + offsetof(StoredRecord, checksum)));
+    stream.write("\0\0\0\0", 4);
+  }
+  const auto log = open_log(temp.path());
+  EXPECT_TRUE(log->damage().empty());
+  write_closed(*log, start_of());
+  EXPECT_EQ(records(*log).size(), 2u);
+  EXPECT_TRUE(damage_of(*log).empty());
+  EXPECT_FALSE(log->check(1)->checked);
+}
+
+TEST(UsageLog, AClockThatStepsBackLosesNothing) {
+  TempDir temp;
+  auto log = open_log(temp.path());
+  const auto count = static_cast<std::int64_t>(limits::kUsageSegmentRecords);
+  for (std::int64_t i = 0; i <= count; ++i) write_closed(*log, start_of("a", "f", (count - i) * 1000));
+  ASSERT_TRUE(log->flush());  // the first is sealed: its bounds are those of its arrivals, in whatever order
+  EXPECT_EQ(records(*log, {.until = wall(2000)}).size(), 2u);
+  EXPECT_EQ(records(*log, {.since = wall(count * 1000)}).size(), 1u);
+}
+
+TEST(Checksum, IsTheOneOfRfc3720) {
+  std::vector<std::byte> bytes(32);
+  EXPECT_EQ(crc32c(bytes), 0x8a9136aau);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i);
+  EXPECT_EQ(crc32c(bytes), 0x46dd794eu);
+  EXPECT_EQ(crc32c(std::span(bytes).subspan(5), crc32c(std::span(bytes).first(5))), 0x46dd794eu);
 }
 
 // In a mount namespace of its own: a file system with room for one segment and no more. Answers the exit code.

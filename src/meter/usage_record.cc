@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "meter/checksum.h"
 
 namespace ebb::meter {
 namespace {
@@ -27,6 +28,10 @@ RecordState state_of(const StoredRecord& record) {
 
 void set_state(StoredRecord& record, RecordState state) {
   record.state.store(static_cast<std::uint32_t>(state), std::memory_order_release);
+}
+
+std::uint32_t checksum_of(const StoredRecord& record) {
+  return crc32c({reinterpret_cast<const std::byte*>(&record), offsetof(StoredRecord, checksum)});
 }
 
 base::Duration ns(std::int64_t count) { return base::Duration(count); }
@@ -74,13 +79,25 @@ void store_end(StoredRecord& record, const model::UsageEnd& end) {
   record.cu_micro = end.cu_micro;
   record.http_status = end.http_status;
   record.outcome = static_cast<std::uint8_t>(end.outcome);
+  record.checksum.store(checksum_of(record), std::memory_order_release);
   set_state(record, RecordState::kClosed);
 }
 
-bool load_record(const StoredRecord& record, model::UsageRecord& out) {
+Loaded load_record(const StoredRecord& record, std::uint32_t format, model::UsageRecord& out) {
   const RecordState state = state_of(record);
-  if (state != RecordState::kOpen && state != RecordState::kClosed) return false;
-  if (record.rung >= model::kRungs || record.trigger >= model::kTriggers) return false;
+  if (state == RecordState::kFree) {
+    // Nobody takes a checksum back. One that is there now was written by a thread since, or the state is not true.
+    const bool was_closed = record.checksum.load(std::memory_order_acquire) != 0;
+    return was_closed && state_of(record) == RecordState::kFree ? Loaded::kDamaged : Loaded::kFree;
+  }
+  if (state != RecordState::kOpen && state != RecordState::kClosed) return Loaded::kDamaged;
+  if (state == RecordState::kClosed) {
+    const std::uint32_t checksum = record.checksum.load(std::memory_order_acquire);
+    const bool checked = format != kUsageFormatUnchecked || checksum != 0;
+    if (checked && checksum != checksum_of(record)) return Loaded::kDamaged;
+    if (record.outcome >= model::kOutcomes) return Loaded::kDamaged;
+  }
+  if (record.rung >= model::kRungs || record.trigger >= model::kTriggers) return Loaded::kDamaged;
   std::memcpy(out.invocation.bytes.data(), record.invocation, sizeof record.invocation);
   out.arrival = base::WallTime(std::chrono::nanoseconds(record.arrival_ns));
   out.version = base::VersionId{record.version};
@@ -94,8 +111,7 @@ bool load_record(const StoredRecord& record, model::UsageRecord& out) {
   out.trigger = static_cast<model::Trigger>(record.trigger);
   out.end.reset();
   // The end may only be looked at once the record is closed: a thread may be writing it.
-  if (state == RecordState::kOpen) return true;
-  if (record.outcome >= model::kOutcomes) return false;
+  if (state == RecordState::kOpen) return Loaded::kRecord;
   out.end = model::UsageEnd{.outcome = static_cast<model::Outcome>(record.outcome),
                             .http_status = record.http_status,
                             .queue = ns(record.queue_ns),
@@ -109,7 +125,16 @@ bool load_record(const StoredRecord& record, model::UsageRecord& out) {
                             .bytes_in = {record.bytes_in},
                             .bytes_out = {record.bytes_out},
                             .cu_micro = record.cu_micro};
-  return true;
+  return Loaded::kRecord;
 }
+
+std::uint32_t header_checksum(const StoredHeader& header) {
+  const auto* begin = reinterpret_cast<const std::byte*>(&header);
+  constexpr std::size_t kAfter = offsetof(StoredHeader, first_arrival_ns);
+  const std::uint32_t first = crc32c({begin, offsetof(StoredHeader, sealed)});
+  return crc32c({begin + kAfter, offsetof(StoredHeader, header_checksum) - kAfter}, first);
+}
+
+std::uint32_t records_checksum(std::span<std::byte> bytes) { return crc32c(bytes.subspan(kHeaderBytes)); }
 
 }  // namespace ebb::meter

@@ -46,7 +46,8 @@ struct StoredRecord {
   std::uint16_t http_status;
   std::uint8_t outcome;
   std::uint8_t reserved_end[5];
-  std::uint8_t reserved[12];
+  std::atomic<std::uint32_t> checksum;  // of all before it, once closed; 0 in records of format 1
+  std::uint8_t reserved[8];
   std::atomic<std::uint32_t> state;  // a RecordState
 };
 static_assert(sizeof(StoredRecord) == 256);
@@ -63,11 +64,14 @@ struct StoredHeader {
   std::atomic<std::uint64_t> sealed;  // 1: full, every record closed or free, and on disk; it never changes again
   std::int64_t first_arrival_ns;      // of a sealed segment: the bounds of its records' arrivals
   std::int64_t last_arrival_ns;
+  std::uint32_t records_checksum;  // of a sealed segment of format 2: of everything behind the header page
+  std::uint32_t header_checksum;   // and of all above but `sealed`
 };
 static_assert(sizeof(StoredHeader) <= 4096);
 
 inline constexpr char kUsageMagic[8] = {'E', 'B', 'B', 'U', 'S', 'A', 'G', 'E'};
-inline constexpr std::uint32_t kUsageFormat = 1;
+inline constexpr std::uint32_t kUsageFormat = 2;
+inline constexpr std::uint32_t kUsageFormatUnchecked = 1;  // of early versions: read, and written to its end
 inline constexpr std::size_t kHeaderBytes = 4096;
 inline constexpr std::size_t kSegmentBytes = kHeaderBytes + limits::kUsageSegmentRecords * sizeof(StoredRecord);
 
@@ -80,7 +84,14 @@ void store_start(StoredRecord& record, const model::UsageStart& start);
 /// Writes the end and closes the record, which is open.
 void store_end(StoredRecord& record, const model::UsageEnd& end);
 
-/// Reads a record; false for a free one and for one whose fields are impossible. Safe beside a thread that closes it.
-bool load_record(const StoredRecord& record, model::UsageRecord& out);
+enum class Loaded : std::uint8_t { kFree, kRecord, kDamaged };
+/// Reads a record of a segment of that format. Damaged: its checksum is not that of its bytes, its fields are
+/// impossible, or it was closed once and says it is free. Safe beside a thread that opens or closes it.
+Loaded load_record(const StoredRecord& record, std::uint32_t format, model::UsageRecord& out);
+
+/// Of a sealed segment's header.
+std::uint32_t header_checksum(const StoredHeader& header);
+/// Of a segment's bytes behind its header page.
+std::uint32_t records_checksum(std::span<std::byte> bytes);
 
 }  // namespace ebb::meter

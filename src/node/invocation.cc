@@ -50,13 +50,17 @@ std::string how_a_program_ended(int status) {
          ", its log may say more";
 }
 
+// Below its own limit the kernel ended it for the node's, which is for all functions together.
+bool ended_for_the_node(const wire::Exited& exit, const model::Version& version) {
+  return exit.out_of_memory && exit.memory_peak_bytes < version.spec.memory.count / 10 * 9;
+}
+
 std::string how_it_ended(const wire::Exited& exit, const model::Version& version) {
   const std::string name = version.app + "/" + version.function;
-  // Below its own limit the kernel ended it for the node's, which is for all functions together.
-  if (exit.out_of_memory && exit.memory_peak_bytes < version.spec.memory.count / 10 * 9) {
+  if (ended_for_the_node(exit, version)) {
     return name + " was ended at " + std::to_string(exit.memory_peak_bytes) +
            " bytes, below its own memory: all functions of this node together came to memory_budget, try again or "
-           "raise it";
+           "raise it; the call is not billed";
   }
   if (exit.out_of_memory) {
     return name + " ran out of memory: it may add " + base::to_string(version.spec.memory) +
@@ -268,6 +272,7 @@ void Invocation::blame_exit() {
   outcome_ = model::Outcome::kCrashed;
   if (exit_ && exit_->orphaned) outcome_ = model::Outcome::kPlatformFault;
   if (exit_ && exit_->out_of_memory) outcome_ = model::Outcome::kOutOfMemory;
+  if (exit_ && ended_for_the_node(*exit_, runner_->version_)) outcome_ = model::Outcome::kPlatformFault;
   error_ = function_failed(exit_ ? how_it_ended(*exit_, runner_->version_)
                                  : name() + " closed its channel instead of answering");
 }
