@@ -75,7 +75,8 @@ struct Bill {
   std::vector<std::size_t> lists;  // those in effect in that month
   std::vector<AppBill> apps;       // by name
   std::uint64_t amount = 0;
-  std::uint64_t open = 0;  // invocations that still run
+  std::uint64_t open = 0;           // invocations that still run
+  std::vector<std::string> damage;  // what could not be read of the usage log and is not on the bill
 };
 
 /// `sum` holds records of that month only.
