@@ -68,6 +68,17 @@ std::string tier_text(const Object& tier, const std::string& currency) {
          " " + currency + " = " + text_of(tier, "amount") + " " + currency + list;
 }
 
+// One line for each thing that could not be read.
+std::string damage_text(const Object& bill) {
+  std::string text;
+  const auto* damage = bill.if_contains("damage");
+  if (damage == nullptr || !damage->is_array()) return text;
+  for (const auto& one : damage->get_array()) {
+    if (one.is_string()) text += "not on it: " + harmless(std::string_view(one.get_string())) + "\n";
+  }
+  return text;
+}
+
 std::string weights_text(const Object& list) {
   const Object& cu = object_in(list, "cu");
   const std::string from = text_of(list, "from");
@@ -138,6 +149,7 @@ std::string bill_table(const Object& bill, const Terminal& terminal) {
   for (const Object* list : objects_in(bill, "prices")) out += weights_text(*list) + "\n";
   if (count_of(bill, "open") > 0)
     out += std::to_string(count_of(bill, "open")) + " invocations still run and are not on it\n";
+  out += terminal.on_out(Colour::kRed, damage_text(bill));
   if (currency.empty()) {
     return out + "no price_file is configured: the bill is in CU alone\n";
   }
@@ -201,6 +213,7 @@ std::string bill_html(const Object& bill) {
   if (count_of(bill, "open") > 0) {
     out += "<p>" + std::to_string(count_of(bill, "open")) + " invocations still ran when it was made.</p>\n";
   }
+  out += "<p>" + escaped(damage_text(bill)) + "</p>\n";
   return out + "<p>" + escaped(kRounding) + "</p>\n</small></body></html>\n";
 }
 

@@ -41,6 +41,7 @@ void add_invoke(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_usage(CLI::App& app, Session& session);
+void add_ledger(CLI::App& app, Session& session);
 void add_bill(CLI::App& app, Session& session);
 void add_remove(CLI::App& app, Session& session);
 void add_secrets(CLI::App& app, Session& session);

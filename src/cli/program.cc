@@ -138,6 +138,7 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std
   add_logs(app, session);
   add_usage(app, session);
   add_bill(app, session);
+  add_ledger(app, session);
   for (const AddCommand add : added) add(app, session);
   add_secrets(app, session);
   add_keys(app, session);

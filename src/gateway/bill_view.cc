@@ -83,6 +83,16 @@ std::string app_json(const meter::AppBill& app, const meter::Prices& prices) {
       .close();
 }
 
+std::string texts(const std::vector<std::string>& values) {
+  JsonArray list;
+  for (const std::string& value : values) {
+    std::string quoted;
+    append_json(quoted, value);
+    list.add(quoted);
+  }
+  return list.close();
+}
+
 std::string bill_object(const meter::Bill& bill) {
   JsonArray lists;
   for (const std::size_t list : bill.lists) lists.add(list_json(bill.prices.lists[list]));
@@ -93,6 +103,7 @@ std::string bill_object(const meter::Bill& bill) {
       .text("by", meter::name_of(bill.by))
       .text("currency", bill.prices.currency)
       .number("open", bill.open)
+      .raw("damage", texts(bill.damage))
       .raw("prices", lists.close())
       .raw("apps", apps.close())
       .text("amount", meter::amount_text(bill.amount))
@@ -162,6 +173,18 @@ void add_bill_steps(JsonArray& steps, const model::UsageRecord& record, const me
 }  // namespace
 
 std::string bill_json(const meter::Bill& bill) { return bill_object(bill) + "\n"; }
+
+std::string ledger_json(const node::LedgerReport& report) {
+  return JsonObject()
+             .number("segments", report.segments)
+             .number("records", report.records)
+             .number("unchecked", report.unchecked)
+             .number("rolled", report.rolled)
+             .number("retired", report.retired)
+             .raw("damage", texts(report.damage))
+             .close() +
+         "\n";
+}
 
 std::string explanation_json(const node::BillExplanation& explanation) {
   const meter::Bill& bill = *explanation.bill;

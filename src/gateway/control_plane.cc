@@ -103,6 +103,8 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
   EBB_CHECKED(add(router, "GET", "/api/v1/usage/records", Permission::kRead, &ControlPlane::usage_records));
   EBB_CHECKED(add(router, "GET", "/api/v1/bill", Permission::kRead, &ControlPlane::bill));
   EBB_CHECKED(add(router, "GET", "/api/v1/bill/explanation", Permission::kRead, &ControlPlane::explain_bill));
+  EBB_CHECKED(add(router, "GET", "/api/v1/ledger", Permission::kAdmin, &ControlPlane::verify_ledger));
+  EBB_CHECKED(add(router, "POST", "/api/v1/ledger/rebuild", Permission::kAdmin, &ControlPlane::rebuild_ledger));
   constexpr const char* kSecret = "/api/v1/apps/{app}/secrets/{name}";
   EBB_CHECKED(add(router, "GET", "/api/v1/apps/{app}/secrets", Permission::kRead, &ControlPlane::secrets));
   EBB_CHECKED(add(router, "PUT", kSecret, Permission::kDeploy, &ControlPlane::set_secret));
@@ -317,6 +319,20 @@ io::Task<ControlPlane::Answer> ControlPlane::explain_bill(Caller caller, http::R
   const auto explanation = co_await node_.explain_bill(std::move(app), std::move(function), std::move(id));
   if (!explanation) co_return explanation.error();
   co_return json_response(200, explanation_json(*explanation));
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::verify_ledger(Caller, http::Request request, http::PathParams) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  const auto report = co_await node_.check_ledger(false);
+  if (!report) co_return report.error();
+  co_return json_response(200, ledger_json(*report));
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::rebuild_ledger(Caller, http::Request request, http::PathParams) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  const auto report = co_await node_.check_ledger(true);
+  if (!report) co_return report.error();
+  co_return json_response(200, ledger_json(*report));
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::secrets(Caller caller, http::Request request, http::PathParams params) {

@@ -130,6 +130,14 @@ class MemoryNode final : public node::Node {
     co_return base::not_found("no such invocation");
   }
 
+  node::LedgerReport ledger_report;
+  std::vector<bool> ledger_checks;  // whether each was asked to rebuild
+  io::Task<base::Result<node::LedgerReport>> check_ledger(bool rebuild) override {
+    std::lock_guard lock(mutex);
+    ledger_checks.push_back(rebuild);
+    co_return ledger_report;
+  }
+
   std::map<std::string, std::string> secret_values;  // "app/name" -> value
   std::uint64_t secret_deployment = 0;
   io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override {

@@ -14,12 +14,30 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 23> kKeys = {
-    "data_dir",         "listen",           "user",          "io_cores",        "log_level",
-    "memory_budget",    "keep_alive_price", "max_instances", "freeze_after",    "usage_flush_interval",
-    "uid_base",         "python",           "build_network", "pip_only_binary", "egress_allow_private",
-    "egress_resolvers", "egress_ipv4",      "egress_ipv6",   "runsc",           "function_auth",
-    "tls_certificate",  "tls_key",          "price_file"};
+constexpr std::array<std::string_view, 24> kKeys = {"data_dir",
+                                                    "listen",
+                                                    "user",
+                                                    "io_cores",
+                                                    "log_level",
+                                                    "memory_budget",
+                                                    "keep_alive_price",
+                                                    "max_instances",
+                                                    "freeze_after",
+                                                    "usage_flush_interval",
+                                                    "uid_base",
+                                                    "python",
+                                                    "build_network",
+                                                    "pip_only_binary",
+                                                    "egress_allow_private",
+                                                    "egress_resolvers",
+                                                    "egress_ipv4",
+                                                    "egress_ipv6",
+                                                    "runsc",
+                                                    "function_auth",
+                                                    "tls_certificate",
+                                                    "tls_key",
+                                                    "price_file",
+                                                    "usage_retention_days"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -107,6 +125,7 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
       config.usage_flush_interval > std::chrono::minutes(1)) {
     return map.error_at("usage_flush_interval", "must be from 10ms to 1m");
   }
+  if (config.usage_retention_days > 36'500) return map.error_at("usage_retention_days", "must be from 0 to 36500");
   if (config.egress_ipv4.first.family != base::IpFamily::kV4 || config.egress_ipv4.prefix > 24) {
     return map.error_at("egress_ipv4", "must be an IPv4 range of at most /24, such as 198.18.0.0/15");
   }
@@ -191,6 +210,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(read_range(map, "egress_ipv6", config.egress_ipv6));
   EBB_CHECKED(map.read("runsc", config.runsc));
   EBB_CHECKED(map.read("price_file", config.price_file));
+  EBB_CHECKED(map.read("usage_retention_days", config.usage_retention_days));
   EBB_CHECKED(map.read("tls_certificate", config.tls_certificate));
   EBB_CHECKED(map.read("tls_key", config.tls_key));
   EBB_CHECKED(read_function_auth(map, config.function_auth));
@@ -229,6 +249,7 @@ std::string effective_config_yaml(const Config& config) {
          line("max_instances", std::to_string(config.max_instances)) +
          line("freeze_after", base::to_string(config.freeze_after)) +
          line("usage_flush_interval", base::to_string(config.usage_flush_interval)) +
+         line("usage_retention_days", std::to_string(config.usage_retention_days)) +
          line("price_file", quoted(config.price_file)) + line("uid_base", std::to_string(config.uid_base)) +
          line("python", quoted(config.python)) +
          line("build_network", kBuildNetworks[static_cast<std::size_t>(config.build_network)]) +

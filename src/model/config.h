@@ -62,6 +62,10 @@ struct Config {
   /// Range 10ms to 1m. Default 1s. Static.
   base::Duration usage_flush_interval = std::chrono::seconds(1);
 
+  /// Days that raw usage records are kept; what they add up to is kept for good. 0 = records too. Range 0 to 36500.
+  /// Default 0. Static.
+  std::uint32_t usage_retention_days = 0;
+
   /// What use costs, as docs/reference/bill.md describes the file: an absolute path. "" is no price, bills are in CU
   /// alone. Default none. Reloadable: read anew for every bill; a wrong one at the start keeps the node from starting.
   std::string price_file;

@@ -198,6 +198,7 @@ TEST(Config, EffectiveFormReadsBack) {
   config.python = "/opt/python/bin/python3.11";
   config.build_network = BuildNetwork::kNone;
   config.runsc = "/opt/gvisor/runsc";
+  config.usage_retention_days = 90;
   config.price_file = "/etc/ebb/prices.yaml";
   config.pip_only_binary = false;
   const auto again = parse_config(effective_config_yaml(config));

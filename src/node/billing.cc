@@ -10,28 +10,37 @@ constexpr std::size_t kNewestLooked = 1000;  // for a closed one among those tha
 
 }  // namespace
 
-base::Result<std::shared_ptr<const meter::Bill>> read_bill(const meter::UsageLog& usage, const std::string& price_file,
-                                                           const BillQuery& query) {
-  EBB_TRY(const meter::Prices prices, meter::load_prices(price_file));
-  const meter::UsageFilter filter{.app = query.app, .since = query.month.begin(), .until = query.month.end()};
+// What full segments hold comes from the ledger, the rest from the records themselves.
+base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, const BillQuery& query) {
+  EBB_TRY(const meter::Prices prices, meter::load_prices(books.price_file));
+  const meter::Month month = query.month;
+  const bool one_list = prices.list_on(month.first_day()) == prices.list_on(month.end_day() - 1);
+  const bool by_day = query.by == meter::BillBy::kDay || !one_list;
   meter::UsageSum sum;
-  base::Result<> added;
-  EBB_CHECKED(usage.read(filter, [&](const model::UsageRecord& record) {
-    added = sum.add(record);
-    return added.has_value();
-  }));
-  EBB_CHECKED(added);
-  EBB_TRY(meter::Bill bill, meter::bill_for(query.month, query.by, prices, sum));
+  EBB_TRY(meter::Ledger::Part part, books.ledger.add_to(sum, month, query.app, by_day));
+  const meter::UsageFilter filter{.app = query.app, .since = month.begin(), .until = month.end()};
+  EBB_TRY(const std::vector<std::uint64_t> numbers, books.usage.segments());
+  for (const std::uint64_t number : numbers) {
+    if (part.rolled.contains(number)) continue;
+    base::Result<> added;
+    const auto add = [&](const model::UsageRecord& record) {
+      added = sum.add(record);
+      return added.has_value();
+    };
+    EBB_CHECKED(books.usage.read_one(number, filter, add, &part.damage));
+    EBB_CHECKED(added);
+  }
+  EBB_TRY(meter::Bill bill, meter::bill_for(month, query.by, prices, sum));
+  for (meter::Damage& damage : part.damage) bill.damage.push_back(std::move(damage.what));
   return std::make_shared<const meter::Bill>(std::move(bill));
 }
 
-base::Result<BillExplanation> explain(const meter::UsageLog& usage, const std::string& price_file,
-                                      const std::string& app, const std::string& function,
+base::Result<BillExplanation> explain(const Books& books, const std::string& app, const std::string& function,
                                       const std::optional<base::InvocationId>& request) {
   BillExplanation explanation;
   bool found = false;
   const meter::UsageFilter filter{.app = app, .function = function, .invocation = request, .limit = kNewestLooked};
-  EBB_CHECKED(usage.read(filter, [&](const model::UsageRecord& record) {
+  EBB_CHECKED(books.usage.read(filter, [&](const model::UsageRecord& record) {
     if (record.end) {
       explanation.record = record;  // the last one stays: the newest
       found = true;
@@ -44,8 +53,20 @@ base::Result<BillExplanation> explain(const meter::UsageLog& usage, const std::s
   }
   const BillQuery query{
       .app = app, .month = meter::month_of(explanation.record.arrival), .by = meter::BillBy::kFunction};
-  EBB_TRY(explanation.bill, read_bill(usage, price_file, query));
+  EBB_TRY(explanation.bill, read_bill(books, query));
   return explanation;
+}
+
+base::Result<LedgerReport> look_at_ledger(const meter::UsageLog& usage, meter::Ledger& ledger, bool rebuild) {
+  if (rebuild) EBB_CHECKED(ledger.rebuild(usage));
+  EBB_TRY(meter::Ledger::Report found, ledger.verify(usage));
+  LedgerReport report{.segments = found.segments,
+                      .records = found.records,
+                      .unchecked = found.unchecked,
+                      .rolled = found.rolled,
+                      .retired = found.retired};
+  for (meter::Damage& damage : found.damage) report.damage.push_back(std::move(damage.what));
+  return report;
 }
 
 base::Result<UsageExportPage> export_page(const meter::UsageLog& usage, const std::string& app, meter::Month month,

@@ -7,18 +7,26 @@
 #include <string>
 
 #include "meter/bill.h"
+#include "meter/ledger.h"
 #include "meter/usage_log.h"
 #include "node/node.h"
 
 namespace ebb::node {
 
-base::Result<std::shared_ptr<const meter::Bill>> read_bill(const meter::UsageLog& usage, const std::string& price_file,
-                                                           const BillQuery& query);
+/// What bills are made from.
+struct Books {
+  const meter::UsageLog& usage;
+  meter::Ledger& ledger;
+  std::string price_file;
+};
+
+base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, const BillQuery& query);
 
 /// Errors: kNotFound when no closed record matches.
-base::Result<BillExplanation> explain(const meter::UsageLog& usage, const std::string& price_file,
-                                      const std::string& app, const std::string& function,
+base::Result<BillExplanation> explain(const Books& books, const std::string& app, const std::string& function,
                                       const std::optional<base::InvocationId>& request);
+
+base::Result<LedgerReport> look_at_ledger(const meter::UsageLog& usage, meter::Ledger& ledger, bool rebuild);
 
 /// A page of the export: the records of one segment.
 base::Result<UsageExportPage> export_page(const meter::UsageLog& usage, const std::string& app, meter::Month month,

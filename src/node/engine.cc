@@ -377,7 +377,7 @@ io::Task<base::Result<UsageExportPage>> Engine::usage_page(std::string app, mete
 io::Task<base::Result<std::shared_ptr<const meter::Bill>>> Engine::bill(BillQuery query) {
   using Answer = base::Result<std::shared_ptr<const meter::Bill>>;
   std::function<Answer()> read = [this, query] {
-    return read_bill(services_.usage, services_.config.price_file, query);
+    return read_bill({services_.usage, *stores_.ledger, services_.config.price_file}, query);
   };
   co_return co_await io::offload(services_.pool, "make a bill", std::move(read));
 }
@@ -385,9 +385,16 @@ io::Task<base::Result<std::shared_ptr<const meter::Bill>>> Engine::bill(BillQuer
 io::Task<base::Result<BillExplanation>> Engine::explain_bill(std::string app, std::string function,
                                                              std::optional<base::InvocationId> request) {
   std::function<base::Result<BillExplanation>()> read = [this, app, function, request] {
-    return explain(services_.usage, services_.config.price_file, app, function, request);
+    return explain({services_.usage, *stores_.ledger, services_.config.price_file}, app, function, request);
   };
   co_return co_await io::offload(services_.pool, "explain a bill", std::move(read));
+}
+
+io::Task<base::Result<LedgerReport>> Engine::check_ledger(bool rebuild) {
+  std::function<base::Result<LedgerReport>()> check = [this, rebuild] {
+    return look_at_ledger(services_.usage, *stores_.ledger, rebuild);
+  };
+  co_return co_await io::offload(services_.pool, "check the ledger", std::move(check));
 }
 
 io::Task<base::Result<>> Engine::add_key(model::AccessKey key) {
@@ -455,9 +462,14 @@ io::Task<> Engine::flush_usage_forever(Engine& engine) {
   meter::UsageLog& usage = engine.services_.usage;
   for (;;) {
     co_await io::sleep_for(engine.services_.config.usage_flush_interval);
-    std::function<base::Result<>()> flush = [&usage]() -> base::Result<> {
-      EBB_CHECKED(usage.prepare());
-      return usage.flush();
+    meter::Ledger& ledger = *engine.stores_.ledger;
+    const std::uint32_t days = engine.services_.config.usage_retention_days;
+    std::function<base::Result<>()> flush = [&usage, &ledger, days]() -> base::Result<> {
+      const auto prepared = usage.prepare();
+      EBB_CHECKED(usage.flush());
+      EBB_TRY(const std::size_t rolled, ledger.roll(usage));
+      if (rolled > 0 && days > 0) EBB_CHECKED(ledger.retire(usage, base::wall_now() - std::chrono::hours(24) * days));
+      return prepared;
     };
     const auto flushed = co_await io::offload(engine.services_.pool, "flush usage", std::move(flush));
     if (!flushed) base::log(base::LogLevel::kError, "usage_flush_failed", {{"error", flushed.error().message}});

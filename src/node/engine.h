@@ -45,6 +45,7 @@ class Engine final : public Node, private Publisher {
   io::Task<base::Result<UsageExportPage>> usage_page(std::string app, meter::Month month,
                                                      std::uint64_t segment) override;
   io::Task<base::Result<std::shared_ptr<const meter::Bill>>> bill(BillQuery query) override;
+  io::Task<base::Result<LedgerReport>> check_ledger(bool rebuild) override;
   io::Task<base::Result<BillExplanation>> explain_bill(std::string app, std::string function,
                                                        std::optional<base::InvocationId> request) override;
   io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override;

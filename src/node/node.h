@@ -187,6 +187,16 @@ struct BillExplanation {
   std::shared_ptr<const meter::Bill> bill;  // of its app and month, by function
 };
 
+/// What holding the usage log and its sums against each other found.
+struct LedgerReport {
+  std::uint64_t segments = 0;
+  std::uint64_t records = 0;
+  std::uint64_t unchecked = 0;  // segments of an early format, without checksums
+  std::uint64_t rolled = 0;     // segments in the sums
+  std::uint64_t retired = 0;    // of these, gone by usage_retention_days
+  std::vector<std::string> damage;
+};
+
 class Node {
  public:
   /// `launcher_socket` is the seqpacket to the launcher. Opens the data directory, recovers usage records, and begins
@@ -224,6 +234,9 @@ class Node {
   virtual io::Task<base::Result<std::vector<SecretView>>> secrets(std::string app) = 0;
   /// Errors: kNotFound; kConflict naming the functions that bind it.
   virtual io::Task<base::Result<>> remove_secret(std::string app, std::string name) = 0;
+
+  /// Reads the whole usage log; with `rebuild` makes the sums anew first.
+  virtual io::Task<base::Result<LedgerReport>> check_ledger(bool rebuild) = 0;
 
   /// All access keys, the local admin key's among them. Blocking: called before the cores run.
   virtual base::Result<std::vector<model::AccessKey>> stored_keys() = 0;

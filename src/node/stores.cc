@@ -82,6 +82,13 @@ base::Result<Stores> open_stores(const model::Config& config) {
     base::log(base::LogLevel::kWarning, "usage_recovered",
               {{"records_closed_as_platform_faults", stores.usage->recovered()}});
   }
+  for (const meter::Damage& damage : stores.usage->damage())
+    base::log(base::LogLevel::kError, "usage_segment_damaged", {{"what", damage.what}, {"see", "ebb ledger verify"}});
+  EBB_TRY(stores.ledger, meter::Ledger::open(config.data_dir + "/ledger.db"));
+  if (stores.ledger->replaced()) {
+    base::log(base::LogLevel::kError, "ledger_replaced",
+              {{"what", "ledger.db was damaged, it is ledger.db.damaged now and is made anew from the usage log"}});
+  }
   return stores;
 }
 

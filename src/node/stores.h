@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "meter/ledger.h"
 #include "meter/usage_log.h"
 #include "model/config.h"
 #include "node/node.h"
@@ -22,6 +23,7 @@ struct Stores {
   std::unique_ptr<store::PackageStore> packages;
   std::unique_ptr<store::FunctionLogs> log;
   std::unique_ptr<meter::UsageLog> usage;
+  std::unique_ptr<meter::Ledger> ledger;
   std::string python_version;  // of config.python, "3.11.2"
 };
 

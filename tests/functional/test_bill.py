@@ -1,13 +1,17 @@
 """Bills on a real node: what calls of every outcome cost, computed again by a program that shares no code with Ebb."""
 
 import json
+import os
 import pathlib
+import shutil
+import struct
 import subprocess
 import sys
+import time
 
 import pytest
 
-from ebb_node import BINARY, ROOT, Node, in_parallel, running
+from ebb_node import BINARY, PATIENCE, ROOT, Node, eventually, in_parallel, running
 
 RECOMPUTE = ROOT / "tools/recompute_bill.py"
 
@@ -127,3 +131,142 @@ def test_a_wrong_price_file_keeps_a_node_from_starting(tmp_path):
     config.write_text(json.dumps({"data_dir": str(tmp_path / "data"), "price_file": str(prices)}))
     done = subprocess.run([BINARY, "serve", "--config", config], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2 and "only the last tier has no end" in done.stderr and str(prices) in done.stderr
+
+
+HUNGRY = """
+def handler(event, context):
+    block = bytearray(int(event["rawPath"][1:]) << 20)
+    block[::4096] = b"x" * (len(block) // 4096)
+    return len(block)
+roomy = tight = handler
+"""
+
+
+def test_who_pays_for_a_call_that_ran_out_of_memory():
+    """The node's budget is the platform's matter, the function's own limit its own."""
+    with running(Node({"memory_budget": "600Mi"})) as node:
+        node.deploy_app(HUNGRY, {"roomy": {"memory": "2Gi"}, "tight": {"memory": "100Mi"}})
+        failed = node.call("app/roomy/900")
+        assert failed.status_code == 502 and "memory_budget" in failed.text and "not billed" in failed.text
+        assert node.call("app/tight/300").status_code == 502
+        lines = {line["label"]: line for line in node.cli_json("bill")["apps"][0]["lines"]}
+        assert lines["roomy"]["outcomes"] == {"platform_fault": 1} and lines["roomy"]["cu"] == "0.000000000"
+        assert lines["tight"]["outcomes"] == {"out_of_memory": 1} and float(lines["tight"]["cu"]) > 0
+        assert "not billed: 1 platform_fault" in node.cli("bill").stdout
+        assert "the platform failed" in node.cli("bill", "explain", "app/roomy").stdout
+
+
+INIT = """
+import pathlib, time
+time.sleep(0.4)
+if time.time() > float(pathlib.Path(__file__).with_name("deadline").read_text()):
+    raise RuntimeError("too late")
+def handler(event, context):
+    return 1
+"""
+
+
+def test_initialisation_is_never_billed(fresh_node):
+    """Neither one that a call waited for, nor one that fails: that call gets no instance and has no record."""
+    node = fresh_node
+    deadline = time.time() + 20 * PATIENCE
+    node.deploy({"ebb.yaml": json.dumps({"app": "app", "functions": {"f": {"handler": "app.handler", "idle_timeout": "0s"}}}),
+                 "app.py": INIT, "deadline": str(deadline)})
+    node.stop()
+    node.start()  # makes the zygote anew: the call waits for it
+    assert node.call("app/f").status_code == 200
+    record = node.usage("app/f")[-1]
+    assert record["billed_ms"] <= record["handler_ms"] + 1
+    assert record["rung"] == "fork" or record["init_ms"] + record["queue_ms"] >= 100
+    node.stop()
+    time.sleep(max(0.0, deadline - time.time()))
+    node.start()
+    failed = node.call("app/f")
+    assert failed.status_code >= 500, failed.text
+    assert len(node.usage("app/f")) == 1 and node.cli_json("bill")["apps"][0]["total"]["invocations"] == 1
+
+
+RECORD_BYTES, SEGMENT_RECORDS = 256, 16384
+
+
+def early_segment(count):
+    """A segment as the first version of Ebb wrote them: no checksums, no trigger. All records closed, 100 ms at 1 vCPU and 1 GiB."""
+    header = struct.pack("<8s4I3q", b"EBBUSAGE", 1, RECORD_BYTES, SEGMENT_RECORDS, 0, 0, 0, 0).ljust(4096, b"\0")
+    arrival = int(time.time() * 1e9)
+    one = struct.pack("<16sq3Q2I40s40s8s6q5QHB5s12sI", b"i" * 16, arrival, 1, 1, 1 << 30, 1, 1000, b"old", b"f", b"\0" * 8,
+                      0, 0, 0, 100_000_000, 100_000_000, 0, 100, 0, 0, 0, 0, 200, 0, b"", b"", 2)
+    assert len(one) == RECORD_BYTES
+    return header + one * count + bytes(RECORD_BYTES) * (SEGMENT_RECORDS - count)
+
+
+def test_an_early_log_a_damaged_segment_and_a_cut_one(fresh_node):
+    """Data of the first format is on the bill; what is damaged is not, is named, and calls go on."""
+    node = fresh_node
+    node.deploy_function("def handler(event, context):\n    return 1\n")
+    node.stop()
+    usage = node.data / "usage"
+    owner = usage.stat()
+    for path in usage.iterdir():
+        path.unlink()
+    (usage / "usage-0000000001.ebb").write_bytes(early_segment(SEGMENT_RECORDS - 3))
+    os.chown(usage / "usage-0000000001.ebb", owner.st_uid, owner.st_gid)
+    node.start()
+    for _ in range(5):
+        assert node.call("app/f").status_code == 200
+    eventually(lambda: node.cli_json("ledger", "verify")["rolled"] == 1, "the roll-up of the full segment")
+    bill = {app["app"]: app["total"] for app in node.cli_json("bill")["apps"]}
+    assert bill["old"]["billed_invocations"] == SEGMENT_RECORDS - 3 and bill["app"]["billed_invocations"] == 5
+    assert bill["old"]["vcpu_seconds"] == f"{(SEGMENT_RECORDS - 3) / 10:.6f}"
+    report = node.cli_json("ledger", "verify")
+    assert report["damage"] == [] and report["unchecked"] == 1
+    before = node.cli_json("bill")
+    assert node.cli_json("ledger", "rebuild")["damage"] == [] and node.cli_json("bill") == before
+    node.stop()
+
+    second = usage / "usage-0000000002.ebb"
+    damaged = bytearray(second.read_bytes())
+    damaged[4096 + 200] ^= 4  # of the first of the two records there
+    second.write_bytes(damaged)
+    node.start()
+    assert node.call("app/f").status_code == 200
+    bill = node.cli_json("bill")
+    assert {app["app"]: app["total"]["billed_invocations"] for app in bill["apps"]} == {"old": SEGMENT_RECORDS - 3, "app": 5}
+    assert len(bill["damage"]) == 1 and str(second) in bill["damage"][0]
+    assert node.cli_json("ledger", "verify", expect=1)["damage"] == bill["damage"]
+    assert str(second) in node.cli("bill").stdout
+    node.stop()
+
+    second.write_bytes(bytes(damaged[:5000]))
+    node.start()
+    assert node.call("app/f").status_code == 200
+    assert "usage_segment_damaged" in node.serve_log() and str(second) in node.serve_log()
+    assert any("instead of" in line for line in node.cli_json("bill")["damage"])
+    assert second.stat().st_size == 5000
+
+
+def test_a_full_disk_refuses_calls_until_there_is_room_again(fresh_node):
+    node = fresh_node
+    node.deploy_function("def handler(event, context):\n    return 1\n")
+    node.stop()
+    usage = node.data / "usage"
+    owner = usage.stat()
+    shutil.rmtree(usage)
+    usage.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=6m,mode=0700,uid={owner.st_uid},gid={owner.st_gid}", "tmpfs", usage], check=True)
+    try:
+        first = usage / "usage-0000000001.ebb"
+        first.write_bytes(early_segment(SEGMENT_RECORDS - 3))
+        os.chown(first, owner.st_uid, owner.st_gid)
+        node.start()
+        for _ in range(3):
+            assert node.call("app/f").status_code == 200
+        refused = node.call("app/f")
+        assert refused.status_code == 503 and "free some disk space" in refused.text
+        assert len(node.usage("app/f")) == 3, "a call that cannot be metered is not run"
+        subprocess.run(["mount", "-o", "remount,size=30m", usage], check=True)
+        eventually(lambda: node.call("app/f").status_code == 200, "that it serves again")
+        eventually(lambda: node.cli_json("ledger", "verify")["rolled"] == 1, "the roll-up")
+        totals = {app["app"]: app["total"]["billed_invocations"] for app in node.cli_json("bill")["apps"]}
+        assert totals["old"] == SEGMENT_RECORDS - 3 and totals["app"] == len(node.usage("app/f"))
+    finally:
+        subprocess.run(["umount", "-l", usage], check=True)
