@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
 
-    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|proxy|memory|burst|overload|neighbour|walls|peers ...]
+    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|proxy|memory|burst|overload|neighbour|walls|ledger|peers ...]
 
 Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
 prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
@@ -28,6 +28,7 @@ sys.dont_write_bytecode = True
 import burst  # noqa: E402
 import cold  # noqa: E402
 import figures  # noqa: E402
+import ledger  # noqa: E402
 import memory  # noqa: E402
 import neighbour  # noqa: E402
 import overload  # noqa: E402
@@ -38,14 +39,14 @@ import warm  # noqa: E402
 from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 
 OUT = ROOT / "build/bench"
-PARTS = ("memory", "cold", "warm", "proxy", "burst", "overload", "neighbour", "walls")
+PARTS = ("memory", "cold", "warm", "proxy", "burst", "overload", "neighbour", "walls", "ledger")
 ALL_PARTS = (*PARTS, "peers")
 FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "neighbour_rounds": 3, "neighbour_seconds": 8,
         "overload_rounds": 3, "overload_seconds": 8, "burst_rounds": 5,
-        "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300, "peers_rounds": 5}
+        "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300, "peers_rounds": 5, "ledger_records": 10_000_000}
 QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "neighbour_rounds": 1, "neighbour_seconds": 3,
          "overload_rounds": 1, "overload_seconds": 3, "burst_rounds": 2,
-         "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10, "peers_rounds": 1}
+         "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10, "peers_rounds": 1, "ledger_records": 500_000}
 
 
 def arguments():
@@ -53,7 +54,7 @@ def arguments():
     parser.add_argument("--check", action="store_true", help="judge the bars; exit 1 if one is missed")
     parser.add_argument("--quick", action="store_true", help="few samples")
     parser.add_argument("--json", type=pathlib.Path, default=OUT / "result.json", metavar="FILE", help="where the result goes")
-    parser.add_argument("parts", nargs="*", metavar="cold|warm|proxy|memory|burst|overload|neighbour|walls|peers", help="default: all but peers")
+    parser.add_argument("parts", nargs="*", metavar="cold|warm|proxy|memory|burst|overload|neighbour|walls|ledger|peers", help="default: all but peers")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in ALL_PARTS]
     if unknown:
@@ -79,6 +80,8 @@ def runtime_directory():
 def measure(node, part, size):
     if part == "walls":
         return walls.measure(runtime_directory(), size["walls_rounds"], size["walls_seconds"], size["peer_rounds"], size["peer_seconds"])
+    if part == "ledger":
+        return ledger.measure(BINARY.parent / "ledger_bench", size["ledger_records"])
     if part == "memory":
         node.deploy(HERE / "idle")
         return memory.measure(node)
@@ -110,7 +113,7 @@ def main():
             sys.exit(f"bench: no {needed}: ./dev build release")
     size = QUICK if options.quick else FULL
     parts = [part for part in PARTS if not options.parts or part in options.parts]
-    modules = {"cold": cold, "warm": warm, "proxy": proxy, "memory": memory, "burst": burst, "overload": overload, "neighbour": neighbour, "walls": walls, "peers": peers}
+    modules = {"cold": cold, "warm": warm, "proxy": proxy, "memory": memory, "burst": burst, "overload": overload, "neighbour": neighbour, "walls": walls, "ledger": ledger, "peers": peers}
     OUT.mkdir(parents=True, exist_ok=True)
     machine = figures.machine()
     print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['memory_mb']} MB; load {figures.load():g}", flush=True)

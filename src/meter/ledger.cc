@@ -118,10 +118,11 @@ Result<void> Ledger::write(std::uint64_t segment, const SegmentSums& sums) {
   return note.run();
 }
 
-Result<std::size_t> Ledger::take_in(const UsageLog& log, std::set<std::uint64_t>& rolled) {
+Result<std::size_t> Ledger::take_in(const UsageLog& log, std::set<std::uint64_t>& rolled, std::size_t limit) {
   EBB_TRY(const std::vector<std::uint64_t> numbers, log.segments());
   std::size_t count = 0;
   for (const std::uint64_t number : numbers) {
+    if (count == limit) break;
     if (rolled.contains(number) || !log.is_sealed(number)) continue;
     EBB_TRY(const SegmentSums sums, sums_of(log, number));
     EBB_CHECKED(write(number, sums));
@@ -138,7 +139,7 @@ Result<std::size_t> Ledger::roll(const UsageLog& log) {
   const auto waits = [&](std::uint64_t number) { return !rolled.contains(number) && log.is_sealed(number); };
   if (std::none_of(numbers.begin(), numbers.end(), waits)) return std::size_t{0};
   EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
-  EBB_TRY(const std::size_t count, take_in(log, rolled));
+  EBB_TRY(const std::size_t count, take_in(log, rolled, kSegmentsAtOnce));
   EBB_CHECKED(transaction.commit());
   rolled_ = std::move(rolled);
   return count;
@@ -192,7 +193,7 @@ Result<std::size_t> Ledger::rebuild(const UsageLog& log) {
     EBB_CHECKED(note.bind(static_cast<std::int64_t>(number)).run());
   }
   EBB_CHECKED(sum_up_months());
-  EBB_TRY(const std::size_t count, take_in(log, rolled));
+  EBB_TRY(const std::size_t count, take_in(log, rolled, numbers.size()));
   EBB_CHECKED(transaction.commit());
   rolled_ = std::move(rolled);
   return count;

@@ -29,11 +29,14 @@ namespace ebb::meter {
 
 class Ledger {
  public:
+  static constexpr std::size_t kSegmentsAtOnce = 4;
+
   /// Opens or makes it. A database that is damaged is moved aside (".damaged") and made anew: `replaced()` says so.
   static base::Result<std::unique_ptr<Ledger>> open(const std::filesystem::path& path);
   bool replaced() const { return replaced_; }
 
-  /// Takes in the full segments that are not yet. Gives how many.
+  /// Takes in the oldest full segments that are not yet, at most kSegmentsAtOnce, so that neither bills nor the caller's
+  /// next flush wait long when there are many. Gives how many.
   base::Result<std::size_t> roll(const UsageLog& log);
   /// Removes segments all of whose records arrived before `before`; not damaged ones. Gives how many.
   base::Result<std::size_t> retire(UsageLog& log, base::WallTime before);
@@ -77,7 +80,8 @@ class Ledger {
   explicit Ledger(std::unique_ptr<store::SqliteDatabase> database) : database_(std::move(database)) {}
   static base::Result<std::unique_ptr<Ledger>> open_once(const std::filesystem::path& path);
   static base::Result<SegmentSums> sums_of(const UsageLog& log, std::uint64_t segment);
-  base::Result<std::size_t> take_in(const UsageLog& log, std::set<std::uint64_t>& rolled) EBB_REQUIRES(mutex_);
+  base::Result<std::size_t> take_in(const UsageLog& log, std::set<std::uint64_t>& rolled, std::size_t limit)
+      EBB_REQUIRES(mutex_);
   base::Result<void> write(std::uint64_t segment, const SegmentSums& sums) EBB_REQUIRES(mutex_);
   base::Result<void> add_to_month(const UsageKey& key, const Quantities& quantities) EBB_REQUIRES(mutex_);
   base::Result<std::map<HourKey, Quantities>> hours_of(std::uint64_t segment) EBB_REQUIRES(mutex_);

@@ -111,6 +111,15 @@ TEST(Ledger, SumsAreThoseOfTheRecords) {
   EXPECT_TRUE(report->damage.empty()) << report->damage[0].what;
 }
 
+TEST(Ledger, TakesInAFewSegmentsAtATime) {
+  Books books;
+  books.write((Ledger::kSegmentsAtOnce + 1) * kSegment + 1);
+  EXPECT_EQ(*books.ledger->roll(*books.log), Ledger::kSegmentsAtOnce);
+  books.expect_equal();
+  EXPECT_EQ(*books.ledger->roll(*books.log), 1u);
+  books.expect_equal();
+}
+
 TEST(Ledger, IsMadeAnewFromTheSegments) {
   Books books;
   books.write(kSegment + 5);
