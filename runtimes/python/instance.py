@@ -117,7 +117,7 @@ class Instance:
             return wsgi.Application(self._handler)
         if function.interface == "asgi":
             return asgi.Application(self._handler, self._loop)
-        if function.interface == "server":
+        if function.interface in ("server", "model"):
             return self._handler
         return None
 

@@ -23,20 +23,26 @@ class LoadError(Exception):
 class Function:
     """What the configuration says of the function (zygote_protocol.h)."""
 
-    __slots__ = ("app", "name", "version", "kind", "command", "handler", "interface", "env", "memory_bytes", "timeout_ms")
+    __slots__ = ("app", "name", "version", "kind", "command", "handler", "interface", "env", "memory_bytes", "timeout_ms",
+                 "model", "batch_size", "batch_window_ms", "platform")
 
     def __init__(self, config):
         fields = json.loads(config)
         self.app = fields["app"]
         self.name = fields["function"]
         self.version = str(fields["version"])
-        self.kind = fields.get("kind", "python3")  # or "http", "lambda" or "node": the handler is in a program of its own then
+        self.kind = fields.get("kind", "python3")  # or "http", "lambda" or "node": the handler is in a program of its own then; or "model"
         self.command = fields.get("command", "")
         self.handler = fields["handler"]
-        self.interface = fields.get("interface", "auto")  # once loaded: "event", "wsgi", "asgi" or "server"
+        self.interface = fields.get("interface", "auto")  # once loaded: "event", "wsgi", "asgi", "server" or "model"
         self.env = fields.get("env", {})
         self.memory_bytes = int(fields.get("memory_bytes", 0))
         self.timeout_ms = int(fields.get("timeout_ms", 0))
+        model = fields.get("model", {})
+        self.model = model.get("file", "")
+        self.batch_size = int(model.get("batch_size", 1))
+        self.batch_window_ms = float(model.get("batch_window_ms", 0))
+        self.platform = model.get("platform", "")
 
 
 def _relative(path):
@@ -140,6 +146,10 @@ def _service_of(function):
 
         function.interface = "event"
         return lambda_runtime.Handler(function)
+    if function.kind == "model":
+        from . import model_server
+
+        return model_server.service_of(function)
     if function.kind == "node":
         from . import node_program
 

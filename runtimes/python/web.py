@@ -11,10 +11,10 @@ class WrongCall(Exception):
     """A direct call of a function that takes HTTP requests only."""
 
     def __init__(self, function):
-        kinds = {"wsgi": "a WSGI application", "asgi": "an ASGI application", "server": "a web server"}
-        other = "" if function.interface == "server" else ", or set interface: event in ebb.yaml"
+        kinds = {"wsgi": "a WSGI application", "asgi": "an ASGI application", "server": "a web server", "model": "a model"}
+        other = "" if function.kind != "python3" else ", or set interface: event in ebb.yaml"
         super().__init__(
-            f"{function.name} is {kinds[function.interface]}, it takes HTTP requests at /fn/{function.app}/{function.name}/ "
+            f"{function.name} is {kinds[function.interface]}, it takes HTTP requests at /fn/{function.app}/{function.name}/{'v2 ' if function.kind == 'model' else ' '}"
             f"and no direct calls: use curl{other}"
         )
 

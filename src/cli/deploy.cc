@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <sstream>
 
 #include "base/clock.h"
@@ -56,6 +57,9 @@ class Deployment {
     // What a function in JavaScript requires lies there, and nobody else puts it there.
     const bool node = std::any_of(manifest.functions.begin(), manifest.functions.end(),
                                   [](const model::FunctionSpec& spec) { return spec.runtime == "node"; });
+    for (const model::FunctionSpec& spec : manifest.functions) {
+      if (spec.runtime == "model") models_.insert(spec.name);
+    }
     EBB_TRY(Package package, pack_folder(folder, node));
     say("deploying " + manifest.app + ": " + std::to_string(package.files) + " files, " +
         size_text(package.archive.size()) + " to upload");
@@ -148,6 +152,11 @@ class Deployment {
                        .message = text_of(*error, "message") + "; nothing was changed"};
   }
 
+  // Where a model is described, by the Open Inference Protocol.
+  static std::string model_url(const boost::json::object& function) {
+    return text_of(function, "url") + "v2/models/" + text_of(function, "function");
+  }
+
   void print_functions(const boost::json::object& status) {
     const auto* functions = status.if_contains("functions");
     if (functions == nullptr || !functions->is_array()) return;
@@ -162,9 +171,11 @@ class Deployment {
                 std::to_string(count_of(*function, "version")) + unchanged + "  " + text_of(*function, "url") + "\n");
       const std::string note = text_of(*function, "note");
       if (!note.empty()) print_out("  " + session_.terminal.on_out(Colour::kYellow, "note: " + harmless(note)) + "\n");
-      if (call.empty()) call = name;
+      const bool is_model = models_.contains(text_of(*function, "function"));
+      if (call.empty()) call = (is_model ? "curl " + model_url(*function) : "ebb invoke " + name);
+      if (is_model) print_out("  inputs and outputs: " + model_url(*function) + "  inference: POST to .../infer\n");
     }
-    if (session_.terminal.err) print_err("call it: ebb invoke " + call + "    watch it: ebb logs -f " + app + "\n");
+    if (session_.terminal.err) print_err("call it: " + call + "    watch it: ebb logs -f " + app + "\n");
   }
 
   const Session& session_;
@@ -172,6 +183,7 @@ class Deployment {
   ProgressLine line_;
   boost::json::array events_;
   std::string last_ = "waiting";
+  std::set<std::string> models_;  // functions that are a model
 };
 
 }  // namespace

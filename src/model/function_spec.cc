@@ -64,12 +64,61 @@ std::optional<Violation> node_violation(const FunctionSpec& spec) {
   return Violation{"handler", "is '" + spec.handler + "', write it as file.function such as index.handler"};
 }
 
+bool is_model_file(std::string_view text) {
+  if (text.size() > limits::kHandlerBytes || !text.ends_with(".onnx") || text.front() == '/') return false;
+  const std::string around = "/" + std::string(text) + "/";
+  return around.find("/../") == std::string::npos && is_line(text, limits::kHandlerBytes);
+}
+
+std::optional<Violation> batch_violation(const FunctionSpec& spec) {
+  const Batch& batch = spec.batch;
+  if (batch.size < 1 || batch.size > limits::kBatchRows) {
+    return Violation{"batch.size", "is " + std::to_string(batch.size) + ", it must be from 1 to " +
+                                       std::to_string(limits::kBatchRows)};
+  }
+  if (batch.window < base::Duration::zero() || batch.window > limits::kBatchWindowMax) {
+    return Violation{"batch.window", "is " + base::to_string(batch.window) + ", it must be from 0 to " +
+                                         base::to_string(base::Duration(limits::kBatchWindowMax))};
+  }
+  if (batch.size == 1) return std::nullopt;
+  if (spec.isolation == Isolation::kGvisor) {
+    return Violation{"batch",
+                     "needs several calls in one instance, with isolation: gvisor there is one: leave one out"};
+  }
+  if (spec.reuse == Reuse::kNever) {
+    return Violation{"batch", "needs several calls in one instance, with reuse: never there is one: leave one out"};
+  }
+  if (spec.concurrency == 1) {
+    return Violation{"concurrency", "is 1, with batch it is how many calls come together: raise it or leave it out"};
+  }
+  return std::nullopt;
+}
+
+// A model alone: no code.
+std::optional<Violation> model_violation(const FunctionSpec& spec) {
+  if (spec.model.empty()) return Violation{"model", "is missing, name the file such as digits.onnx"};
+  if (!is_model_file(spec.model)) {
+    return Violation{"model", "is '" + spec.model + "', write the path of a file of the package such as digits.onnx"};
+  }
+  const std::string needless = "is not for a model, which has no code: leave it out, or leave model out";
+  if (!spec.handler.empty()) return Violation{"handler", needless};
+  if (!spec.command.empty()) return Violation{"command", needless};
+  if (spec.interface != Interface::kAuto) return Violation{"interface", needless};
+  return batch_violation(spec);
+}
+
 // What the function is started by, according to its runtime.
 std::optional<Violation> entry_violation(const FunctionSpec& spec) {
+  if (spec.runtime == "model") return model_violation(spec);
+  if (!spec.model.empty()) {
+    return Violation{
+        "model", "is for functions without code, this one is of runtime " + spec.runtime + ": leave one of them out"};
+  }
+  if (spec.batch != Batch{}) return Violation{"batch", "is for functions that are a model, leave it out"};
   if (spec.runtime == "python3") return python_violation(spec);
   if (spec.runtime == "node") return node_violation(spec);
   if (spec.runtime != "http" && spec.runtime != "lambda") {
-    return Violation{"runtime", "is '" + spec.runtime + "', the runtimes are python3, node, http and lambda"};
+    return Violation{"runtime", "is '" + spec.runtime + "', the runtimes are python3, node, http, lambda and model"};
   }
   if (spec.interface != Interface::kAuto) return Violation{"interface", "is for the runtime python3, leave it out"};
   if (!is_line(spec.command, limits::kCommandBytes)) {
@@ -152,7 +201,11 @@ std::optional<Violation> concurrency_violation(const FunctionSpec& spec) {
     return Violation{"concurrency", is + ", it must be from 1 to " + std::to_string(limits::kCallsPerInstance)};
   }
   if (spec.concurrency == 1) return std::nullopt;
-  if (spec.runtime != "http") {
+  if (spec.runtime == "model" && spec.batch.size == 1) {
+    return Violation{"concurrency",
+                     is + ", a model without batch runs 1 call at a time: add batch, or raise scale.max"};
+  }
+  if (spec.runtime != "http" && spec.runtime != "model") {
     return Violation{"concurrency", is + ", runtime " + spec.runtime +
                                         " runs 1 invocation at a time in an instance: raise scale.max instead"};
   }
@@ -258,6 +311,14 @@ base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
   return {};
 }
 
+base::Result<void> read_batch(const json::object& object, Batch& batch) {
+  const json::value* value = object.if_contains("batch");
+  if (value == nullptr) return {};
+  if (!value->is_object()) return wrong("batch", "must be an object");
+  EBB_CHECKED(read(value->get_object(), "size", batch.size));
+  return read(value->get_object(), "window", batch.window);
+}
+
 json::value network_to_json(const FunctionSpec& spec) {
   if (spec.egress.empty()) return json::value(std::string(name_of(spec.network)));
   json::array rules;
@@ -353,6 +414,12 @@ std::optional<Auth> auth_named(std::string_view name) {
   return std::nullopt;
 }
 
+bool listens(const FunctionSpec& spec) {
+  // On a kernel of its own it has no network that anybody else could connect to.
+  if (spec.isolation == Isolation::kGvisor) return false;
+  return spec.runtime == "http" || (spec.runtime == "model" && spec.batch.size > 1);
+}
+
 std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (const auto named = check_name("function", spec.name); !named) return Violation{"", named.error().message};
   if (auto violation = entry_violation(spec)) return violation;
@@ -374,6 +441,8 @@ json::object to_json(const FunctionSpec& spec) {
       {"runtime", spec.runtime},
       {"handler", spec.handler},
       {"command", spec.command},
+      {"model", spec.model},
+      {"batch", json::object{{"size", spec.batch.size}, {"window", base::to_string(spec.batch.window)}}},
       {"interface", std::string(name_of(spec.interface))},
       {"memory", base::to_string(spec.memory)},
       {"cpu", static_cast<double>(spec.cpu_millis) / 1000},
@@ -397,6 +466,8 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read(object, "runtime", spec.runtime));
   EBB_CHECKED(read(object, "handler", spec.handler));
   EBB_CHECKED(read(object, "command", spec.command));
+  EBB_CHECKED(read(object, "model", spec.model));
+  EBB_CHECKED(read_batch(object, spec.batch));
   EBB_CHECKED(read_word(object, "interface", interface_named, "auto, event, wsgi or asgi", spec.interface));
   EBB_CHECKED(read_sizes(object, spec));
   EBB_CHECKED(read(object, "timeout", spec.timeout));

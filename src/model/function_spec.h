@@ -60,11 +60,20 @@ struct Scale {
   bool operator==(const Scale&) const = default;
 };
 
+/// How many rows of how many calls one run of a model takes together. Size 1: each call runs alone.
+struct Batch {
+  std::uint32_t size = 1;      // at most limits::kBatchRows
+  base::Duration window = {};  // the first of a batch waits at most so long for others
+  bool operator==(const Batch&) const = default;
+};
+
 struct FunctionSpec {
   std::string name;
-  std::string runtime = "python3";  // or "node", "http", "lambda"
+  std::string runtime = "python3";  // or "node", "http", "lambda", "model"
   std::string handler;  // of python3: "package.module.attribute"; of node: "path/file.export"; of lambda: any text
   std::string command;  // of http, and of lambda where it is not ./bootstrap: for /bin/sh, in the package's folder
+  std::string model;    // of model: the ONNX file, in the package's folder
+  Batch batch;          // of model
   Interface interface = Interface::kAuto;
   base::Bytes memory{512ull << 20};                   // hard limit of one instance
   std::uint32_t cpu_millis = 1000;                    // thousandths of a core
@@ -83,6 +92,9 @@ struct FunctionSpec {
 
   bool operator==(const FunctionSpec&) const = default;
 };
+
+/// Whether the daemon speaks HTTP to a port of its instances, so that they may serve several calls at a time.
+bool listens(const FunctionSpec& spec);
 
 /// What is wrong with a field, named by its path inside the function: {"scale.max", "is 0, ..."}.
 struct Violation {

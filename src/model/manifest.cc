@@ -1,5 +1,6 @@
 #include "model/manifest.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -13,12 +14,13 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 17> kFunctionKeys = {
-    "runtime", "handler",      "command", "memory", "cpu",     "timeout",   "concurrency", "scale",   "reuse",
-    "env",     "idle_timeout", "network", "auth",   "secrets", "isolation", "interface",   "max_wait"};
+constexpr std::array<std::string_view, 19> kFunctionKeys = {
+    "model", "batch", "runtime",      "handler", "command", "memory",  "cpu",       "timeout",   "concurrency", "scale",
+    "reuse", "env",   "idle_timeout", "network", "auth",    "secrets", "isolation", "interface", "max_wait"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
+constexpr std::array<std::string_view, 2> kBatchKeys = {"size", "window"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
 // Cores as a decimal fraction, exactly: "1", "0.5" or "1.25" in thousandths.
@@ -50,6 +52,20 @@ base::Result<void> read_scale(const YamlMap& map, Scale& scale) {
   EBB_CHECKED(inner.read("max", scale.max));
   // A minimum above the default maximum means that many, not an error about a number nobody wrote.
   if (!max_given && scale.min > scale.max) scale.max = scale.min;
+  return {};
+}
+
+base::Result<void> read_batch(const YamlMap& map, FunctionSpec& spec) {
+  const YamlNode* node = map.find("batch");
+  if (node == nullptr) return {};
+  EBB_TRY(const YamlMap inner, YamlMap::open(*node, map.path_of("batch"), kBatchKeys));
+  EBB_CHECKED(inner.read("size", spec.batch.size));
+  EBB_CHECKED(inner.read("window", spec.batch.window));
+  // As many calls as two batches of one row: while one runs the next comes together.
+  const bool several = spec.batch.size > 1 && spec.batch.size <= limits::kBatchRows;
+  if (several && map.find("concurrency") == nullptr) {
+    spec.concurrency = std::min(2 * spec.batch.size, limits::kCallsPerInstance);
+  }
   return {};
 }
 
@@ -131,11 +147,14 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(map.read("runtime", spec.runtime));
   EBB_CHECKED(map.read("handler", spec.handler));
   EBB_CHECKED(map.read("command", spec.command));
+  EBB_CHECKED(map.read("model", spec.model));
+  if (map.find("runtime") == nullptr && map.find("model") != nullptr) spec.runtime = "model";
   EBB_CHECKED(map.read("interface", kInterfaces, spec.interface));
   EBB_CHECKED(map.read("memory", spec.memory));
   EBB_CHECKED(read_cpu(map, spec.cpu_millis));
   EBB_CHECKED(map.read("timeout", spec.timeout));
   EBB_CHECKED(map.read("concurrency", spec.concurrency));
+  EBB_CHECKED(read_batch(map, spec));
   EBB_CHECKED(read_scale(map, spec.scale));
   EBB_CHECKED(map.read("idle_timeout", spec.idle_timeout));
   EBB_CHECKED(map.read("max_wait", spec.max_wait));

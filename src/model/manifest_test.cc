@@ -143,6 +143,57 @@ TEST(Manifest, AHandlerInJavaScriptIsAFileAndAFunction) {
   EXPECT_NE(error(", handler: a.b, interface: wsgi").find("is for the runtime python3"), std::string::npos);
 }
 
+TEST(Manifest, AModelAloneNeedsNoMoreThanItsFile) {
+  const auto manifest = parse_manifest(R"(app: a
+functions:
+  digits: {model: models/digits.onnx}
+  fast:
+    runtime: model
+    model: digits.onnx
+    batch: {size: 16, window: 5ms}
+  wide: {model: d.onnx, batch: {size: 200}, concurrency: 40}
+  most: {model: d.onnx, batch: {size: 1024}}
+)");
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  const std::vector<FunctionSpec>& functions = manifest->functions;
+  EXPECT_EQ(functions[0].runtime, "model");
+  EXPECT_EQ(functions[0].model, "models/digits.onnx");
+  EXPECT_EQ(functions[0].concurrency, 1u);
+  EXPECT_FALSE(listens(functions[0]));
+  EXPECT_EQ(functions[1].batch, (Batch{.size = 16, .window = 5ms}));
+  EXPECT_EQ(functions[1].concurrency, 32u) << "two batches of one row each";
+  EXPECT_TRUE(listens(functions[1]));
+  EXPECT_EQ(functions[2].concurrency, 40u);
+  EXPECT_EQ(functions[3].concurrency, limits::kCallsPerInstance);
+  for (const FunctionSpec& spec : functions) EXPECT_EQ(*function_spec_from_json(to_json(spec)), spec);
+}
+
+TEST(Manifest, RefusesWhatAModelCannotHave) {
+  const auto error = [](const std::string& keys) { return error_of("app: a\nfunctions: {f: {" + keys + "}}"); };
+  const auto has = [&](const std::string& keys, const std::string& part) {
+    EXPECT_NE(error(keys).find(part), std::string::npos) << error(keys);
+  };
+  has("runtime: model", "functions.f.model: is missing");
+  for (const char* file : {"''", "/etc/x.onnx", "../x.onnx", "a/../../x.onnx", "digits.pt", "digits"}) {
+    EXPECT_NE(error(std::string("model: ") + file), "no error") << file;
+  }
+  EXPECT_EQ(error("model: a..b/x.onnx"), "no error");
+  has("model: x.onnx, handler: a.b", "f.handler: is not for a model");
+  has("model: x.onnx, command: ls", "f.command: is not for a model");
+  has("model: x.onnx, interface: wsgi", "f.interface: is not for a model");
+  has("model: x.onnx, runtime: python3, handler: a.b", "this one is of runtime python3");
+  has("handler: a.b, batch: {size: 2}", "f.batch: is for functions that are a model");
+  has("model: x.onnx, batch: {size: 0}", "f.batch.size: is 0, it must be from 1 to 1024");
+  has("model: x.onnx, batch: {size: 1025}", "f.batch.size");
+  has("model: x.onnx, batch: {size: 2, window: 2s}", "f.batch.window: is 2s, it must be from 0 to 1s");
+  has("model: x.onnx, batch: {sise: 2}", "did you mean size?");
+  has("model: x.onnx, batch: 8", "functions.f.batch");
+  has("model: x.onnx, batch: {size: 2}, concurrency: 1", "f.concurrency: is 1, with batch");
+  has("model: x.onnx, batch: {size: 2}, isolation: gvisor", "f.batch: needs several calls");
+  has("model: x.onnx, batch: {size: 2}, reuse: never", "f.batch: needs several calls");
+  has("model: x.onnx, concurrency: 4", "a model without batch");
+}
+
 TEST(Manifest, RefusesWhatMakesYamlDangerous) {
   EXPECT_EQ(error_of("app: &x a\nfunctions: {f: {handler: *x}}"),
             "line 1: app: an anchor (&name) is not accepted here, write the value out");

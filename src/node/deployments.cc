@@ -1,5 +1,6 @@
 #include "node/deployments.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -8,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "node/egress.h"
+#include "node/model_layer.h"
 #include "node/version_runner.h"
 #include "sandbox/output_pipe.h"
 #include "store/package.h"
@@ -53,6 +55,10 @@ std::vector<std::string> pip_environment() {
   }
   return env;
 }
+
+constexpr const char* kModelPhase = "runtime";
+
+bool is_model(const model::FunctionSpec& spec) { return spec.runtime == "model"; }
 
 }  // namespace
 
@@ -210,6 +216,7 @@ io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
   base::Result<> step = co_await store_package(job, plan);
   if (step) step = co_await check_secrets(plan);
   if (step) step = co_await build_layer(job, plan);
+  if (step) step = co_await build_model_layer(job, plan);
   if (step) step = co_await build_package(job, plan);
   if (step) step = co_await publish(job, plan);
   co_return step;
@@ -309,6 +316,19 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
   co_return co_await run_build(job, "layer", std::move(build));
 }
 
+io::Task<base::Result<>> Deployments::build_model_layer(std::shared_ptr<Job> job, Plan& plan) {
+  const auto& functions = plan.manifest.functions;
+  if (std::none_of(functions.begin(), functions.end(), is_model)) co_return base::Result<>();
+  plan.model_layer_key = store::layer_key(kModelRequirements, services_.python_version, "linux-x86_64");
+  std::error_code missing;
+  if (fs::exists(tree_path("layers", plan.model_layer_key), missing)) co_return base::Result<>();
+  say(job, kModelPhase, "installing ONNX Runtime, once on this node");
+  std::string phase(kModelPhase);
+  wire::Build build = model_layer_build(services_.config.python, plan.model_layer_key, pip_environment(),
+                                        services_.config.build_network == model::BuildNetwork::kHost);
+  co_return co_await run_build(job, std::move(phase), std::move(build));
+}
+
 // The code as it will be imported: the build command has run over a copy, and every module is byte-compiled, so that no
 // start compiles.
 io::Task<base::Result<>> Deployments::build_package(std::shared_ptr<Job> job, Plan& plan) {
@@ -367,7 +387,9 @@ io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::s
   if (answer) co_return base::Result<>();
   services_.launcher->kill(wire::Subject::kBuild, id);
   base::Error error = answer.error();
-  if (error.code == base::Code::kFunctionFailed) {
+  if (error.code == base::Code::kFunctionFailed && phase == kModelPhase) {
+    error = base::unavailable("ONNX Runtime cannot be installed, is the package index in reach? " + error.message);
+  } else if (error.code == base::Code::kFunctionFailed) {
     error.code = base::Code::kInvalidArgument;  // the fault is in what was deployed
     error.message =
         (phase == "layer" ? "requirements.txt cannot be installed: " : "the build command failed: ") + error.message;
@@ -379,7 +401,9 @@ io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::s
 
 io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& plan) {
   for (const model::FunctionSpec& spec : plan.manifest.functions) {
-    plan.wanted.push_back({.spec = spec, .package_key = plan.package_key, .layer_key = plan.layer_key});
+    plan.wanted.push_back({.spec = spec,
+                           .package_key = plan.package_key,
+                           .layer_key = is_model(spec) ? plan.model_layer_key : plan.layer_key});
   }
   const std::vector<store::NewVersion> wanted = plan.wanted;
   const std::string app = plan.manifest.app;
@@ -405,7 +429,10 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
       say(job, "zygote", one.version.function + " is unchanged (version " + std::to_string(one.version.number) + ")");
       continue;
     }
-    say(job, "zygote", "importing " + one.version.spec.handler + " of " + one.version.function);
+    const model::FunctionSpec& spec = one.version.spec;
+    say(job, "zygote",
+        is_model(spec) ? "loading " + spec.model + " of " + one.version.function
+                       : "importing " + spec.handler + " of " + one.version.function);
     std::function<base::Result<SecretValues>()> open = [&secrets, change, version = one.version] {
       return secrets.values_for(version.app, version.spec, change ? &*change : nullptr);
     };

@@ -56,6 +56,7 @@ class Deployments {
     std::uint32_t uid_index = 0;
     std::string package_key;
     std::string layer_key;
+    std::string model_layer_key;  // of functions that are a model
     std::vector<store::NewVersion> wanted;
   };
 
@@ -64,6 +65,7 @@ class Deployments {
   io::Task<base::Result<>> run(std::shared_ptr<Job> job);
   io::Task<base::Result<>> store_package(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_layer(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<>> build_model_layer(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_package(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> check_secrets(Plan& plan);
   io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);

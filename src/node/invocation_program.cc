@@ -89,8 +89,10 @@ io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call c
   base::Result<> went;
   if (call.kind != Call::Kind::kHttp) {
     it.healthy_ = true;
-    it.error_ = base::invalid_argument(it.name() + " is a web server, it takes HTTP requests at /fn/" + call.app + "/" +
-                                       call.function + "/ and no direct calls: use curl");
+    const bool is_model = it.runner_->version_.spec.runtime == "model";
+    it.error_ = base::invalid_argument(it.name() + (is_model ? " is a model" : " is a web server") +
+                                       ", it takes HTTP requests at /fn/" + call.app + "/" + call.function +
+                                       (is_model ? "/v2" : "/") + " and no direct calls: use curl");
   } else {
     const std::string upgrade = upgrade_of(call);
     auto head = co_await ask_program(self, call, upgrade);

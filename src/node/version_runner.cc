@@ -367,9 +367,8 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   const auto* init_ns = fields->if_contains("init_ns");
   if (init_ns && init_ns->is_int64())
     instance->init = std::chrono::nanoseconds(std::max<std::int64_t>(0, init_ns->get_int64()));
-  // On a kernel of its own it has no network that anybody else could connect to.
   const auto* port = fields->if_contains("port");
-  const bool reachable = version_.spec.runtime == "http" && version_.spec.isolation != model::Isolation::kGvisor;
+  const bool reachable = model::listens(version_.spec);
   if (reachable && port && port->is_int64() && port->get_int64() > 0 && port->get_int64() <= 65'535) {
     instance->program = std::make_shared<sandbox::ProgramPort>(
         services_.launcher, instance->id, static_cast<std::uint16_t>(port->get_int64()), version_.spec.concurrency);
@@ -519,6 +518,15 @@ std::string VersionRunner::config_for_runtime(const SecretValues& secrets) const
   boost::json::object env;
   for (const auto& [name, value] : version_.spec.env) env[name] = value;
   for (const auto& [name, value] : secrets) env[name] = value;
+  const model::Batch& batch = version_.spec.batch;
+  boost::json::object served;
+  if (!version_.spec.model.empty()) {
+    const double window_ms = std::chrono::duration<double, std::milli>(batch.window).count();
+    served = {{"file", version_.spec.model},
+              {"batch_size", batch.size},
+              {"batch_window_ms", window_ms},
+              {"platform", EBB_VERSION}};
+  }
   return boost::json::serialize(boost::json::object{
       {"app", version_.app},
       {"function", version_.function},
@@ -530,6 +538,7 @@ std::string VersionRunner::config_for_runtime(const SecretValues& secrets) const
       {"memory_bytes", version_.spec.memory.count},
       {"timeout_ms", std::chrono::duration_cast<std::chrono::milliseconds>(version_.spec.timeout).count()},
       {"kind", version_.spec.runtime},
+      {"model", std::move(served)},
   });
 }
 
