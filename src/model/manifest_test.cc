@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json/object.hpp>
+
 #include "base/limits.h"
 #include "model/config.h"
 
