@@ -3,6 +3,7 @@ that is not ours, tritonclient. ONNX Runtime is installed once, by the module's 
 
 import json
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -263,6 +264,37 @@ def test_a_call_that_is_given_up_leaves_its_batch(models):
     assert {answer.headers["ebb-batch"] for answer in answers} <= {"calls=3, rows=3", "calls=2, rows=2", "calls=1, rows=1"}
 
 
+def test_a_batch_that_takes_too_long_is_ended_and_the_next_is_served(models):
+    spec = {"model": "double.onnx", "batch": {"size": 2, "window": "1s"}, "timeout": "300ms", "scale": {"max": 1}}
+    deploy(models, "late", {"f": spec}, PACKAGE)
+    answer = models.call("late/f/v2/models/f/infer", json=rows(1))  # nobody comes to fill its batch
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded"), answer.text
+    answers = in_parallel(2, lambda number: models.call("late/f/v2/models/f/infer", json=rows(number)))
+    assert [answer.json()["outputs"][0]["data"][0] for answer in answers] == [0, 2], answers[0].text
+    models.cli("rm", "late", "--yes")
+
+
+@pytest.mark.sanitized
+@pytest.mark.parametrize("spec", [{"reuse": "never"}, {"idle_timeout": "0s"}, {"idle_timeout": "0s", "batch": {"size": 2}}])
+def test_from_zero_every_time(models, spec):
+    deploy(models, "zero", {"f": {"model": "double.onnx", **spec}}, PACKAGE)
+    for number in range(3):
+        answer = models.call("zero/f/v2/models/f/infer", json=rows(number))
+        assert answer.json()["outputs"][0]["data"] == [2 * number, 0, 2]
+        assert server_timing(answer)["start"]["desc"] == "fork"
+        eventually(lambda: not models.pids_in("instances", "zero"), "the end of the instance")
+    models.cli("rm", "zero", "--yes")
+
+
+@pytest.mark.skipif(shutil.which("runsc") is None, reason="runsc is not installed (apt-get install runsc)")
+def test_on_a_kernel_of_its_own(models):
+    deploy(models, "walled", {"f": {"model": "double.onnx", "isolation": "gvisor", "memory": "256Mi"}}, PACKAGE)
+    answer = models.call("walled/f/v2/models/f/infer", json=rows(21))
+    assert answer.json()["outputs"][0]["data"] == [42, 0, 2], answer.text
+    assert server_timing(answer)["start"]["desc"] == "boot"
+    models.cli("rm", "walled", "--yes")
+
+
 def private_bytes(pid):
     for line in open(f"/proc/{pid}/smaps_rollup"):
         if line.startswith("Pss:"):
@@ -335,6 +367,50 @@ def test_deploy_says_where_the_model_is(models):
     request = json.loads((EXAMPLE / "sample.json").read_text())
     answer = models.call("handwriting/digits/v2/models/digits/infer", json=request)
     assert {one["name"]: one for one in answer.json()["outputs"]}["label"] == tensor("label", "INT64", [2], [3, 0])
+
+
+TRAIN = """
+import json
+import numpy as np
+from skl2onnx import to_onnx
+from sklearn import datasets, linear_model, pipeline, preprocessing
+
+pixels, labels = datasets.load_digits(return_X_y=True)
+pixels, words = pixels.astype(np.float32), np.array([f"digit {label}" for label in labels])
+plain = pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=500)).fit(pixels, words)
+ridge = linear_model.Ridge().fit(pixels, labels)
+for name, model in (("words", plain), ("ridge", ridge)):
+    with open(name + ".onnx", "wb") as file:
+        file.write(to_onnx(model, pixels[:1]).SerializeToString())  # as it comes: scores by ZipMap
+asked = pixels[:40]
+with open("expected.json", "w") as file:
+    json.dump({"asked": asked.ravel().tolist(), "labels": plain.predict(asked).tolist(), "scores": plain.predict_proba(asked).ravel().tolist(),
+               "values": ridge.predict(asked).tolist()}, file)
+"""
+
+
+@pytest.mark.slow
+def test_what_scikit_learn_exports_answers_as_scikit_learn(models, tmp_path):
+    subprocess.run(["/usr/bin/python3", "-m", "venv", str(tmp_path / "venv")], check=True)
+    wanted = ["scikit-learn==1.6.1", "skl2onnx==1.19.1", "onnx==1.17.0", "packaging==25.0", "numpy==2.2.6"]
+    subprocess.run([str(tmp_path / "venv/bin/pip"), "install", "-q", "--only-binary=:all:", *wanted], check=True)
+    subprocess.run([str(tmp_path / "venv/bin/python"), "-c", TRAIN], check=True, cwd=tmp_path)
+    files = {name: (tmp_path / name).read_bytes() for name in ("words.onnx", "ridge.onnx")}
+    deploy(models, "sk", {"words": {"model": "words.onnx"}, "ridge": {"model": "ridge.onnx", "batch": {"size": 64}}}, files)
+    expected = json.loads((tmp_path / "expected.json").read_text())
+    request = {"inputs": [tensor("X", "FP32", [40, 64], expected["asked"])]}
+    outputs = models.call("sk/words/v2/models/words/infer", json=request).json()["outputs"]
+    assert outputs[0]["data"] == expected["labels"] and outputs[0]["datatype"] == "BYTES"
+    assert outputs[1]["shape"] == [40, 10]
+    assert outputs[1]["data"] == pytest.approx(expected["scores"], abs=1e-4)
+    outputs = models.call("sk/ridge/v2/models/ridge/infer", json=request).json()["outputs"]
+    assert outputs[0]["data"] == pytest.approx(expected["values"], abs=1e-4)
+
+
+def test_a_model_that_the_build_makes(models):
+    manifest = {"app": "made", "build": "mkdir out && cp double.onnx out/made.onnx", "functions": {"f": {"model": "out/made.onnx"}}}
+    models.deploy({"ebb.yaml": json.dumps(manifest), **PACKAGE})
+    assert models.call("made/f/v2/models/f/infer", json=rows(4)).json()["outputs"][0]["data"] == [8, 0, 2]
 
 
 CLIENT = """
