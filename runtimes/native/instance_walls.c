@@ -83,9 +83,9 @@ static void make_mounts_private(void) {
 
 // Step 5: the function's code, a read-only tree the launcher made and passed as a descriptor.
 static void place_code(int tree) {
-  if (syscall(SYS_move_mount, tree, "", AT_FDCWD, EBB_TASK_DIRECTORY, MOVE_MOUNT_F_EMPTY_PATH) != 0) {
-    fail("mount the package at " EBB_TASK_DIRECTORY);
-  }
+  const int in_image = access(EBB_IMAGE_TASK_DIRECTORY, F_OK) == 0;
+  const char* place = in_image ? EBB_IMAGE_TASK_DIRECTORY : EBB_TASK_DIRECTORY;
+  if (syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) != 0) fail("mount the package");
   close(tree);
 }
 

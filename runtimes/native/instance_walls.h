@@ -23,8 +23,11 @@ struct ebb_birth {
   size_t keep_count;
 };
 
-/// Where the tree of the function's code is mounted.
+/// Where the tree of the function's code is mounted; and where instead when the root is a container image, which may
+/// have code of its own there. Only such a root has the second, in a place that no image can fill
+/// (launcher/sandbox_root.h).
 #define EBB_TASK_DIRECTORY "/var/task"
+#define EBB_IMAGE_TASK_DIRECTORY "/ebb/package"
 /// How long a child waits for kGo before it gives up.
 enum { kEbbGoTimeoutMs = 10000 };
 

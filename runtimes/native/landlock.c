@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "instance_walls.h"
+
 // The kernel's interface, spelt out: Debian 12's headers know a part of it only.
 #define EBB_LANDLOCK_CREATE_RULESET 444
 #define EBB_LANDLOCK_ADD_RULE 445
@@ -49,7 +51,7 @@ static const struct {
   const char* path;
   uint64_t allowed;
 } kRules[] = {
-    {"/", READ_DIR},  // what there is may be listed
+    {"/", READ_DIR},  // what there is may be listed; of an image, whose files lie anywhere, all be read
     {"/usr", READ},
     {"/bin", READ},
     {"/sbin", READ},
@@ -95,12 +97,14 @@ int ebb_landlock_instance(const char** what) {
       .scoped = surveyed_abi >= 6 ? SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL : 0,
   };
   // Older kernels know a shorter struct and refuse a longer one only if it holds more than they know.
+  const int in_image = access(EBB_IMAGE_TASK_DIRECTORY, F_OK) == 0;
   *what = "make a landlock ruleset";
   const int ruleset = (int)syscall(EBB_LANDLOCK_CREATE_RULESET, &wanted, sizeof wanted, 0);
   if (ruleset < 0) return -1;
   for (size_t i = 0; i < sizeof kRules / sizeof *kRules; ++i) {
     *what = kRules[i].path;
-    if (add_rule(ruleset, kRules[i].path, kRules[i].allowed & rights) != 0) return -1;
+    const uint64_t allowed = i == 0 && in_image ? READ : kRules[i].allowed;
+    if (add_rule(ruleset, kRules[i].path, allowed & rights) != 0) return -1;
   }
   *what = "enter the landlock domain";
   const int rc = (int)syscall(EBB_LANDLOCK_RESTRICT_SELF, ruleset, 0);

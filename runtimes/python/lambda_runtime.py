@@ -225,9 +225,11 @@ class Handler:
 
     def __init__(self, function):
         self._function = function
-        self._command = function.command or loading.TASK + "/bootstrap"
-        if not function.command:
+        self._words = program.words_of(function)
+        self._command = program.name_of(function) or loading.TASK + "/bootstrap"
+        if not self._words:
             program.check_file(self._command)
+            self._words = [self._command]
         self._api = None
         self._program = None
         self._init_seconds = None  # until the first invocation has told it
@@ -236,7 +238,7 @@ class Handler:
         """Starts the program and waits until it asks for an event. Errors: loading.LoadError."""
         began = time.monotonic()
         self._api = RuntimeApi()
-        self._program = program.Program(self._function, self._command, self._env())
+        self._program = program.Program(self._function, self._words, self._env())
         limit = began + program.START_SECONDS
         while not self._api.is_ready:
             self._api.turn(_LOOK_SECONDS)

@@ -23,8 +23,8 @@ class LoadError(Exception):
 class Function:
     """What the configuration says of the function (zygote_protocol.h)."""
 
-    __slots__ = ("app", "name", "version", "kind", "command", "handler", "interface", "env", "memory_bytes", "timeout_ms",
-                 "model", "batch_size", "batch_window_ms", "platform")
+    __slots__ = ("app", "name", "version", "kind", "command", "handler", "image", "interface", "env", "memory_bytes",
+                 "timeout_ms", "model", "batch_size", "batch_window_ms", "platform")
 
     def __init__(self, config):
         fields = json.loads(config)
@@ -34,6 +34,7 @@ class Function:
         self.kind = fields.get("kind", "python3")  # or "http", "lambda" or "node": the handler is in a program of its own then; or "model"
         self.command = fields.get("command", "")
         self.handler = fields["handler"]
+        self.image = fields.get("image")  # what is the root instead of the host's system: {"command", "env", "directory"}
         self.interface = fields.get("interface", "auto")  # once loaded: "event", "wsgi", "asgi", "server" or "model"
         self.env = fields.get("env", {})
         self.memory_bytes = int(fields.get("memory_bytes", 0))
@@ -107,6 +108,8 @@ def load(function):
     """The handler; sets the function's interface. Applies env, the search path and the working directory first. Errors:
     LoadError only."""
     os.environ.update({str(name): str(value) for name, value in function.env.items()})
+    if function.image is not None:
+        return _service_of(function)  # its program lives in the image: none of the image's modules is for us to find
     sys.path.insert(0, TASK)
     os.chdir(TASK)
     sys.argv = [TASK]

@@ -1,11 +1,13 @@
 """A program of the user's in an instance, for the runtimes `http` and `lambda`: what starts it, where it stands, its end.
 
-1. It is started after the fork, once per instance, by /bin/sh, in /var/task, with the instance's streams as its own.
+1. It is started after the fork, once per instance, by /bin/sh, in /var/task, with the instance's streams as its own. In a
+   container image it is the image's ENTRYPOINT and CMD, in its WORKDIR, with its ENV below the function's own.
 2. It ends with the instance, which is pid 1 of its namespace: nothing of it is left. In a zygote it is tried out once, so
    that a deployment hears of what would fail, and ended before the zygote is used.
 """
 
 import _thread
+import errno
 import os
 import signal
 import subprocess
@@ -16,25 +18,46 @@ from .surroundings import LAYER
 
 START_SECONDS = 60.0  # below limits::kInitTimeout, so that the reason is ours to tell
 _END_SECONDS = 5.0
+_IMAGE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where an image's ENV names none
 PATH = f"{loading.TASK}/bin:{LAYER}/bin:/usr/local/bin:/usr/bin:/bin"
 
 
-class Program:
-    """Started when constructed. `env` comes on top of the function's own."""
+def words_of(function):
+    """The words that start the function's program, or none. Shown, they are its name."""
+    if function.command:
+        return ["/bin/sh", "-c", function.command]
+    return list(function.image["command"]) if function.image is not None else []
 
-    def __init__(self, function, command, env):
-        self._command = command
+
+def name_of(function):
+    return function.command or " ".join(words_of(function))
+
+
+def _place_of(function):
+    """The directory that a program is started in, and what it finds in its environment."""
+    if function.image is not None:
+        env = {"PATH": _IMAGE_PATH, "HOME": "/tmp", **function.image.get("env", {}), **function.env}
+        return function.image.get("directory") or "/", env
+    env = {"PYTHONPATH": f"{loading.TASK}:{LAYER}", "PYTHONUNBUFFERED": "1", **os.environ}
+    if "PATH" not in function.env:
+        env["PATH"] = PATH
+    return loading.TASK, env
+
+
+class Program:
+    """Started when constructed. `env` comes on top of the function's own. Errors: loading.LoadError."""
+
+    def __init__(self, function, words, env):
+        self._command = name_of(function) or words[0]
         self._stopping = False
-        surroundings = {"PYTHONPATH": f"{loading.TASK}:{LAYER}", "PYTHONUNBUFFERED": "1", **os.environ}
-        if "PATH" not in function.env:
-            surroundings["PATH"] = PATH
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            cwd=loading.TASK,
-            env={**surroundings, **env},
-            start_new_session=True,
-        )
+        directory, surroundings = _place_of(function)
+        try:
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, cwd=directory, env={**surroundings, **env}, start_new_session=True
+            )
+        except OSError as error:
+            where = "package" if function.image is None else "image"
+            raise loading.LoadError("InvalidEntrypoint", _why_not_started(where, words[0], directory, error)) from None
 
     def ended(self):
         """How it ended, in words; None while it runs."""
@@ -78,6 +101,18 @@ class Program:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
             pass
+
+
+def _why_not_started(where, name, directory, error):
+    if not os.path.isdir(directory):
+        return f"there is no directory {directory}, the image's WORKDIR, or user 1000 may not enter it"
+    if error.errno == errno.ENOEXEC:
+        machine = os.uname().machine
+        return f"'{name}' is neither a program for this node's processor ({machine}) nor a script that begins with #!"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        what = "no shell /bin/sh for the command in ebb.yaml" if name == "/bin/sh" else f"no program '{name}'"
+        return f"the {where} has {what}, or not the interpreter or loader that it names"
+    return f"'{name}' cannot be started: {error.strerror}"
 
 
 def check_file(path):

@@ -46,7 +46,7 @@ def listening_ports():
 class Server:
     def __init__(self, function):
         self._function = function
-        self._command = function.command
+        self._command = program.name_of(function)
         self._program = None
         self._port = 0
         self._connection = None
@@ -54,7 +54,7 @@ class Server:
     def start(self):
         """Starts the program and waits until it accepts connections. Errors: loading.LoadError."""
         self._port = free_port()
-        self._program = program.Program(self._function, self._command, {"PORT": str(self._port)})
+        self._program = program.Program(self._function, program.words_of(self._function), {"PORT": str(self._port)})
         limit, pause = time.monotonic() + program.START_SECONDS, 0.001
         while not self._accepts():
             self._program.fail_if_ended()

@@ -47,6 +47,16 @@ inline constexpr std::size_t kDeploymentsWaiting = 8;     // each holds its uplo
 inline constexpr std::size_t kDeploymentEvents = 10'000;  // lines of progress kept of one deployment
 inline constexpr std::size_t kDeploymentsKept = 64;       // finished deployments that can still be asked about
 
+// Container images.
+inline constexpr std::size_t kImageReferenceBytes = 512;  // "docker://registry/name:tag"
+inline constexpr std::uint32_t kImageLayers = 120;        // of one image; each is one directory of an overlay mount
+inline constexpr std::uint64_t kImageBytes = 8ull
+                                             << 30;  // all layers of an image as they are pulled, and each unpacked
+inline constexpr std::size_t kImageLayerEntries = 400'000;  // files and directories of one layer, whiteouts included
+inline constexpr std::size_t kImageDescriptionBytes = 256 * 1024;  // what a build says of an image: digests, settings
+inline constexpr std::size_t kImageSettingBytes = 8 * 1024;        // of an image's command, and of all its environment
+inline constexpr std::size_t kRegistryAuthBytes = 16 * 1024;       // a registry auth file
+
 // Functions.
 inline constexpr std::uint64_t kFunctionMemoryBytesMin = 16ull << 20;
 inline constexpr std::uint64_t kFunctionMemoryBytesMax = 64ull << 30;

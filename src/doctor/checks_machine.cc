@@ -274,6 +274,13 @@ Finding gvisor(const Host& host) {
   return {"gvisor", Verdict::kOk, *host.runsc_version, "", ""};
 }
 
+Finding images(const Host& host) {
+  if (host.skopeo_version)
+    return {"images", Verdict::kOk, "container images can be had: " + *host.skopeo_version, "", ""};
+  return {"images", Verdict::kOk, "skopeo is not installed: functions with image: are refused (apt-get install skopeo)",
+          "", ""};
+}
+
 }  // namespace
 
 void examine_limits(const Host& host, const Wanted& wanted, std::vector<Finding>& findings) {
@@ -298,6 +305,7 @@ void examine_programs(const Host& host, const Wanted& wanted, std::vector<Findin
   findings.push_back(node(host));
   findings.push_back(egress(host));
   findings.push_back(gvisor(host));
+  findings.push_back(images(host));
 }
 
 }  // namespace ebb::doctor

@@ -87,6 +87,7 @@ struct Host {
   std::optional<std::string> node_version{};    // "v18.19.0"
   std::optional<bool> veth{}, nftables{};       // can be made in a network namespace of our own
   std::optional<std::string> runsc_version{};   // first line of runsc --version; absent: not found
+  std::optional<std::string> skopeo_version{};
   std::vector<IdRange> id_ranges{};
 };
 

@@ -102,6 +102,8 @@ void probe_programs(Host& host, const Wanted& wanted) {
   }
   if (auto version = output_of({"/usr/bin/node", "--version"})) host.node_version = first_line(*version);
   if (auto version = output_of({wanted.runsc, "--version"})) host.runsc_version = first_line(*version);
+  // Where the sandbox of a build finds it.
+  if (auto version = output_of({"/usr/bin/skopeo", "--version"})) host.skopeo_version = first_line(*version);
   if (host.root) probe_network(host);
 }
 

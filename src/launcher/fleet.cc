@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "launcher/interpreter.h"
 #include "launcher/sandbox_start.h"
 #include "os/mounts.h"
 #include "os/path.h"
@@ -148,6 +149,15 @@ base::Result<> Fleet::claim_ids(const std::string& app, std::uint32_t uid_index)
   return base::invalid_argument("uid range " + std::to_string(uid_index) + " belongs to app " + claimed->second);
 }
 
+base::Result<std::vector<os::Fd>> Fleet::open_image(const std::vector<std::string>& layers) const {
+  std::vector<os::Fd> opened;
+  for (const std::string& key : layers) {
+    EBB_TRY(os::Fd layer, ground_.data.open_content(wire::TreeKind::kLayer, key));
+    opened.push_back(std::move(layer));
+  }
+  return opened;
+}
+
 base::Result<std::string> Fleet::make_app_group(const std::string& app) {
   std::string group = "app-" + app;
   removals_.keep(group);
@@ -185,11 +195,13 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
   if (!wanted.layer_key.empty()) {
     EBB_TRY(layer, ground_.data.open_content(wire::TreeKind::kLayer, wanted.layer_key));
   }
+  EBB_TRY(const std::vector<os::Fd> image, open_image(wanted.image_layers));
   EBB_TRY(RootPlan root, plan_root({.runtime = ground_.runtime.get(),
                                     .layer = layer.get(),
                                     .resolver = ground_.network.resolver_address(),
                                     .tmp_bytes = limits::kTmpBytes,
-                                    .tmp_inodes = kTmpInodes}));
+                                    .tmp_inodes = kTmpInodes,
+                                    .image = numbers_of(image)}));
   EBB_TRY(const std::string group, make_app_group(wanted.app));
   auto sandbox = std::make_unique<Sandbox>();
   sandbox->id = id;
@@ -209,7 +221,8 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
                      .uid_first = ground_.uid_base + wanted.uid_index * kIdsPerSandbox,
                      .own_network = true,
                      .root = std::move(root)};
-    spec.payload.argv = {ground_.python, "-I", "-S", "-B", kZygoteScript};
+    spec.payload.argv = python_command(ground_.python, !image.empty());
+    spec.payload.argv.push_back(kZygoteScript);
     spec.payload.env = zygote_environment(ground_.runtime);
     spec.payload.out = std::move(out);
     spec.payload.err = std::move(err);

@@ -101,6 +101,8 @@ class Fleet {
   void loaded(Process& process) { loading_bytes_ -= std::exchange(process.loading_bytes, 0); }
   base::Result<> claim_ids(const std::string& app, std::uint32_t uid_index);
   base::Result<std::string> make_app_group(const std::string& app);
+  /// The directories of an image's layers, in their order. Errors: kNotFound.
+  base::Result<std::vector<os::Fd>> open_image(const std::vector<std::string>& layers) const;
   Process& enlist(wire::Subject subject, std::uint64_t id, Sandbox& sandbox, Version* version, std::uint64_t request);
   base::Result<InstanceSlot> make_slot(Version& version);
   /// From the stock, or made; the caller sees to the stock.

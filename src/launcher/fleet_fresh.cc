@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "launcher/fleet.h"
 #include "launcher/gvisor.h"
+#include "launcher/interpreter.h"
 #include "launcher/sandbox_start.h"
 #include "os/path.h"
 #include "os/pidfd.h"
@@ -30,6 +31,7 @@ base::Result<StartedSandbox> Fleet::start_fresh(const wire::Start& wanted, const
   if (!wanted.layer_key.empty()) {
     EBB_TRY(layer, ground_.data.open_content(wire::TreeKind::kLayer, wanted.layer_key));
   }
+  EBB_TRY(const std::vector<os::Fd> image, open_image(wanted.image_layers));
   const std::uint32_t uid_first = ground_.uid_base + version.spec.uid_index * kIdsPerSandbox;
   if (wanted.gvisor) {
     return ground_.gvisor->start_instance(ground_.cgroups, {.cgroup = cgroup,
@@ -49,8 +51,10 @@ base::Result<StartedSandbox> Fleet::start_fresh(const wire::Start& wanted, const
                                 .tmp_bytes = limits::kTmpBytes,
                                 .tmp_inodes = kTmpInodes,
                                 .user = ids_of(user_namespace, uid_first).user,
+                                .image = numbers_of(image),
                                 .mask_proc = true}));
-  spec.payload.argv = {ground_.python, "-I", "-S", "-B", kFreshScript, "3"};
+  spec.payload.argv = python_command(ground_.python, !image.empty());
+  spec.payload.argv.insert(spec.payload.argv.end(), {kFreshScript, "3"});
   spec.payload.env = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"};
   spec.payload.out = std::move(fds.out);
   spec.payload.err = std::move(fds.err);
@@ -76,6 +80,9 @@ base::Result<> Fleet::start_instance(std::uint64_t request, const wire::Start& w
         "(https://gvisor.dev/docs/user_guide/install/) or name it under runsc in the configuration, and start ebb "
         "serve "
         "again");
+  }
+  if (wanted.gvisor && !wanted.image_layers.empty()) {
+    return base::invalid_argument("isolation: gvisor runs no images; leave out one of the two");
   }
   if (wanted.gvisor && version->spec.reach != wire::Reach::kNothing) {
     return base::invalid_argument("isolation: gvisor has no way out to a network; leave out network: egress");

@@ -60,6 +60,7 @@ void close_all_but(std::vector<int> kept) {
 void close_foreign_descriptors(const os::Fd& control, const RootPlan& root, const Payload& payload) {
   std::vector<int> kept = {control.get(), payload.out.get(), payload.err.get(), payload.control.get()};
   for (const RootPlan::Placement& placement : root.placements) kept.push_back(placement.tree.get());
+  for (const os::Fd& layer : root.image) kept.push_back(layer.get());
   close_all_but(std::move(kept));
 }
 
@@ -201,6 +202,7 @@ void run_sandbox_init(os::Fd control, RootPlan root, Payload payload, SandboxIds
   if (base::Result<> root_user = become_inner_root(); !root_user) fail(control, root_user.error());
   if (base::Result<> built = build_sandbox(root, own_network); !built) fail(control, built.error());
   root.placements.clear();
+  root.image.clear();
 
   sigset_t children;
   ::sigemptyset(&children);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <string_view>
@@ -54,6 +55,9 @@ base::Result<> place(RootPlan& plan, std::string path, base::Result<os::Fd> tree
   return {};
 }
 
+// What lies in a mount of its own even where the root is an image.
+bool is_over_image(const std::string& path) { return path.starts_with("dev/") || path.starts_with("ebb/"); }
+
 base::Result<> place_host(RootPlan& plan, const std::string& path) {
   return place(plan, path, os::clone_tree(AT_FDCWD, ("/" + path).c_str(), MountAccess::kReadOnly));
 }
@@ -72,20 +76,34 @@ base::Result<> place_directory(RootPlan& plan, const char* path, int directory, 
   return place(plan, path, os::clone_tree(directory, "", access));
 }
 
-// Where the host has a link (merged /usr) the sandbox has the same link; where it has a directory, a view of it.
-base::Result<> plan_system(RootPlan& plan) {
-  EBB_CHECKED(place_host(plan, "usr"));
+// Where the host has a link (merged /usr) the sandbox has the same link; where it has a directory, a view of it. All of
+// it below `place_below`, "" or with a slash at its end.
+base::Result<> plan_system(RootPlan& plan, const std::string& place_below) {
+  const auto view = [&](const std::string& name) {
+    return place(plan, place_below + name, os::clone_tree(AT_FDCWD, ("/" + name).c_str(), MountAccess::kReadOnly));
+  };
+  EBB_CHECKED(view("usr"));
   for (const char* name : kSystem) {
     const std::string path = std::string("/") + name;
     char target[PATH_MAX];
     const ssize_t length = ::readlink(path.c_str(), target, sizeof target);
     if (length > 0) {
-      plan.links.emplace_back(name, std::string(target, static_cast<std::size_t>(length)));
-    } else {
-      EBB_CHECKED(place_host_if_present(plan, name));
+      const std::string_view text(target, static_cast<std::size_t>(length));
+      // Of the host's root, wherever that lies in the sandbox.
+      plan.links.emplace_back(place_below + name, text.substr(std::min(text.find_first_not_of('/'), text.size())));
+      continue;
     }
+    base::Result<> placed = view(name);
+    if (!placed && placed.error().os_errno != ENOENT) return placed;
   }
   return {};
+}
+
+void plan_names(RootPlan& plan, const RootSources& sources) {
+  plan.files.emplace_back("etc/hosts", "127.0.0.1 localhost ebb\n::1 localhost ebb\n");
+  plan.files.emplace_back(
+      "etc/resolv.conf",
+      sources.resolver.empty() ? "" : "nameserver " + sources.resolver + "\noptions timeout:3 attempts:2\n");
 }
 
 // Debian's Python reads a sitecustomize from /etc/python3.N.
@@ -117,12 +135,9 @@ base::Result<> plan_etc(RootPlan& plan, const RootSources& sources) {
     }
     return {};
   }
-  plan.files.emplace_back("etc/hosts", "127.0.0.1 localhost ebb\n::1 localhost ebb\n");
+  plan_names(plan, sources);
   plan.files.emplace_back("etc/nsswitch.conf",
                           "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n");
-  plan.files.emplace_back(
-      "etc/resolv.conf",
-      sources.resolver.empty() ? "" : "nameserver " + sources.resolver + "\noptions timeout:3 attempts:2\n");
   return {};
 }
 
@@ -176,23 +191,75 @@ base::Result<os::Fd> make_stage(const char* path, bool plain = false) {
   return os::open_directory(path);
 }
 
+// The plan's own directories, files and links, of those that `wanted` says.
+base::Result<> make_entries(const os::Fd& root, const RootPlan& plan, bool (*wanted)(const std::string& path)) {
+  for (const std::string& path : plan.directories) {
+    if (wanted(path)) EBB_CHECKED(make_directories(root, path));
+  }
+  for (const auto& [path, content] : plan.files) {
+    if (wanted(path)) EBB_CHECKED(make_file(root, path, content));
+  }
+  for (const auto& [path, target] : plan.links) {
+    if (!wanted(path)) continue;
+    EBB_CHECKED(make_parent(root, path));
+    if (::symlinkat(target.c_str(), root.get(), path.c_str()) != 0) return base::os_error("link /" + path, errno);
+  }
+  return {};
+}
+
 base::Result<> furnish(const os::Fd& root, const RootPlan& plan) {
+  const bool is_image = !plan.image.empty();
   // 1. The mounts that others lie in.
   EBB_CHECKED(attach_new_tmpfs(root, "dev", {.size_bytes = kDevBytes, .inodes = 64}));
   EBB_CHECKED(
       attach_new_tmpfs(root, "dev/shm", {.size_bytes = plan.tmp_bytes, .inodes = plan.tmp_inodes, .mode = "1777"}));
   EBB_CHECKED(attach_new_tmpfs(root, "tmp", {.size_bytes = plan.tmp_bytes, .inodes = plan.tmp_inodes, .mode = "1777"}));
+  if (is_image) EBB_CHECKED(attach_new_tmpfs(root, "ebb", {.size_bytes = kDevBytes, .inodes = 64}));
   // 2. Directories, files and links, then the host's trees.
-  for (const std::string& path : plan.directories) EBB_CHECKED(make_directories(root, path));
-  for (const auto& [path, content] : plan.files) EBB_CHECKED(make_file(root, path, content));
-  for (const auto& [path, target] : plan.links) {
-    EBB_CHECKED(make_parent(root, path));
-    if (::symlinkat(target.c_str(), root.get(), path.c_str()) != 0) return base::os_error("link /" + path, errno);
-  }
+  EBB_CHECKED(make_entries(root, plan, is_image ? is_over_image : [](const std::string&) { return true; }));
   for (const RootPlan::Placement& placement : plan.placements) {
     EBB_CHECKED(placement.directory ? make_directories(root, placement.path) : make_file(root, placement.path, ""));
     EBB_CHECKED(os::attach_tree(placement.tree, root.get(), placement.path.c_str()));
   }
+  return {};
+}
+
+// The image's layers, lowest first, and over them a folder with what a sandbox has at fixed places: an entry there
+// hides whatever an image has of the same name, be it a link to somewhere. An overlay without a folder to write to:
+// nothing can.
+base::Result<os::Fd> lay_image(const os::Fd& stage, const RootPlan& plan) {
+  EBB_CHECKED(make_directories(stage, "own"));
+  EBB_TRY(const os::Fd own, os::open_directory("/tmp/own"));
+  EBB_CHECKED(make_entries(own, plan, [](const std::string& path) { return !is_over_image(path); }));
+  for (const char* place : {"dev", "ebb", "tmp"}) EBB_CHECKED(make_directories(own, place));
+  std::string options = "userxattr,lowerdir=/tmp/own";
+  for (std::size_t i = plan.image.size(); i-- > 0;) {
+    const std::string layer = "layers/" + std::to_string(i);
+    EBB_CHECKED(make_directories(stage, layer));
+    EBB_CHECKED(os::attach_tree(plan.image[i], stage.get(), layer.c_str()));
+    options += ":/tmp/" + layer;
+  }
+  EBB_CHECKED(make_directories(stage, "root"));
+  if (::mount("overlay", kStagedRoot, "overlay", MS_NOSUID | MS_NODEV | MS_RDONLY, options.c_str()) != 0) {
+    return base::os_error("lay the image's layers over each other (overlayfs in a user namespace: Linux 5.11)", errno);
+  }
+  return os::open_directory(kStagedRoot);
+}
+
+base::Result<> plan_image(RootPlan& plan, const RootSources& sources) {
+  for (const int layer : sources.image) {
+    EBB_TRY(os::Fd tree, os::clone_tree(layer, "", MountAccess::kReadOnly));
+    plan.image.push_back(std::move(tree));
+  }
+  EBB_CHECKED(plan_system(plan, std::string(kHostSystem) + "/"));
+  EBB_CHECKED(plan_dev(plan));
+  plan_names(plan, sources);
+  EBB_CHECKED(place_directory(plan, "ebb/runtime", sources.runtime, MountAccess::kReadOnly));
+  EBB_CHECKED(place_directory(plan, "ebb/package", sources.package, MountAccess::kReadOnly));
+  for (const char* empty : {"proc", "sys"}) plan.directories.emplace_back(empty);
+  // Where programs leave their pids and sockets.
+  plan.links.emplace_back("run", "tmp");
+  plan.links.emplace_back("var/tmp", "/tmp");
   return {};
 }
 
@@ -203,7 +270,11 @@ base::Result<RootPlan> plan_root(const RootSources& sources) {
   plan.tmp_bytes = sources.tmp_bytes;
   plan.tmp_inodes = sources.tmp_inodes;
   plan.mask_proc = sources.mask_proc;
-  EBB_CHECKED(plan_system(plan));
+  if (!sources.image.empty()) {
+    EBB_CHECKED(plan_image(plan, sources));
+    return plan;
+  }
+  EBB_CHECKED(plan_system(plan, ""));
   EBB_CHECKED(plan_etc(plan, sources));
   EBB_CHECKED(plan_dev(plan));
   EBB_CHECKED(place_directory(plan, "ebb/runtime", sources.runtime, MountAccess::kReadOnly));
@@ -222,19 +293,30 @@ base::Result<RootPlan> plan_root(const RootSources& sources) {
   return plan;
 }
 
+std::vector<int> numbers_of(const std::vector<os::Fd>& descriptors) {
+  std::vector<int> numbers;
+  for (const os::Fd& descriptor : descriptors) numbers.push_back(descriptor.get());
+  return numbers;
+}
+
 base::Result<> enter_root(const RootPlan& plan) {
   // 1. What we mount stays with us; what the host mounts from now on is not seen here.
   EBB_CHECKED(os::make_all_private());
-  // 2. An empty root, on a directory whose content we do not need.
-  EBB_TRY(const os::Fd root, make_stage(kStage));
+  // 2. An empty root, on a directory whose content we do not need; or an image's.
+  EBB_TRY(os::Fd root, make_stage(kStage));
+  const bool is_image = !plan.image.empty();
+  if (is_image) {
+    EBB_TRY(root, lay_image(root, plan));
+  }
   // 3. What lies in it.
   EBB_CHECKED(furnish(root, plan));
   // 4. /proc while the host's is still in sight: the kernel gives a fresh one only to who sees an unmasked one. It
   // stays unmasked for the same reason where instances mount theirs, and mask it, later.
-  EBB_CHECKED(os::mount_proc((std::string(kStage) + "/proc").c_str()));
+  EBB_CHECKED(os::mount_proc((std::string(is_image ? kStagedRoot : kStage) + "/proc").c_str()));
   // 5. The host's tree goes. 6. Nothing but the scratch places can be written.
   EBB_CHECKED(os::pivot_to(root));
   EBB_CHECKED(os::make_read_only(AT_FDCWD, "/dev"));
+  if (is_image) EBB_CHECKED(os::make_read_only(AT_FDCWD, "/ebb"));
   return os::make_read_only(AT_FDCWD, "/");
 }
 

@@ -3,7 +3,10 @@
 //
 //   /usr (and /bin, /lib... as the host has them), a minimal /etc, /ebb/runtime, /ebb/layer, /var/task, /proc, a /dev
 //   of seven devices; writable: /tmp, /dev/shm and, in a build, /ebb/out.
-// The launcher prepares the trees while it still sees the host (plan_root); the sandbox's init, alone in its new
+// Or a container image: its layers, which many sandboxes share, one over the other by overlayfs, read-only, and upon
+// them what a sandbox needs: /proc, /dev, /tmp, /etc/hosts and resolv.conf, and /ebb with the runtime, the host's
+// system that runs it (/ebb/host) and the package (/ebb/package). What an image has at these places is not seen. The
+// launcher prepares the trees while it still sees the host (plan_root); the sandbox's init, alone in its new
 // namespaces, puts them together and throws the host's tree away (enter_root). Off the request path.
 #pragma once
 
@@ -31,6 +34,7 @@ struct RootSources {
   std::uint64_t tmp_bytes = 0;
   std::uint32_t tmp_inodes = 0;  // 0: the kernel's default
   unsigned user = 1000;          // who user code is, as /etc/passwd has it
+  std::vector<int> image;        // directories of an image's layers, lowest first; none: the host's system is seen
   bool mask_proc = false;        // nothing in there will ever need to mount a /proc of its own
 };
 
@@ -44,12 +48,15 @@ struct RootPlan {
   std::vector<std::pair<std::string, std::string>> links;  // path, target
   std::vector<std::pair<std::string, std::string>> files;  // path, content
   std::vector<std::string> directories;                    // empty ones
+  std::vector<os::Fd> image;                               // detached layers, lowest first
   std::uint64_t tmp_bytes = 0;
   std::uint32_t tmp_inodes = 0;
   bool mask_proc = false;
 };
 
 base::Result<RootPlan> plan_root(const RootSources& sources);
+/// For RootSources::image.
+std::vector<int> numbers_of(const std::vector<os::Fd>& descriptors);
 
 /// In the new mount, pid and user namespaces, as their root: makes the plan the root directory.
 base::Result<> enter_root(const RootPlan& plan);
@@ -62,5 +69,8 @@ base::Result<> mask_proc();
 /// <stage>/root, where `stage` is a fresh tmpfs on /tmp that it returns. The host's tree stays in sight.
 base::Result<os::Fd> stage_root(const RootPlan& plan);
 inline constexpr const char* kStagedRoot = "/tmp/root";
+
+/// Where the host's system lies when the root is an image; without leading slash.
+inline constexpr const char* kHostSystem = "ebb/host";
 
 }  // namespace ebb::launcher

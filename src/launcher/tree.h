@@ -17,8 +17,8 @@ struct TreeOwner {
 };
 
 /// Gives the whole tree to `owner`: directories 0755, files readable by all, no setuid or setgid bit, neither writable
-/// by group nor others. Devices, sockets and fifos are removed. No process writes to it any more. Errors: kTooLarge
-/// beyond limits::kTreeDepth or kTreeEntries.
+/// by group nor others. Devices, sockets and fifos are removed, but for overlayfs' whiteouts (a character device 0:0,
+/// which is none). No process writes to it any more. Errors: kTooLarge beyond limits::kTreeDepth or kTreeEntries.
 base::Result<> seal_tree(const os::Fd& root, TreeOwner owner);
 
 /// Removes `name` below `parent` with everything in it. A missing one is fine.

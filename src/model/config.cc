@@ -14,7 +14,7 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 24> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 26> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -37,7 +37,9 @@ constexpr std::array<std::string_view, 24> kKeys = {"data_dir",
                                                     "tls_certificate",
                                                     "tls_key",
                                                     "price_file",
-                                                    "usage_retention_days"};
+                                                    "usage_retention_days",
+                                                    "registry_auth",
+                                                    "insecure_registries"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -61,6 +63,16 @@ base::Result<void> read_list(const YamlMap& map, std::string_view key, std::size
     out.push_back(*value);
   }
   return {};
+}
+
+// "registry.example.org:5000"
+base::Result<std::string> parse_registry(std::string_view text) {
+  const bool plain = !text.empty() && text.size() <= 255 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view(".-:[]").find(c) != std::string_view::npos;
+  });
+  if (!plain) return base::invalid_argument("holds '" + std::string(text) + "', write host or host:port");
+  return std::string(text);
 }
 
 base::Result<void> read_range(const YamlMap& map, std::string_view key, base::IpRange& out) {
@@ -102,6 +114,9 @@ base::Result<void> check_tls(const YamlMap& map, const Config& config) {
 base::Result<void> check(const YamlMap& map, const Config& config) {
   if (!config.data_dir.starts_with('/')) return map.error_at("data_dir", "must be an absolute path");
   if (!config.python.starts_with('/')) return map.error_at("python", "must be an absolute path");
+  if (!config.registry_auth.empty() && !config.registry_auth.starts_with('/')) {
+    return map.error_at("registry_auth", "must be an absolute path");
+  }
   EBB_CHECKED(check_tls(map, config));
   if (!config.price_file.empty() && !config.price_file.starts_with('/'))
     return map.error_at("price_file", "must be an absolute path");
@@ -155,10 +170,16 @@ std::string quoted(std::string_view text) {
   return out + "\"";
 }
 
+std::string text_of(const std::string& value) { return value; }
+template <typename T>
+std::string text_of(const T& value) {
+  return base::to_string(value);
+}
+
 template <typename T>
 std::string list_of(const std::vector<T>& values) {
   std::string text = "[";
-  for (const T& value : values) text += (text.size() > 1 ? ", " : "") + quoted(base::to_string(value));
+  for (const T& value : values) text += (text.size() > 1 ? ", " : "") + quoted(text_of(value));
   return text + "]";
 }
 
@@ -204,6 +225,8 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("python", config.python));
   EBB_CHECKED(map.read("build_network", kBuildNetworks, config.build_network));
   EBB_CHECKED(map.read("pip_only_binary", config.pip_only_binary));
+  EBB_CHECKED(map.read("registry_auth", config.registry_auth));
+  EBB_CHECKED(read_list(map, "insecure_registries", 64, parse_registry, config.insecure_registries));
   EBB_CHECKED(read_list(map, "egress_allow_private", 64, base::parse_ip_range, config.egress_allow_private));
   EBB_CHECKED(read_list(map, "egress_resolvers", 3, base::parse_ip, config.egress_resolvers));
   EBB_CHECKED(read_range(map, "egress_ipv4", config.egress_ipv4));
@@ -254,6 +277,8 @@ std::string effective_config_yaml(const Config& config) {
          line("python", quoted(config.python)) +
          line("build_network", kBuildNetworks[static_cast<std::size_t>(config.build_network)]) +
          line("pip_only_binary", config.pip_only_binary ? "true" : "false") +
+         line("registry_auth", quoted(config.registry_auth)) +
+         line("insecure_registries", list_of(config.insecure_registries)) +
          line("egress_allow_private", list_of(config.egress_allow_private)) +
          line("egress_resolvers", list_of(config.egress_resolvers)) +
          line("egress_ipv4", quoted(base::to_string(config.egress_ipv4))) +

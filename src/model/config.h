@@ -84,6 +84,15 @@ struct Config {
   /// true = pip takes wheels only, so that installing runs no code of a package. Default true. Static.
   bool pip_only_binary = true;
 
+  /// File with credentials for registries of container images, for every app's images, in the form of docker's
+  /// config.json ({"auths": ...}); the daemon's account must be able to read it. An app's secret `registry-auth` stands
+  /// in its place. Default none. Reloadable: read at every deployment.
+  std::string registry_auth;
+
+  /// Registries that are asked by plain HTTP where they have no HTTPS, as host or host:port; those on the loopback
+  /// always are. At most 64. Default none. Static.
+  std::vector<std::string> insecure_registries;
+
   /// Private addresses (RFC 1918, carrier-grade NAT, unique local and the like) that functions with `network: egress`
   /// may reach all the same, as a list of ranges: [10.20.0.0/16, "fd12:3456::/32"]. Loopback, link-local and metadata
   /// addresses and this node itself stay out of reach whatever stands here. At most 64. Default none. Static.

@@ -41,7 +41,13 @@ bool is_node_handler(std::string_view text) {
          std::all_of(file.begin(), file.end(), may_be_there) && is_identifier(text.substr(dot + 1));
 }
 
-std::optional<Violation> command_violation(const FunctionSpec& spec) {
+// What only a program has: a command, and an image to find it in.
+std::optional<Violation> program_violation(const FunctionSpec& spec) {
+  if (spec.image.written()) {
+    return Violation{"runtime", "is " + spec.runtime +
+                                    ", an image's program is started as it is: write runtime: http (it listens on "
+                                    "$PORT) or runtime: lambda (it speaks the Lambda Runtime API)"};
+  }
   if (!spec.command.empty()) {
     return Violation{"command",
                      "is for the runtimes http and lambda, " + spec.runtime + " calls the handler: leave it out"};
@@ -50,14 +56,14 @@ std::optional<Violation> command_violation(const FunctionSpec& spec) {
 }
 
 std::optional<Violation> python_violation(const FunctionSpec& spec) {
-  if (auto violation = command_violation(spec)) return violation;
+  if (auto violation = program_violation(spec)) return violation;
   if (spec.handler.empty()) return Violation{"handler", "is missing, write it as module.function such as app.handler"};
   if (is_handler(spec.handler)) return std::nullopt;
   return Violation{"handler", "is '" + spec.handler + "', write it as module.function such as app.handler"};
 }
 
 std::optional<Violation> node_violation(const FunctionSpec& spec) {
-  if (auto violation = command_violation(spec)) return violation;
+  if (auto violation = program_violation(spec)) return violation;
   if (spec.interface != Interface::kAuto) return Violation{"interface", "is for the runtime python3, leave it out"};
   if (spec.handler.empty()) return Violation{"handler", "is missing, write it as file.function such as index.handler"};
   if (is_node_handler(spec.handler)) return std::nullopt;
@@ -103,6 +109,7 @@ std::optional<Violation> model_violation(const FunctionSpec& spec) {
   const std::string needless = "is not for a model, which has no code: leave it out, or leave model out";
   if (!spec.handler.empty()) return Violation{"handler", needless};
   if (!spec.command.empty()) return Violation{"command", needless};
+  if (spec.image.written()) return Violation{"image", needless};
   if (spec.interface != Interface::kAuto) return Violation{"interface", needless};
   return batch_violation(spec);
 }
@@ -127,10 +134,15 @@ std::optional<Violation> entry_violation(const FunctionSpec& spec) {
   if (!is_line(spec.handler, limits::kHandlerBytes)) {
     return Violation{"handler", "must be one line of at most " + std::to_string(limits::kHandlerBytes) + " bytes"};
   }
+  if (spec.image.written()) {
+    if (auto wrong = image_violation(spec.image)) return Violation{"image", std::move(*wrong)};
+    if (spec.isolation == Isolation::kGvisor)
+      return Violation{"isolation", "is gvisor, which runs no images: leave one out"};
+  }
   if (spec.runtime == "lambda") return std::nullopt;
   if (!spec.handler.empty())
     return Violation{"handler", "is not for the runtime http, its program takes every request: leave it out"};
-  if (!spec.command.empty()) return std::nullopt;
+  if (!spec.command.empty() || spec.image.written()) return std::nullopt;
   return Violation{"command", "is missing, write what starts the server such as gunicorn -b 127.0.0.1:$PORT app:app"};
 }
 
@@ -436,7 +448,7 @@ json::object to_json(const FunctionSpec& spec) {
   for (const auto& [name, value] : spec.env) env.emplace(name, value);
   json::object secrets;
   for (const auto& [name, secret] : spec.secrets) secrets.emplace(name, secret);
-  return json::object{
+  json::object object{
       {"name", spec.name},
       {"runtime", spec.runtime},
       {"handler", spec.handler},
@@ -458,6 +470,8 @@ json::object to_json(const FunctionSpec& spec) {
       {"isolation", std::string(name_of(spec.isolation))},
       {"auth", std::string(name_of(spec.auth))},
   };
+  if (spec.image.written()) object.emplace("image", to_json(spec.image));
+  return object;
 }
 
 base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
@@ -480,6 +494,10 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read(object, "env", spec.env));
   EBB_CHECKED(read(object, "secrets", spec.secrets));
   EBB_CHECKED(read_word(object, "auth", auth_named, "none, key or node", spec.auth));
+  if (const json::value* image = object.if_contains("image")) {
+    if (!image->is_object()) return wrong("image", "must be an object");
+    EBB_TRY(spec.image, image_from_json(image->get_object()));
+  }
   if (const auto violation = first_violation(spec)) return wrong(violation->field, violation->message);
   return spec;
 }

@@ -16,6 +16,7 @@
 #include "base/duration.h"
 #include "base/result.h"
 #include "model/egress_rule.h"
+#include "model/image.h"
 
 namespace ebb::model {
 
@@ -74,6 +75,7 @@ struct FunctionSpec {
   std::string command;  // of http, and of lambda where it is not ./bootstrap: for /bin/sh, in the package's folder
   std::string model;    // of model: the ONNX file, in the package's folder
   Batch batch;          // of model
+  Image image;  // of http and lambda: the root instead of the host's system; its own command stands if none is here
   Interface interface = Interface::kAuto;
   base::Bytes memory{512ull << 20};                   // hard limit of one instance
   std::uint32_t cpu_millis = 1000;                    // thousandths of a core

@@ -14,9 +14,10 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 19> kFunctionKeys = {
-    "model", "batch", "runtime",      "handler", "command", "memory",  "cpu",       "timeout",   "concurrency", "scale",
-    "reuse", "env",   "idle_timeout", "network", "auth",    "secrets", "isolation", "interface", "max_wait"};
+constexpr std::array<std::string_view, 20> kFunctionKeys = {
+    "model",   "batch",       "runtime",   "handler",   "command",  "memory",       "cpu",
+    "timeout", "concurrency", "scale",     "reuse",     "env",      "idle_timeout", "network",
+    "auth",    "secrets",     "isolation", "interface", "max_wait", "image"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
 constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
@@ -149,6 +150,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(map.read("command", spec.command));
   EBB_CHECKED(map.read("model", spec.model));
   if (map.find("runtime") == nullptr && map.find("model") != nullptr) spec.runtime = "model";
+  EBB_CHECKED(map.read("image", spec.image.reference));
   EBB_CHECKED(map.read("interface", kInterfaces, spec.interface));
   EBB_CHECKED(map.read("memory", spec.memory));
   EBB_CHECKED(read_cpu(map, spec.cpu_millis));

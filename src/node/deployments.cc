@@ -60,6 +60,30 @@ constexpr const char* kModelPhase = "runtime";
 
 bool is_model(const model::FunctionSpec& spec) { return spec.runtime == "model"; }
 
+// Images that came with the package lie in the layer store by now. Their paths need no quoting (parse_image_reference).
+std::string without_images(const model::Manifest& manifest) {
+  std::string command;
+  for (const model::FunctionSpec& spec : manifest.functions) {
+    const auto reference = model::parse_image_reference(spec.image.reference);
+    if (!reference || reference->path.empty()) continue;
+    command += "rm -rf -- ./'" + reference->path + "' && ";
+  }
+  return command;
+}
+
+// What a build that failed said of it, for who deployed.
+std::string failure_of(const std::string& phase, const std::string& tail, const std::string& end) {
+  if (phase == "layer") return "requirements.txt cannot be installed: " + end;
+  if (phase != "image") return "the build command failed: " + end;
+  // The scripts of runtimes/image say the reason in their last line.
+  constexpr std::string_view kReason = "\nerror: ";
+  const std::string text = "\n" + tail;
+  const auto at = text.rfind(kReason);
+  if (at == std::string::npos) return "the image cannot be used: " + end;
+  const auto from = at + kReason.size();
+  return text.substr(from, text.find('\n', from) - from);
+}
+
 }  // namespace
 
 base::Result<std::uint64_t> Deployments::begin(std::string archive, std::string only_app) {
@@ -215,6 +239,7 @@ io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
   }
   base::Result<> step = co_await store_package(job, plan);
   if (step) step = co_await check_secrets(plan);
+  if (step) step = co_await prepare_images(job, plan);
   if (step) step = co_await build_layer(job, plan);
   if (step) step = co_await build_model_layer(job, plan);
   if (step) step = co_await build_package(job, plan);
@@ -358,8 +383,8 @@ io::Task<base::Result<>> Deployments::build_package(std::shared_ptr<Job> job, Pl
       .output = wire::TreeKind::kPackage,
       .output_key = output_key,
       .argv = {"/bin/sh", "-c",
-               "cp -R /ebb/source/. /ebb/out/ && chmod -R u+w /ebb/out && cd /ebb/out && " + command + "{ " + compile +
-                   "; }"},
+               "cp -R /ebb/source/. /ebb/out/ && chmod -R u+w /ebb/out && cd /ebb/out && " +
+                   without_images(plan.manifest) + command + "{ " + compile + "; }"},
       .env = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "PYTHONPATH=/ebb/layer", "PYTHONDONTWRITEBYTECODE=1"}};
   co_return co_await run_build(job, "build", std::move(build));
 }
@@ -391,8 +416,8 @@ io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::s
     error = base::unavailable("ONNX Runtime cannot be installed, is the package index in reach? " + error.message);
   } else if (error.code == base::Code::kFunctionFailed) {
     error.code = base::Code::kInvalidArgument;  // the fault is in what was deployed
-    error.message =
-        (phase == "layer" ? "requirements.txt cannot be installed: " : "the build command failed: ") + error.message;
+    error.message = failure_of(phase, *tail, error.message);
+    if (phase == "image") co_return error;  // it says all
   }
   base::MutexLock lock(mutex_);
   job->status.detail = *tail;
@@ -401,9 +426,11 @@ io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::s
 
 io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& plan) {
   for (const model::FunctionSpec& spec : plan.manifest.functions) {
-    plan.wanted.push_back({.spec = spec,
-                           .package_key = plan.package_key,
-                           .layer_key = is_model(spec) ? plan.model_layer_key : plan.layer_key});
+    // Of an image's program, what it needs is in the image.
+    const std::string layer_key = spec.image.written() ? std::string()
+                                  : is_model(spec)     ? plan.model_layer_key
+                                                       : plan.layer_key;
+    plan.wanted.push_back({.spec = spec, .package_key = plan.package_key, .layer_key = layer_key});
   }
   const std::vector<store::NewVersion> wanted = plan.wanted;
   const std::string app = plan.manifest.app;
@@ -431,8 +458,9 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
     }
     const model::FunctionSpec& spec = one.version.spec;
     say(job, "zygote",
-        is_model(spec) ? "loading " + spec.model + " of " + one.version.function
-                       : "importing " + spec.handler + " of " + one.version.function);
+        spec.image.written() ? "starting " + spec.image.reference + " for " + one.version.function
+        : is_model(spec)     ? "loading " + spec.model + " of " + one.version.function
+                             : "importing " + spec.handler + " of " + one.version.function);
     std::function<base::Result<SecretValues>()> open = [&secrets, change, version = one.version] {
       return secrets.values_for(version.app, version.spec, change ? &*change : nullptr);
     };

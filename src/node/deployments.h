@@ -60,10 +60,24 @@ class Deployments {
     std::vector<store::NewVersion> wanted;
   };
 
+  /// What a build says of an image: image.json of runtimes/image/fetch.py.
+  struct ImageFound;
+
   base::Result<std::uint64_t> begin_job(std::shared_ptr<Job> job);
   static io::Task<> run_all(Deployments& self);
   io::Task<base::Result<>> run(std::shared_ptr<Job> job);
   io::Task<base::Result<>> store_package(std::shared_ptr<Job> job, Plan& plan);
+  // deployment_images.cc: container images.
+  io::Task<base::Result<>> prepare_images(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<model::Image>> prepare_image(std::shared_ptr<Job> job, std::string app, std::string package_key,
+                                                     std::string written);
+  io::Task<base::Result<>> unpack_layers(std::shared_ptr<Job> job, const ImageFound& image, std::string layout_key);
+  io::Task<base::Result<wire::Build>> fetch_order(std::string app, std::string package_key,
+                                                  model::ImageReference reference);
+  static base::Result<ImageFound> read_image_found(const std::string& path);
+  io::Task<> remove_layer(std::string key);
+  bool has_layer(const std::string& key) const;
+
   io::Task<base::Result<>> build_layer(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_model_layer(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_package(std::shared_ptr<Job> job, Plan& plan);

@@ -14,11 +14,12 @@ constexpr auto kCountsMost = 1min;
 
 }  // namespace
 
-io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint32_t uid_index, std::string layer_key) {
+io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint32_t uid_index, std::string layer_key,
+                                                      std::vector<std::string> image_layers) {
   const auto waiter = std::make_shared<io::OneShot<base::Result<ReadySandbox>>>();
   {
     base::MutexLock lock(mutex_);
-    const Key key{app, layer_key};
+    const Key key{app, layer_key, std::move(image_layers)};
     Entry& entry = entries_[key];
     if (entry.ready) {
       co_return ReadySandbox{.id = entry.id, .booted_at = entry.booted_at, .no_forks_because = entry.no_forks_because};
@@ -41,7 +42,7 @@ io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index
   base::Result<ReadySandbox> result = ReadySandbox{.id = id, .booted_at = base::steady_now(), .no_forks_because = {}};
   if (booted) result->no_forks_because = booted->no_forks_because;
   if (!booted) {
-    base::log(base::LogLevel::kWarning, "sandbox_failed", {{"app", key.first}, {"error", booted.error().message}});
+    base::log(base::LogLevel::kWarning, "sandbox_failed", {{"app", key.app}, {"error", booted.error().message}});
     result = booted.error();
     pool.services_.launcher->kill(wire::Subject::kSandbox, id);
   }
@@ -66,7 +67,7 @@ io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index
 
 io::Task<base::Result<SandboxPool::Booted>> SandboxPool::try_boot(Key key, std::uint32_t uid_index, std::uint64_t id) {
   // What a runtime zygote prints before user code runs in it is the platform's business.
-  const std::string app = key.first;
+  const std::string app = key.app;
   const auto sink = [app](const base::InvocationId&, const std::vector<std::string>& lines) {
     for (const std::string& line : lines)
       base::log(base::LogLevel::kWarning, "runtime_output", {{"app", app}, {"text", line}});
@@ -76,12 +77,13 @@ io::Task<base::Result<SandboxPool::Booted>> SandboxPool::try_boot(Key key, std::
   auto err = sandbox::OutputPipe::open(services_.here(), sink, &ends[1]);
   if (!out || !err) co_return (out ? err : out).error();
   std::string order = encode(wire::MakeSandbox{.sandbox = base::SandboxId{id},
-                                               .app = key.first,
+                                               .app = key.app,
                                                .uid_index = uid_index,
                                                .runtime = "python3",
-                                               .layer_key = key.second,
+                                               .layer_key = key.layer_key,
                                                .memory_bytes = limits::kRuntimeZygoteMemoryBytes,
-                                               .pids = limits::kSandboxPids});
+                                               .pids = limits::kSandboxPids,
+                                               .image_layers = key.image_layers});
   auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeSandbox, std::move(order), std::move(ends),
                                                  limits::kSandboxBootTimeout, nullptr);
   (*out)->finish();
@@ -104,7 +106,7 @@ void SandboxPool::count_held(base::SteadyTime now) {
   {
     base::MutexLock lock(mutex_);
     since = now - std::exchange(counted_at_, now);
-    for (const auto& [key, entry] : entries_) held[key.first].count += entry.ready ? entry.bytes.count : 0;
+    for (const auto& [key, entry] : entries_) held[key.app].count += entry.ready ? entry.bytes.count : 0;
   }
   if (since > kCountsMost) return;  // the first time
   for (const auto& [app, bytes] : held) {
@@ -119,7 +121,7 @@ void SandboxPool::remove_app(const std::string& app) {
   {
     base::MutexLock lock(mutex_);
     std::erase_if(entries_, [&](const auto& entry) {
-      if (entry.first.first != app || !entry.second.ready) return false;
+      if (entry.first.app != app || !entry.second.ready) return false;
       ids.push_back(entry.second.id);
       return true;
     });

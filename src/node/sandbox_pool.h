@@ -1,4 +1,5 @@
-// The sandboxes with a runtime zygote in them: one per app and dependency layer, shared by the functions of the app.
+// The sandboxes with a runtime zygote in them: one per app, dependency layer and image, shared by the functions of the
+// app.
 //
 // Made on first need, single flight; forgotten when the launcher says it died, and made again by the next who asks.
 // Called by VersionRunner before it makes a function zygote.
@@ -27,7 +28,9 @@ class SandboxPool {
   explicit SandboxPool(Services& services) : services_(services) {}
 
   /// Errors: the launcher's; kDeadlineExceeded when the runtime does not come up.
-  io::Task<base::Result<ReadySandbox>> get(std::string app, std::uint32_t uid_index, std::string layer_key);
+  /// `image_layers`: of the image that is its root; none: the host's system is.
+  io::Task<base::Result<ReadySandbox>> get(std::string app, std::uint32_t uid_index, std::string layer_key,
+                                           std::vector<std::string> image_layers);
   /// The launcher reports that it is gone.
   void exited(std::uint64_t id);
   /// Kills the sandboxes of an app that was removed.
@@ -36,7 +39,12 @@ class SandboxPool {
   void count_held(base::SteadyTime now);
 
  private:
-  using Key = std::pair<std::string, std::string>;  // app, layer key
+  struct Key {
+    std::string app;
+    std::string layer_key;
+    std::vector<std::string> image_layers;
+    auto operator<=>(const Key&) const = default;
+  };
   struct Entry {
     std::uint64_t id = 0;
     bool ready = false;

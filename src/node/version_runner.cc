@@ -392,7 +392,8 @@ io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::
                                            .version = version_.id,
                                            .layer_key = version_.layer_key,
                                            .gvisor = version_.spec.isolation == model::Isolation::kGvisor,
-                                           .expected_bytes = order.expected_bytes});
+                                           .expected_bytes = order.expected_bytes,
+                                           .image_layers = version_.spec.image.layers});
     co_return co_await services_.launcher->ask(wire::LauncherType::kStart, std::move(start), std::move(fds),
                                                kOrderLimit, nullptr);
   }
@@ -527,7 +528,7 @@ std::string VersionRunner::config_for_runtime(const SecretValues& secrets) const
               {"batch_window_ms", window_ms},
               {"platform", EBB_VERSION}};
   }
-  return boost::json::serialize(boost::json::object{
+  boost::json::object config{
       {"app", version_.app},
       {"function", version_.function},
       {"version", version_.number},
@@ -539,7 +540,11 @@ std::string VersionRunner::config_for_runtime(const SecretValues& secrets) const
       {"timeout_ms", std::chrono::duration_cast<std::chrono::milliseconds>(version_.spec.timeout).count()},
       {"kind", version_.spec.runtime},
       {"model", std::move(served)},
-  });
+  };
+  if (const model::Image& image = version_.spec.image; image.found()) {
+    config.emplace("image", to_json(image));
+  }
+  return boost::json::serialize(config);
 }
 
 }  // namespace ebb::node

@@ -72,7 +72,8 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
     std::string reason = "isolation: gvisor";
     co_return co_await do_without_zygote(std::move(reason));
   }
-  auto sandbox = co_await services_.sandboxes->get(version_.app, uid_index_, version_.layer_key);
+  auto sandbox =
+      co_await services_.sandboxes->get(version_.app, uid_index_, version_.layer_key, version_.spec.image.layers);
   if (!sandbox) {
     outcome.result = sandbox.error();
     co_return outcome;

@@ -1,5 +1,7 @@
 #include "wire/launcher_protocol.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "wire/codec.h"
 
@@ -11,6 +13,10 @@ constexpr std::uint32_t kArgumentsMax = 64;
 base::Error malformed(std::string_view what) { return base::invalid_argument("malformed " + std::string(what)); }
 
 bool is_key_or_empty(const std::string& key) { return key.empty() || base::is_content_key(key); }
+
+bool are_keys(const std::vector<std::string>& keys) {
+  return std::all_of(keys.begin(), keys.end(), [](const std::string& key) { return base::is_content_key(key); });
+}
 
 // Becomes part of a cgroup's name: nothing but letters, digits and inner hyphens.
 bool is_app_name(const std::string& name) {
@@ -53,6 +59,7 @@ std::string encode(const MakeSandbox& m) {
       .text(m.layer_key)
       .u64(m.memory_bytes)
       .u32(m.pids)
+      .texts(m.image_layers)
       .take();
 }
 template <>
@@ -66,8 +73,9 @@ base::Result<MakeSandbox> decode(std::string_view payload) {
   m.layer_key = r.text();
   m.memory_bytes = r.u64();
   m.pids = r.u32();
-  const bool valid = is_app_name(m.app) && m.runtime == "python3" && is_key_or_empty(m.layer_key) && m.uid_index >= 1 &&
-                     m.uid_index <= limits::kApps;
+  m.image_layers = r.texts(limits::kImageLayers);
+  const bool valid = are_keys(m.image_layers) && is_app_name(m.app) && m.runtime == "python3" &&
+                     is_key_or_empty(m.layer_key) && m.uid_index >= 1 && m.uid_index <= limits::kApps;
   return finished(r, std::move(m), valid, "MakeSandbox");
 }
 
@@ -158,6 +166,7 @@ std::string encode(const Start& m) {
       .text(m.layer_key)
       .u8(m.gvisor ? 1 : 0)
       .u64(m.expected_bytes)
+      .texts(m.image_layers)
       .take();
 }
 template <>
@@ -170,7 +179,8 @@ base::Result<Start> decode(std::string_view payload) {
   const std::uint8_t gvisor = r.u8();
   m.gvisor = gvisor == 1;
   m.expected_bytes = r.u64();
-  const bool valid = is_key_or_empty(m.layer_key) && gvisor <= 1;
+  m.image_layers = r.texts(limits::kImageLayers);
+  const bool valid = are_keys(m.image_layers) && is_key_or_empty(m.layer_key) && gvisor <= 1;
   return finished(r, std::move(m), valid, "Start");
 }
 

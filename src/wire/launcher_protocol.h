@@ -65,6 +65,7 @@ struct MakeSandbox {
   std::string layer_key;        // empty: no dependencies
   std::uint64_t memory_bytes = 0;
   std::uint32_t pids = 0;
+  std::vector<std::string> image_layers;  // keys of layers, lowest first; empty: the host's system is the root
 };
 
 /// What the processes of a version reach beside their own loopback.
@@ -139,6 +140,7 @@ struct Start {
   std::string layer_key;  // empty: no dependencies
   bool gvisor = false;    // on a user-space kernel
   std::uint64_t expected_bytes = 0;
+  std::vector<std::string> image_layers;  // as in MakeSandbox
 };
 
 struct Kill {

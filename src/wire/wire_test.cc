@@ -48,9 +48,12 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
   expect_only_whole<MakeVersion>(encode(version));
   expect_only_whole<MakeSandbox>(
       encode(MakeSandbox{.sandbox = base::SandboxId{1}, .app = "a", .uid_index = 1, .runtime = "python3"}));
+  const MakeSandbox of_image{
+      .sandbox = base::SandboxId{1}, .app = "a", .uid_index = 1, .runtime = "python3", .image_layers = {kKey, "../x"}};
+  EXPECT_FALSE(decode<MakeSandbox>(encode(of_image))) << "a path where a key belongs";
   expect_only_whole<MakeZygote>(encode(MakeZygote{}));
   expect_only_whole<Fork>(encode(Fork{}));
-  expect_only_whole<Start>(encode(Start{.layer_key = kKey, .gvisor = true}));
+  expect_only_whole<Start>(encode(Start{.layer_key = kKey, .gvisor = true, .image_layers = {kKey, kKey}}));
   expect_only_whole<Kill>(encode(Kill{}));
   expect_only_whole<AllowAddresses>(
       encode(AllowAddresses{.link = 3, .seconds = 60, .targets = {{.range = *base::parse_ip_range("2001:db8::1")}}}));
