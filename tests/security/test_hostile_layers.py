@@ -9,6 +9,7 @@ import tarfile
 import pytest
 
 import images
+from ebb_node import eventually
 from images import Layout, entry, tar_of
 
 NEEDED = images.missing_tools("skopeo", "gcc")
@@ -47,7 +48,7 @@ def test_a_layer_that_reaches_out_is_refused(node, program, tmp_path, entries, t
     headers = b"".join(one.tobuf() for one in entries) + bytes(1024)
     done = deploy(node, tmp_path, [headers], expect=None)
     assert done.returncode != 0 and text in done.stderr, done.stderr
-    assert set((node.data / "layers").iterdir()) == before and not list((node.data / "build").iterdir())
+    eventually(lambda: set((node.data / "layers").iterdir()) == before and not list((node.data / "build").iterdir()), "the end of what it left")
 
 
 def test_what_a_layer_brings_in_is_without_power(node, program, tmp_path):
