@@ -162,6 +162,7 @@ base::Result<std::string> Fleet::make_app_group(const std::string& app) {
   std::string group = "app-" + app;
   removals_.keep(group);
   EBB_CHECKED(ground_.cgroups.make(group, CgroupTree::Place::kInner));
+  weights_.add(group);
   return group;
 }
 
@@ -477,6 +478,7 @@ void Fleet::release_app(const std::string& app) {
     if (version->spec.app == app) return;
   }
   std::erase_if(apps_, [&](const auto& claimed) { return claimed.second == app; });
+  weights_.remove("app-" + app);
   removals_.add("app-" + app);
 }
 

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "launcher/app_weights.h"
 #include "launcher/cgroup_removals.h"
 #include "launcher/daemon_link.h"
 #include "launcher/data_directory.h"
@@ -57,7 +58,11 @@ struct Ground {
 class Fleet {
  public:
   Fleet(const Ground& ground, DaemonLink& daemon)
-      : ground_(ground), daemon_(daemon), workers_(ground.poller), removals_(ground.poller, ground.cgroups) {}
+      : ground_(ground),
+        daemon_(daemon),
+        workers_(ground.poller),
+        removals_(ground.poller, ground.cgroups),
+        weights_(ground.poller, ground.cgroups) {}
   ~Fleet();
   Fleet(const Fleet&) = delete;
   Fleet& operator=(const Fleet&) = delete;
@@ -163,6 +168,7 @@ class Fleet {
   DaemonLink& daemon_;
   Workers workers_;
   CgroupRemovals removals_;
+  AppWeights weights_;
   Token next_token_ = 1;
   std::uint64_t versions_made_ = 0;
   struct Growing {

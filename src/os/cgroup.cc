@@ -260,6 +260,13 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
   return {};
 }
 
+base::Result<> CgroupTree::weigh(const std::string& path, std::uint32_t weight) const {
+  const Hierarchy& cpu = holder(&Hierarchy::cpu);
+  const std::string directory = directory_of(cpu, path);
+  if (cpu.unified) return write_file(directory + "/cpu.weight", std::to_string(weight));
+  return write_file(directory + "/cpu.shares", std::to_string(std::max(2u, weight * 1024 / 100)));
+}
+
 base::Result<> CgroupTree::freeze(const std::string& path, bool freeze) const {
   const Hierarchy& freezer = holder(&Hierarchy::freezer);
   const std::string directory = directory_of(freezer, path);

@@ -66,6 +66,8 @@ class CgroupTree {
   /// Makes one group; its parent exists. An existing one is fine.
   base::Result<> make(const std::string& path, Place place) const;
   base::Result<> limit(const std::string& path, const CgroupLimits& limits) const;
+  /// Its weight among its siblings when processors are short: 1 to 10,000, 100 is what a new group has.
+  base::Result<> weigh(const std::string& path, std::uint32_t weight) const;
   /// Stops all processes of a leaf, and those that it gets later, until `freeze` is false. Takes effect a moment after
   /// the return: a process inside the kernel stops when it comes back. Errors: kNotFound when the group is gone.
   base::Result<> freeze(const std::string& path, bool freeze) const;

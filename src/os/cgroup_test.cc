@@ -106,6 +106,12 @@ TEST_F(RealCgroups, UsageFilesReadAndResetThePeakAndCountCpu) {
   }
 }
 
+TEST_F(RealCgroups, AGroupIsWeighed) {
+  ASSERT_TRUE(tree_->weigh("app", 6));
+  ASSERT_TRUE(tree_->weigh("app", 100));
+  EXPECT_FALSE(tree_->weigh("none", 100));
+}
+
 TEST_F(RealCgroups, PidsAreLimited) {
   ASSERT_TRUE(tree_->limit("app/leaf", {.cpu_millis = 500, .pids = 4}));
   const pid_t child = in_leaf([] {
@@ -255,6 +261,9 @@ TEST(Cgroups, PureV2WritesItsOwnFiles) {
   EXPECT_EQ(get("/t/leaf/memory.swap.max"), "0");
   EXPECT_EQ(get("/t/leaf/cpu.max"), "25000 100000");
   EXPECT_EQ(get("/t/leaf/pids.max"), "9");
+  put("/t/leaf/cpu.weight", "");
+  ASSERT_TRUE(tree->weigh("leaf", 6));
+  EXPECT_EQ(get("/t/leaf/cpu.weight"), "6");
   put("/t/leaf/cpu.stat", "usage_usec 1500\nuser_usec 1000\n");
   put("/t/leaf/memory.peak", "77\n");
   put("/t/leaf/memory.events", "low 0\noom 3\noom_kill 2\noom_group_kill 0\n");

@@ -474,6 +474,31 @@ def test_b25_processor_quota(node, workers):
 # --- 26: disk ---
 
 
+def weight_of(node, app):
+    """Of its processors, of 1024."""
+    for folder in node.cgroup_directories():
+        for name, scale in (("cpu.shares", 1), ("cpu.weight", 10.24)):
+            file = pathlib.Path(folder, name)
+            if folder.endswith(f"/app-{app}") and file.exists():
+                return int(file.read_text()) * scale
+    raise AssertionError(f"app {app} has no control group")
+
+
+def test_b25_an_app_that_floods_the_processors_stands_back(node):
+    node.deploy_app(SOURCE, {"plain": {"idle_timeout": "10m"}}, app="victim")
+    node.call("victim/plain", data="1")
+    eventually(lambda: weight_of(node, "app") == weight_of(node, "victim") == 1024, "equal weights")
+    flood = threading.Thread(target=in_parallel, args=(4, lambda n: run(node, "plain", "burn(10)")))
+    flood.start()
+    try:
+        eventually(lambda: weight_of(node, "app") < 100, "the flood's low weight")
+        assert weight_of(node, "victim") == 1024
+        assert node.call("victim/plain", data="2").json() == 2
+    finally:
+        flood.join()
+    eventually(lambda: weight_of(node, "app") == 1024, "its return")
+
+
 def test_b26_tmp_is_bounded(node):
     assert run(node, "large", "errno_of(lambda: fill('/tmp/x', 600))").text == "No space left on device"
     assert run(node, "large", "os.path.getsize('/tmp/x') >> 20").json() == 512

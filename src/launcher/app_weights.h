@@ -1,0 +1,54 @@
+// The processors' weight of each app: one that floods them stands back behind those that use little.
+//
+// The kernel shares processors by weight, but whom it lets run first when a request wakes a waiting instance depends on
+// weights too: beside an equal it may wait for a whole tick. So an app in heavy use (heavy_use.h) has a sixteenth of
+// the others' weight, for as long as it is. It loses nothing while nobody else wants the processors. One launcher's;
+// single-threaded. Cost: a pread for each app in 100 ms, a tenth of that while little is used; at most kAtOnce in a
+// turn of the loop.
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <string>
+
+#include "launcher/heavy_use.h"
+#include "launcher/poller.h"
+#include "os/cgroup.h"
+
+namespace ebb::launcher {
+
+class AppWeights {
+ public:
+  AppWeights(Poller& poller, const os::CgroupTree& cgroups);
+  ~AppWeights() { poller_.cancel(timer_); }
+  AppWeights(const AppWeights&) = delete;
+  AppWeights& operator=(const AppWeights&) = delete;
+
+  /// An app's group was made or is used again. Known already: fine.
+  void add(const std::string& group);
+  /// Before the group is removed. Not known: fine.
+  void remove(const std::string& group);
+
+ private:
+  struct App {
+    std::string group;
+    os::UsageFiles usage;
+    HeavyUse::App use;
+  };
+
+  void schedule();
+  void look_at_some();
+  void look(App& app, base::SteadyTime now);
+  void weigh(const std::string& group, std::uint32_t weight);
+
+  Poller& poller_;
+  const os::CgroupTree& cgroups_;
+  HeavyUse heavy_use_;
+  std::list<App> apps_;  // the next to be looked at first
+  Poller::Timer timer_ = Poller::Timer::kNone;
+  std::size_t left_ = 0;      // of this round
+  double used_cores_ = 0;     // by those looked at in this round
+  bool little_used_ = false;  // in the last one
+};
+
+}  // namespace ebb::launcher
