@@ -159,36 +159,8 @@ io::Task<> Deployments::run_all(Deployments& self) {
       self.waiting_.pop_front();
     }
     base::Result<> result = co_await self.run(job);
-    co_await self.collect_packages();
+    co_await self.collect_unused();
     self.finish(job, std::move(result));
-  }
-}
-
-io::Task<> Deployments::collect_packages() {
-  store::Metadata& metadata = services_.metadata;
-  const fs::path packages = fs::path(services_.config.data_dir) / "packages";
-  std::function<base::Result<std::vector<std::string>>()> find =
-      [&metadata, packages]() -> base::Result<std::vector<std::string>> {
-    EBB_TRY(const std::set<std::string> kept, metadata.content_keys());
-    std::vector<std::string> unused;
-    std::error_code failed;
-    for (fs::directory_iterator at(packages, failed), end; !failed && at != end; at.increment(failed)) {
-      const std::string key = at->path().filename().string();
-      if (base::is_content_key(key) && !kept.contains(key)) unused.push_back(key);
-    }
-    return unused;
-  };
-  auto unused = co_await io::offload(services_.pool, "find unused packages", std::move(find));
-  if (!unused) co_return;  // the next deployment looks again
-  for (const std::string& key : *unused) {
-    std::string order = encode(wire::RemoveTree{.kind = wire::TreeKind::kPackage, .key = key});
-    std::vector<os::Fd> none;
-    const auto removed = co_await services_.launcher->ask(wire::LauncherType::kRemoveTree, std::move(order),
-                                                          std::move(none), limits::kPackageRemoveTimeout, nullptr);
-    if (!removed) {
-      base::log(base::LogLevel::kWarning, "package_not_removed",
-                {{"package", key}, {"error", removed.error().message}});
-    }
   }
 }
 

@@ -85,9 +85,10 @@ class Deployments {
   io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> publish(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> run_build(std::shared_ptr<Job> job, std::string phase, wire::Build build);
-  /// Deletes packages that no version refers to: what was uploaded (a version refers to what was built from it) and
-  /// what failed or was removed. Between two deployments, so that none is in the making.
-  io::Task<> collect_packages();
+  /// Deletes packages that no version refers to (what was uploaded: a version refers to what was built from it; what
+  /// failed or was removed), and layers a week after they were made. Between two deployments, so that none is in the
+  /// making. In deployment_collect.cc.
+  io::Task<> collect_unused();
   void say(const std::shared_ptr<Job>& job, std::string phase, std::string message);
   void finish(const std::shared_ptr<Job>& job, base::Result<> result);
   std::string tree_path(std::string_view kind, const std::string& key) const;

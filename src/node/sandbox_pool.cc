@@ -1,5 +1,7 @@
 #include "node/sandbox_pool.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "base/log.h"
 #include "sandbox/output_pipe.h"
@@ -117,11 +119,22 @@ void SandboxPool::count_held(base::SteadyTime now) {
 }
 
 void SandboxPool::remove_app(const std::string& app) {
+  remove_where([&](const Key& key) { return key.app == app; });
+}
+
+void SandboxPool::remove_layer(const std::string& layer_key) {
+  remove_where([&](const Key& key) {
+    return key.layer_key == layer_key ||
+           std::find(key.image_layers.begin(), key.image_layers.end(), layer_key) != key.image_layers.end();
+  });
+}
+
+void SandboxPool::remove_where(const std::function<bool(const Key&)>& gone) {
   std::vector<std::uint64_t> ids;
   {
     base::MutexLock lock(mutex_);
     std::erase_if(entries_, [&](const auto& entry) {
-      if (entry.first.app != app || !entry.second.ready) return false;
+      if (!entry.second.ready || !gone(entry.first)) return false;
       ids.push_back(entry.second.id);
       return true;
     });

@@ -5,6 +5,7 @@
 // Called by VersionRunner before it makes a function zygote.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,6 +36,8 @@ class SandboxPool {
   void exited(std::uint64_t id);
   /// Kills the sandboxes of an app that was removed.
   void remove_app(const std::string& app);
+  /// Kills the sandboxes that have a layer which was removed: no version uses them.
+  void remove_layer(const std::string& layer_key);
   /// Adds what the runtime zygotes hold to the metrics, for the time since it was called last.
   void count_held(base::SteadyTime now);
 
@@ -54,6 +57,7 @@ class SandboxPool {
     std::vector<std::shared_ptr<io::OneShot<base::Result<ReadySandbox>>>> waiters;
   };
 
+  void remove_where(const std::function<bool(const Key&)>& gone);
   static io::Task<> boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id);
   struct Booted {
     std::string no_forks_because;  // why there are no forks from zygotes on this host; empty where there are

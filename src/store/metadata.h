@@ -108,7 +108,7 @@ class Metadata {
   /// Errors: kNotFound.
   virtual base::Result<void> remove_secret(std::string_view app, std::string_view name) = 0;
 
-  /// Package and layer keys of all versions.
+  /// Package and layer keys of all versions, those of images included.
   virtual base::Result<std::set<std::string>> content_keys() = 0;
 };
 

@@ -76,6 +76,26 @@ TEST_F(MetadataTest, PublishesReadsBackAndKeepsOldVersions) {
   EXPECT_EQ(*metadata_->content_keys(), (std::set<std::string>{"p1", "p2", "l1"}));
 }
 
+TEST_F(MetadataTest, LayersOfImagesAreKept) {
+  ASSERT_TRUE(metadata_->create_or_get_app("a"));
+  const std::string lower(64, '1');
+  const std::string upper(64, '2');
+  NewVersion version = version_of("f");
+  version.spec.runtime = "http";
+  version.spec.handler.clear();
+  version.spec.image = {.reference = "team/x:1",
+                        .digest = "sha256:" + std::string(64, 'a'),
+                        .layers = {lower, upper},
+                        .command = {"/x"},
+                        .env = {},
+                        .directory = {}};
+  const auto published = metadata_->publish_versions("a", {version, version_of("g", "p2", "l1")});
+  ASSERT_TRUE(published) << published.error().message;
+  EXPECT_EQ(*metadata_->content_keys(), (std::set<std::string>{"p1", "p2", "l1", lower, upper}));
+  ASSERT_TRUE(metadata_->remove_function("a", "f"));
+  EXPECT_EQ(*metadata_->content_keys(), (std::set<std::string>{"p2", "l1"}));
+}
+
 TEST_F(MetadataTest, AnyDifferenceMakesANewVersion) {
   ASSERT_TRUE(metadata_->create_or_get_app("a"));
   NewVersion version = version_of("f");

@@ -416,7 +416,9 @@ Result<void> SqliteMetadata::remove_function(std::string_view app, std::string_v
 
 Result<std::set<std::string>> SqliteMetadata::content_keys() {
   base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT package_key FROM versions UNION SELECT layer_key FROM versions"));
+  EBB_TRY(SqliteQuery query,
+          database_->query("SELECT package_key FROM versions UNION SELECT layer_key FROM versions "
+                           "UNION SELECT value FROM versions, json_each(versions.spec, '$.image.layers')"));
   std::set<std::string> keys;
   while (true) {
     EBB_TRY(const bool row, query.step());
