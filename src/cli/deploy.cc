@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "cli/commands.h"
+#include "cli/deploy_image.h"
 #include "cli/pack.h"
 #include "model/manifest.h"
 
@@ -61,10 +62,12 @@ class Deployment {
       if (spec.runtime == "model") models_.insert(spec.name);
     }
     EBB_TRY(Package package, pack_folder(folder, node));
-    say("deploying " + manifest.app + ": " + std::to_string(package.files) + " files, " +
-        size_text(package.archive.size()) + " to upload");
-    EBB_TRY(const std::uint64_t id, upload(std::move(package.archive)));
-    return watch(id);
+    return send(manifest.app, std::move(package));
+  }
+
+  base::Result<int> run(const ImageOptions& image) {
+    EBB_TRY(ImagePackage made, pack_image(session_, image));
+    return send(made.app, std::move(made.package));
   }
 
   base::Result<int> watch(std::uint64_t id) {
@@ -73,6 +76,13 @@ class Deployment {
   }
 
  private:
+  base::Result<int> send(const std::string& app, Package package) {
+    say("deploying " + app + ": " + std::to_string(package.files) + " files, " + size_text(package.archive.size()) +
+        " to upload");
+    EBB_TRY(const std::uint64_t id, upload(std::move(package.archive)));
+    return watch(id);
+  }
+
   void say(const std::string& text) {
     line_.clear();
     if (!session_.json) print_err(text + "\n");
@@ -191,17 +201,34 @@ class Deployment {
 base::Result<int> follow_deployment(const Session& session, std::uint64_t id) { return Deployment(session).watch(id); }
 
 void add_deploy(CLI::App& app, Session& session) {
-  auto folder = std::make_shared<std::string>(".");
+  auto subject = std::make_shared<std::string>();
+  auto image = std::make_shared<ImageOptions>();
   auto* command = app.add_subcommand("deploy", "Deploy the app in a folder: its code, requirements.txt and ebb.yaml");
   command->group("Deploy and call");
   command->footer(
       "\nLeft out are .git, __pycache__, *.pyc, .venv, node_modules (but for runtime: node) and what .ebbignore names "
       "(it reads like .gitignore).\n"
       "The versions that serve go on serving until the new ones are ready; an unchanged function keeps its version.");
-  command->add_option("folder", *folder, "Where ebb.yaml is (default: here)")->type_name("");
+  command->add_option("folder", *subject, "Where ebb.yaml is (default: here); with --image: APP/FUNCTION")
+      ->type_name("");
+  auto* reference = command->add_option("--image", image->reference, "A container image alone, without an ebb.yaml")
+                        ->type_name("REFERENCE");
+  command->add_option("--runtime", image->runtime, "What its program is: http (default) or lambda")
+      ->type_name("")
+      ->needs(reference);
+  command->add_option("--memory", image->memory, "Hard limit of one instance, such as 256Mi")
+      ->type_name("")
+      ->needs(reference);
   add_common_options(*command, session);
-  command->callback(
-      [&session, folder] { session.action = [&session, folder] { return Deployment(session).run(*folder); }; });
+  command->callback([&session, subject, image, reference] {
+    session.action = [&session, subject, image, alone = reference->count() > 0]() -> base::Result<int> {
+      if (!alone) return Deployment(session).run(subject->empty() ? std::string(".") : *subject);
+      if (subject->empty())
+        return base::invalid_argument("name what the image becomes: ebb deploy --image REFERENCE APP/FUNCTION");
+      image->name = *subject;
+      return Deployment(session).run(*image);
+    };
+  });
 }
 
 }  // namespace ebb::cli

@@ -2,8 +2,10 @@
 and what is said of images that cannot run. Hostile layers: tests/security/test_hostile_layers.py."""
 
 import json
+import os
 import pathlib
 import shutil
+import time
 
 import pytest
 
@@ -181,6 +183,28 @@ def test_the_command_of_ebb_yaml_stands_instead(node, archive):
     assert get(node, "me", "commanded").text == "1000 1000 / /program by command"
 
 
+def test_layers_that_no_version_uses_go_a_week_after_they_were_made(node, program, tmp_path):
+    def deploy_with(app, text):
+        layers = small(program) + [tar_of([(entry("note"), text.encode())])]
+        before = set((node.data / "layers").iterdir())
+        deploy(node, app, ("oci", Layout(tmp_path / app, layers, {"Cmd": ["/program"]}).folder))
+        return set((node.data / "layers").iterdir()) - before
+
+    deploy_with("base-of-both", "nothing")  # what they share
+    (old,), (young,) = deploy_with("old", "old"), deploy_with("young", "young")
+    week_ago = time.time() - 8 * 86400
+    for layer in (node.data / "layers").iterdir():
+        if layer != young:
+            os.utime(layer, (week_ago, week_ago))
+    node.cli("rm", "old", "--yes")
+    node.cli("rm", "young", "--yes")
+    deploy_with("next", "next")
+    assert not old.exists() and young.exists()
+    assert get(node, "file/note", "base-of-both").text == "nothing", "that is old, and used"
+    deploy_with("old-again", "old")
+    assert old.exists() and get(node, "file/note", "old-again").text == "old"
+
+
 # What cannot run.
 
 
@@ -310,3 +334,89 @@ def test_a_private_registry(node, layout, tmp_path):
         assert get(node, "me", "private").status_code == 200, "the version before goes on"
     for text in (node.serve_log(), done.stderr, json.dumps(node.functions("private"))):
         assert password not in text and token not in text
+
+
+# The example, and what its web server has of being spoken to directly.
+
+EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples/image"
+ON_BUSYBOX = pytest.mark.skipif(shutil.which("busybox") is None, reason="no busybox on this machine")
+
+
+def make_example(folder, **programs):
+    """A copy of examples/image with its layout made, and `programs` of CGI added to that."""
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("layout"))
+    images.run(folder / "make_image.sh")
+    for name, text in programs.items():
+        file = folder.parent / name
+        file.write_text("#!/bin/sh\n" + text)
+        file.chmod(0o755)
+        images.run("umoci", "insert", "--rootless", "--image", f"{folder}/layout:v1", file, f"/www/cgi-bin/{name}")
+    return folder
+
+
+@ON_BUSYBOX
+def test_the_example(node, tmp_path):
+    node.deploy(make_example(tmp_path / "image"))
+    assert "A file of the image" in node.call("/fn/image/site/index.html").text
+    assert node.call("/fn/image/site/cgi-bin/greet?name=Ada").text == "hello Ada, from user 1000 of Linux\n"
+    assert node.call("/fn/image/site/nothing").status_code == 404
+
+
+@ON_BUSYBOX
+def test_its_server_takes_several_calls_at_a_time_and_streams(node, tmp_path):
+    said = r"printf 'Content-Type: text/plain\r\n\r\n'; "
+    folder = make_example(tmp_path / "several",
+                          wait=said + "echo waiting; while [ ! -e /tmp/open ]; do busybox sleep 0.02; done; echo opened",
+                          open=said + "echo > /tmp/open")
+    function = {"runtime": "http", "image": "oci:layout:v1", "memory": "64Mi", "concurrency": 2, "scale": {"max": 1}}
+    (folder / "ebb.yaml").write_text(json.dumps({"app": "several", "functions": {"f": function}}))
+    node.deploy(folder)
+    with node.call("/fn/several/f/cgi-bin/wait", stream=True) as waiting:
+        pieces = waiting.iter_lines(chunk_size=1)
+        assert next(pieces) == b"waiting"
+        assert get(node, "cgi-bin/open", "several").status_code == 200, "beside it, in the same instance"
+        assert next(pieces) == b"opened"
+
+
+# Without an ebb.yaml.
+
+
+def deploy_image(node, reference, name, *words, expect=0):
+    return node.cli("deploy", "--image", reference, name, *words, expect=expect)
+
+
+def test_an_image_needs_no_ebb_yaml(node, registry, layout, archive):
+    deploy_image(node, f"oci:{layout}:v1", "alone/site", "--memory", "64Mi")
+    function = node.functions("alone")["alone/site"]
+    assert function["spec"]["memory"] == "64Mi" and function["spec"]["runtime"] == "http"
+    assert node.call("/fn/alone/site/file/data/kept").text == "data/kept of the base"
+    deploy_image(node, registry.push(f"oci:{layout}:v1", "team/alone:v1"), "alone/site")
+    assert node.call("/fn/alone/site/file/data/kept").text == "data/kept of the base"
+    deploy_image(node, f"docker-archive:{archive}/image.tar", "lonely", "--runtime", "lambda")
+    assert json.loads(node.cli("invoke", "lonely/lonely", "--data", "1").stdout)["event"] == 1
+
+
+def test_an_image_alone_takes_no_functions_away(node, layout):
+    deploy(node, "kept", ("oci", layout))
+    done = deploy_image(node, f"oci:{layout}:v1", "kept/other", expect=5)
+    assert "app kept has the function f too" in done.stderr, done.stderr
+    assert set(node.functions("kept")) == {"kept/f"}
+    deploy_image(node, f"oci:{layout}:v1", "kept/f")
+
+
+@pytest.mark.parametrize("words, text", [
+    (("oci:/nowhere", "a/b"), "there is no image /nowhere"),
+    (("oci-archive:/etc", "a/b"), "is a folder: write oci: before it"),
+    (("team/x:1", "a/b:3"), "a version is made by the deployment"),
+    (("team/x:1", "a/b", "--runtime", "python3"), "is python3"),
+    (("--x", "a/b"), "is '--x', write registry/name:tag"),
+    (("team/x:1",), "APP/FUNCTION"),
+])
+def test_what_an_image_alone_may_not_be_is_said_before_anything_is_sent(node, words, text):
+    done = node.cli("deploy", "--image", *words, expect=None)
+    assert done.returncode != 0 and text in done.stderr, done.stderr
+
+
+def test_options_of_images_are_for_images(node, tmp_path):
+    done = node.cli("deploy", "--runtime", "http", str(tmp_path), expect=None)
+    assert done.returncode != 0 and "--image" in done.stderr, done.stderr
