@@ -117,7 +117,7 @@ class Instance:
             return wsgi.Application(self._handler)
         if function.interface == "asgi":
             return asgi.Application(self._handler, self._loop)
-        if function.interface in ("server", "model"):
+        if function.interface in ("server", "model", "native"):
             return self._handler
         return None
 
@@ -217,12 +217,14 @@ class Instance:
             self._loop.run(stream.pump_async(answer, source))
 
     def _request(self, meta, body, invocation):
-        """A call of a web application. False when the process must end."""
+        """A call of a web application, or of a library. False when the process must end."""
+        context = Context(self._function, meta["request_id"], meta["deadline_ms"])
+        answer = stream.Stream(self._sock, invocation, "head_only" in meta)
+        if self._function.interface == "native":
+            return self._stream(answer, self._web.answer, meta, body, context)
         if meta["kind"] != "http":
             self._refuse(invocation, "wrong_call", web.WrongCall(self._function))
             return True
-        context = Context(self._function, meta["request_id"], meta["deadline_ms"])
-        answer = stream.Stream(self._sock, invocation, "head_only" in meta)
         return self._stream(answer, self._web.answer, web.Request(meta, body), context)
 
     def _invoke(self, kind, event, context, invocation, head_only):

@@ -31,7 +31,7 @@ class Function:
         self.app = fields["app"]
         self.name = fields["function"]
         self.version = str(fields["version"])
-        self.kind = fields.get("kind", "python3")  # or "http", "lambda" or "node": the handler is in a program of its own then; or "model"
+        self.kind = fields.get("kind", "python3")  # or "http", "lambda" or "node": the handler is in a program of its own then; or "model" or "native"
         self.command = fields.get("command", "")
         self.handler = fields["handler"]
         self.image = fields.get("image")  # what is the root instead of the host's system: {"command", "env", "directory"}
@@ -158,6 +158,10 @@ def _service_of(function):
 
         function.interface = "event"
         return node_program.Handler(function)
+    if function.kind == "native":
+        from . import native
+
+        return native.load(function)
     raise LoadError("ValueError", f"runtime '{function.kind}' is not known here")
 
 

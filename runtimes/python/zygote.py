@@ -123,7 +123,7 @@ def load_function(config):
     function = loading.Function(config)
     try:
         handler = loading.load(function)
-        if function.kind != "python3":
+        if function.kind not in ("python3", "native"):
             try_out(handler)
         loading.run_hooks(surroundings.user_hooks().run_before_snapshot, "before_snapshot")
         if function.interface == "asgi" or loading.is_async(handler):

@@ -70,6 +70,21 @@ std::optional<Violation> node_violation(const FunctionSpec& spec) {
   return Violation{"handler", "is '" + spec.handler + "', write it as file.function such as index.handler"};
 }
 
+// The path of a shared library within the package; "./" may stand before it.
+bool is_library(std::string_view text) {
+  if (text.size() > limits::kHandlerBytes || text.empty() || text.front() == '/' || text.back() == '/') return false;
+  const std::string around = "/" + std::string(text) + "/";
+  return around.find("/../") == std::string::npos && is_line(text, limits::kHandlerBytes);
+}
+
+std::optional<Violation> native_violation(const FunctionSpec& spec) {
+  if (auto violation = program_violation(spec)) return violation;
+  if (spec.interface != Interface::kAuto) return Violation{"interface", "is for the runtime python3, leave it out"};
+  if (spec.handler.empty()) return Violation{"handler", "is missing, name the library such as hello.so"};
+  if (is_library(spec.handler)) return std::nullopt;
+  return Violation{"handler", "is '" + spec.handler + "', write the path of a file of the package such as hello.so"};
+}
+
 bool is_model_file(std::string_view text) {
   if (text.size() > limits::kHandlerBytes || !text.ends_with(".onnx") || text.front() == '/') return false;
   const std::string around = "/" + std::string(text) + "/";
@@ -124,8 +139,10 @@ std::optional<Violation> entry_violation(const FunctionSpec& spec) {
   if (spec.batch != Batch{}) return Violation{"batch", "is for functions that are a model, leave it out"};
   if (spec.runtime == "python3") return python_violation(spec);
   if (spec.runtime == "node") return node_violation(spec);
+  if (spec.runtime == "native") return native_violation(spec);
   if (spec.runtime != "http" && spec.runtime != "lambda") {
-    return Violation{"runtime", "is '" + spec.runtime + "', the runtimes are python3, node, http, lambda and model"};
+    return Violation{"runtime",
+                     "is '" + spec.runtime + "', the runtimes are python3, node, native, http, lambda and model"};
   }
   if (spec.interface != Interface::kAuto) return Violation{"interface", "is for the runtime python3, leave it out"};
   if (!is_line(spec.command, limits::kCommandBytes)) {

@@ -70,7 +70,7 @@ struct Batch {
 
 struct FunctionSpec {
   std::string name;
-  std::string runtime = "python3";  // or "node", "http", "lambda", "model"
+  std::string runtime = "python3";  // or "node", "native", "http", "lambda", "model"
   std::string handler;  // of python3: "package.module.attribute"; of node: "path/file.export"; of lambda: any text
   std::string command;  // of http, and of lambda where it is not ./bootstrap: for /bin/sh, in the package's folder
   std::string model;    // of model: the ONNX file, in the package's folder

@@ -35,7 +35,7 @@ enum class ZygoteType : std::uint16_t {
 };
 
 // `config` is JSON: {"app","function","version" (number),"handler","interface" ("auto"|"event"|"wsgi"|"asgi"),
-// "env" {name: value},"memory_bytes","timeout_ms","command","kind": "python3"|"node"|"http"|"lambda"|"model",
+// "env" {name: value},"memory_bytes","timeout_ms","command","kind": "python3"|"node"|"native"|"http"|"lambda"|"model",
 // "model": {"file","batch_size","batch_window_ms","platform"} or empty}.
 
 struct InitFailed {

@@ -205,7 +205,7 @@ def test_a_server_that_does_not_start_is_not_deployed(server, command, text):
     ({"runtime": "http", "command": "x", "handler": "app.handler"}, "handler: is not for the runtime http"),
     ({"runtime": "python3", "handler": "app.handler", "command": "x"}, "command: is for the runtimes http and lambda"),
     ({"runtime": "lambda", "interface": "wsgi"}, "interface: is for the runtime python3"),
-    ({"runtime": "htpp", "command": "x"}, "the runtimes are python3, node, http, lambda and model"),
+    ({"runtime": "htpp", "command": "x"}, "the runtimes are python3, node, native, http, lambda and model"),
 ])
 def test_a_manifest_that_does_not_fit_its_runtime(node, spec, text):
     done = deploy(node, "wrong", "f", {"app.py": ""}, expect=None, **spec)

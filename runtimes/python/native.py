@@ -1,0 +1,152 @@
+"""A function in C++ (runtime: native): a shared library of the package, loaded into the zygote, called by the instances.
+
+The library is user code as a Python module is: everything around it (walls, forks, the channel, logs, limits) is that of a
+Python function. _native calls it; what it tells comes back to an Answer. What a hook or a handler throws is a Reported.
+"""
+
+import os
+import struct
+
+from . import results, trace, web
+
+_ABI = 1
+_MACHINES = {3: "32-bit x86", 40: "32-bit Arm", 62: "x86-64", 183: "64-bit Arm", 243: "RISC-V", 21: "POWER", 22: "s390x"}
+_MACHINE_OF = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22}
+_SHARED = 3  # ET_DYN
+
+
+def _text(data):
+    return data.decode("utf-8", "replace")
+
+
+class Answer:
+    """What the library says of one call, or of a hook (without a stream)."""
+
+    __slots__ = ("_stream", "failure")
+
+    def __init__(self, stream=None):
+        self._stream = stream
+        self.failure = None
+
+    def _head(self, status, headers):
+        if self._stream is None or self._stream.head is not None:
+            raise results.Unserialisable("the handler answered twice: a stream is ended by returning its end()")
+        given = [results._header(_text(name), web.header_text(value)) for name, value in headers]
+        self._stream.head = results.Head(results._status(status), given)
+
+    def begin(self, status, headers):
+        self._head(status, headers)
+        return self._stream.wants_no_more
+
+    def piece(self, data):
+        if self._stream is None or self._stream.head is None:
+            raise results.Unserialisable("a piece of a stream that was not begun")
+        if not self._stream.began:
+            self._stream.head.set_type_for(data)
+        self._stream.send(data)
+        return self._stream.wants_no_more
+
+    def whole(self, status, headers, body):
+        self._head(status, headers)
+        self._stream.whole = body
+        return False
+
+    def failed(self, kind, message):
+        self.failure = trace.Reported(_text(kind)[:256], trace.cut(_text(message), trace.MESSAGE_CHARACTERS))
+        return False
+
+    def check(self):
+        """Errors: trace.Reported."""
+        if self.failure is not None:
+            raise self.failure
+
+
+def misfit(path):
+    """Why a file cannot be a library of this machine, or an empty text. What the loader says of it is hard to read."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(20)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if len(head) < 20 or head[:4] != b"\x7fELF":
+        return "is no ELF file: build a shared library with ebb_add_function"
+    little = head[5] != 2
+    kind, machine = struct.unpack_from("<HH" if little else ">HH", head, 16)
+    here = os.uname().machine
+    if machine != _MACHINE_OF.get(here, machine) or head[4] != 2:
+        return f"is built for {_MACHINES.get(machine, f'machine {machine}')}, this node is {here}: build it for that"
+    if kind != _SHARED:
+        return "is no shared library: build it with -shared, or by ebb_add_function"
+    return ""
+
+
+class Handler:
+    """Has what instance.py wants of a web application, and takes direct calls too."""
+
+    def __init__(self, function, number):
+        self._function = function
+        self._number = number
+
+    def start(self):
+        """The hook of every instance. Errors: LoadError."""
+        from . import _native, loading
+
+        answer = Answer()
+        try:
+            _native.started(self._number, answer)
+            answer.check()
+        except trace.Reported as error:
+            raise loading.LoadError(error.kind, f"the started hook: {error}") from None
+
+    def stop(self):
+        pass
+
+    def answer(self, stream, meta, body, context):
+        """Errors: trace.Reported; those of stream.Stream."""
+        from . import _native
+
+        function = self._function
+        answer = Answer(stream)
+        headers = []
+        method, path, query = "", b"", ""
+        is_http = meta["kind"] == "http"
+        if is_http:
+            request = web.Request(meta, body)
+            method, path, query, headers = request.method, request.path, request.query, list(request.headers.items())
+        elif meta.get("content_type"):
+            headers = [("content-type", meta["content_type"])]
+        _native.call(self._number, answer, is_http, method, path, query, headers, body, context.request_id, function.app,
+                     function.name, function.version, context.deadline_ms, function.memory_bytes)
+        answer.check()
+        if stream.head is None:
+            raise results.Unserialisable("the handler gave no answer: end() of a stream was returned that was not begun")
+
+
+def load(function):
+    """The handler, its library loaded and its init run. Errors: loading.LoadError."""
+    from . import _native, loading
+
+    function.interface = "native"
+    name = os.path.normpath(function.handler)
+    path = os.path.join(loading.TASK, name)
+    if not os.path.isfile(path):
+        present = sorted(entry for entry in os.listdir(loading.TASK) if entry.endswith(".so"))
+        listing = ", ".join(present[:8]) or "no .so file"
+        raise loading.LoadError("FileNotFoundError", f"the package has no file '{name}': its top has {listing}; build it before ebb deploy")
+    if why := misfit(path):
+        raise loading.LoadError("ImportError", f"{name} {why}")
+    try:
+        number, abi = _native.load(path)
+    except LookupError:
+        raise loading.LoadError("ImportError", f"{name} has no EBB_FUNCTION: write EBB_FUNCTION(handler) in one of its sources") from None
+    except OSError as error:
+        raise loading.LoadError("ImportError", f"{name} does not load: {error}") from None
+    if abi != _ABI:
+        raise loading.LoadError("ImportError", f"{name} is built for version {abi} of the interface, this Ebb has {_ABI}: build it anew")
+    answer = Answer()
+    try:
+        _native.init(number, answer)
+        answer.check()
+    except trace.Reported as error:
+        raise loading.LoadError(error.kind, f"{name}: init: {error}") from None
+    return Handler(function, number)
