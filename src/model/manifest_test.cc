@@ -145,6 +145,22 @@ TEST(Manifest, AHandlerInJavaScriptIsAFileAndAFunction) {
   EXPECT_NE(error(", handler: a.b, interface: wsgi").find("is for the runtime python3"), std::string::npos);
 }
 
+TEST(Manifest, AHandlerInCppIsAFileOfThePackage) {
+  const auto error = [](const std::string& keys) {
+    return error_of("app: a\nfunctions: {f: {runtime: native" + keys + "}}");
+  };
+  for (const char* handler : {"hello.so", "./hello.so", "lib/hello..so"}) {
+    EXPECT_EQ(error(std::string(", handler: ") + handler), "no error") << handler;
+  }
+  for (const char* handler : {"../hello.so", "lib/../../hello.so", "/usr/lib/libc.so.6", "lib/", ".."}) {
+    EXPECT_NE(error(std::string(", handler: ") + handler).find("write the path of a file"), std::string::npos)
+        << handler;
+  }
+  EXPECT_NE(error("").find("handler: is missing"), std::string::npos);
+  EXPECT_NE(error(", handler: a.so, command: x").find("native calls the handler"), std::string::npos);
+  EXPECT_NE(error(", handler: a.so, interface: wsgi").find("is for the runtime python3"), std::string::npos);
+}
+
 TEST(Manifest, AModelAloneNeedsNoMoreThanItsFile) {
   const auto manifest = parse_manifest(R"(app: a
 functions:

@@ -8,8 +8,7 @@
 // and `init` have put into memory is there in every instance. An instance runs one call at a time, on one thread.
 // The first part is the interface in C between the library and Ebb's native runtime, which includes it too; it only
 // grows.
-#ifndef EBB_FUNCTION_H
-#define EBB_FUNCTION_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -269,7 +268,10 @@ void guarded(const ebb_host& host, Body body) noexcept {
   } catch (const std::exception& error) {
     int status = 0;
     char* name = abi::__cxa_demangle(typeid(error).name(), nullptr, nullptr, &status);
-    fail(host, status == 0 && name != nullptr ? name : typeid(error).name(), error.what());
+    std::string_view type = status == 0 && name != nullptr ? name : typeid(error).name();
+    constexpr std::string_view kUnnamed = "(anonymous namespace)::";
+    if (type.substr(0, kUnnamed.size()) == kUnnamed) type.remove_prefix(kUnnamed.size());
+    fail(host, type, error.what());
     std::free(name);
   } catch (...) {
     fail(host, "unknown", "the handler threw what is no std::exception");
@@ -310,4 +312,3 @@ inline void nothing() {}
   }
 
 #endif  // __cplusplus
-#endif  // EBB_FUNCTION_H
