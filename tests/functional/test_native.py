@@ -154,7 +154,7 @@ def test_a_handler_sees_event_and_context(cpp):
     method, app, name, version, request, memory, left, stage = cpp.call("/fn/cpp/f/who", data=b"x").text.split("|")
     assert (method, app, name, memory, left, stage) == ("POST", "cpp", "f", str(96 << 20), "left", "test") and int(version) >= 1
     assert cpp.usage("cpp/f", request=request)[0]["state"] == "closed"
-    assert cpp.call("/fn/cpp/f/query?x=&name=A%20d+a%zz").text == "A d a%zz|other"
+    assert cpp.call("/fn/cpp/f/query?x=&name=A%20d+%C3%A4").text == "A d ä|other"
     echo = cpp.call("/fn/cpp/f/echo", data=b"\0\xff" * 1_000_000, headers={"Content-Type": "image/png"})
     assert echo.content == b"\0\xff" * 1_000_000 and echo.headers["content-type"] == "image/png"
 
