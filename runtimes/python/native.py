@@ -13,6 +13,7 @@ _ABI = 1
 _MACHINES = {3: "32-bit x86", 40: "32-bit Arm", 62: "x86-64", 183: "64-bit Arm", 243: "RISC-V", 21: "POWER", 22: "s390x"}
 _MACHINE_OF = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22}
 _SHARED = 3  # ET_DYN
+_HEAD_BYTES = 64  # Elf64_Ehdr
 
 
 def _text(data):
@@ -61,14 +62,29 @@ class Answer:
             raise self.failure
 
 
+def _ends_beyond(file, head):
+    """Whether a 64-bit little-endian file is shorter than its segments: of such a one the loader dies by SIGBUS."""
+    table, entry, count = *struct.unpack_from("<Q", head, 32), *struct.unpack_from("<HH", head, 54)
+    size = os.fstat(file.fileno()).st_size
+    if head[4:6] != b"\2\1" or entry < 56:
+        return False
+    if table + entry * count > size:
+        return True
+    file.seek(table)
+    segments = file.read(entry * count)
+    places = (struct.unpack_from("<Q16xQ", segments, at + 8) for at in range(0, entry * count, entry))
+    return any(offset + stored > size for offset, stored in places)
+
+
 def misfit(path):
     """Why a file cannot be a library of this machine, or an empty text. What the loader says of it is hard to read."""
     try:
         with open(path, "rb") as file:
-            head = file.read(20)
+            head = file.read(_HEAD_BYTES)
+            cut_short = len(head) == _HEAD_BYTES and _ends_beyond(file, head)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    if len(head) < 20 or head[:4] != b"\x7fELF":
+    if len(head) < _HEAD_BYTES or head[:4] != b"\x7fELF":
         return "is no ELF file: build a shared library with ebb_add_function"
     little = head[5] != 2
     kind, machine = struct.unpack_from("<HH" if little else ">HH", head, 16)
@@ -77,7 +93,7 @@ def misfit(path):
         return f"is built for {_MACHINES.get(machine, f'machine {machine}')}, this node is {here}: build it for that"
     if kind != _SHARED:
         return "is no shared library: build it with -shared, or by ebb_add_function"
-    return ""
+    return "is cut short: build it, or copy it, again" if cut_short else ""
 
 
 class Handler:

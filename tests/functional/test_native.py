@@ -168,7 +168,7 @@ def test_results_become_answers(cpp):
     assert cpp.call("/fn/cpp/f/bytes").content == b"\0\xff\n"
     many = cpp.call("/fn/cpp/f/many")
     assert many.headers["x-many"] == "a, b" and many.cookies.get_dict() == {"a": "1"} and many.content == b""
-    assert cpp.cli("invoke", "cpp/f", "--data", "text").stdout == "plain täxt"
+    assert cpp.cli("invoke", "cpp/f", "--data", "text", "--raw").stdout == "plain täxt"
     assert cpp.call("/fn/cpp/f/nonsense").status_code == 404
 
 
@@ -264,7 +264,7 @@ def test_what_does_not_load_is_not_deployed(node, tmp_path):
     library.write_bytes(whole[:18] + (183 if whole[18] != 183 else 62).to_bytes(2, "little") + whole[20:])
     refused("this node is")
     library.write_bytes(whole[: len(whole) // 3])
-    refused("does not load")
+    refused("is cut short")
     built(tmp_path, EMPTY + "int absent();\nint use = absent();\nEBB_FUNCTION(handler)\n")
     refused("undefined symbol")
     built(tmp_path, EMPTY + "void init() { throw ebb::Error(\"NoWeights\", \"weights.bin is missing\"); }\nvoid nothing() {}\n"
