@@ -271,7 +271,7 @@ def test_what_does_not_load_is_not_deployed(node, tmp_path):
           "EBB_FUNCTION_WITH(handler, init, nothing)\n")
     refused("weights.bin is missing")
     built(tmp_path, EMPTY + "struct Early { Early() { __builtin_trap(); } } early;\nEBB_FUNCTION(handler)\n")
-    refused("killed by signal")
+    refused("ended by signal")
     for keys, text in (({"handler": ""}, "handler: is missing"), ({"handler": "../f.so"}, "write the path of a file"),
                        ({"command": "x"}, "native calls the handler"), ({"concurrency": 2}, "runs 1 invocation"), ({"interface": "event"}, "python3")):
         refused(text, **keys)
