@@ -174,6 +174,20 @@ void add_bill_steps(JsonArray& steps, const model::UsageRecord& record, const me
 
 std::string bill_json(const meter::Bill& bill) { return bill_object(bill) + "\n"; }
 
+std::string budgets_json(const std::vector<meter::BudgetView>& budgets) {
+  JsonArray list;
+  for (const meter::BudgetView& budget : budgets) {
+    list.add(JsonObject()
+                 .text("app", budget.app)
+                 .text("month", meter::to_string(budget.month))
+                 .text("cu_a_month", meter::decimal_text(budget.limit_nano_cu, 9))
+                 .text("cu_used", meter::decimal_text(budget.used_nano_cu, 9))
+                 .text("state", budget.used_nano_cu >= budget.limit_nano_cu ? "spent" : "open")
+                 .close());
+  }
+  return JsonObject().raw("budgets", list.close()).close() + "\n";
+}
+
 std::string ledger_json(const node::LedgerReport& report) {
   return JsonObject()
              .number("segments", report.segments)

@@ -12,6 +12,8 @@ namespace ebb::gateway {
 
 std::string bill_json(const meter::Bill& bill);
 
+std::string budgets_json(const std::vector<meter::BudgetView>& budgets);
+
 std::string ledger_json(const node::LedgerReport& report);
 
 /// The record, the bill, and the way from the one to the other in sentences.

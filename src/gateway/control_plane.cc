@@ -5,6 +5,7 @@
 #include "base/co_checked.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/limits_access.h"
 #include "gateway/bill_view.h"
 #include "gateway/json_body.h"
 #include "gateway/json_text.h"
@@ -105,6 +106,9 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
   EBB_CHECKED(add(router, "GET", "/api/v1/bill/explanation", Permission::kRead, &ControlPlane::explain_bill));
   EBB_CHECKED(add(router, "GET", "/api/v1/ledger", Permission::kAdmin, &ControlPlane::verify_ledger));
   EBB_CHECKED(add(router, "POST", "/api/v1/ledger/rebuild", Permission::kAdmin, &ControlPlane::rebuild_ledger));
+  EBB_CHECKED(add(router, "GET", "/api/v1/budgets", Permission::kRead, &ControlPlane::budgets));
+  EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/budget", Permission::kAdmin, &ControlPlane::set_budget));
+  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/budget", Permission::kAdmin, &ControlPlane::remove_budget));
   constexpr const char* kSecret = "/api/v1/apps/{app}/secrets/{name}";
   EBB_CHECKED(add(router, "GET", "/api/v1/apps/{app}/secrets", Permission::kRead, &ControlPlane::secrets));
   EBB_CHECKED(add(router, "PUT", kSecret, Permission::kDeploy, &ControlPlane::set_secret));
@@ -333,6 +337,43 @@ io::Task<ControlPlane::Answer> ControlPlane::rebuild_ledger(Caller, http::Reques
   const auto report = co_await node_.check_ledger(true);
   if (!report) co_return report.error();
   co_return json_response(200, ledger_json(*report));
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::budgets(Caller caller, http::Request request, http::PathParams) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  auto views = co_await node_.budgets();
+  if (!views) co_return views.error();
+  if (!caller.app.empty()) std::erase_if(*views, [&](const auto& budget) { return budget.app != caller.app; });
+  co_return json_response(200, budgets_json(*views));
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::set_budget(Caller caller, http::Request request, http::PathParams params) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  model::Budget budget{.app = std::string(params["app"])};
+  EBB_CO_CHECKED(model::check_name("app", budget.app));
+  EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"cu_a_month"}));
+  if (!members.contains("cu_a_month")) co_return base::invalid_argument("member cu_a_month of the body is missing");
+  const auto cu = meter::parse_decimal(members["cu_a_month"], 9, limits::kBudgetCu);
+  if (!cu) co_return base::invalid_argument("the budget of CU a month " + cu.error().message);
+  budget.nano_cu = *cu;
+  const std::string app = budget.app;
+  const auto set = co_await node_.set_budget(std::move(budget));
+  if (!set) co_return set.error();
+  base::log(base::LogLevel::kInfo, "budget_set",
+            {{"app", app}, {"cu_a_month", meter::decimal_text(*cu, 9)}, {"by", caller.key_id}});
+  co_return http::Response{.status = 204};
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::remove_budget(Caller caller, http::Request request,
+                                                           http::PathParams params) {
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  std::string app = params["app"];
+  EBB_CO_CHECKED(model::check_name("app", app));
+  const std::string what = app;
+  const auto removed = co_await node_.remove_budget(std::move(app));
+  if (!removed) co_return removed.error();
+  base::log(base::LogLevel::kInfo, "budget_removed", {{"app", what}, {"by", caller.key_id}});
+  co_return http::Response{.status = 204};
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::secrets(Caller caller, http::Request request, http::PathParams params) {

@@ -54,6 +54,9 @@ class ControlPlane {
   io::Task<Answer> explain_bill(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> verify_ledger(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> rebuild_ledger(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> budgets(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> set_budget(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_budget(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> secrets(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_secret(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_secret(Caller caller, http::Request request, http::PathParams params);

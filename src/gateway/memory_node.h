@@ -138,6 +138,25 @@ class MemoryNode final : public node::Node {
     co_return ledger_report;
   }
 
+  std::map<std::string, std::uint64_t> budgets_set;  // nano-CU
+  io::Task<base::Result<std::vector<meter::BudgetView>>> budgets() override {
+    std::lock_guard lock(mutex);
+    std::vector<meter::BudgetView> views;
+    for (const auto& [app, nano_cu] : budgets_set)
+      views.push_back({.app = app, .month = {2026, 11}, .limit_nano_cu = nano_cu, .used_nano_cu = 1});
+    co_return views;
+  }
+  io::Task<base::Result<>> set_budget(model::Budget budget) override {
+    std::lock_guard lock(mutex);
+    budgets_set[budget.app] = budget.nano_cu;
+    co_return base::Result<>();
+  }
+  io::Task<base::Result<>> remove_budget(std::string app) override {
+    std::lock_guard lock(mutex);
+    if (budgets_set.erase(app) == 0) co_return base::not_found("no such budget");
+    co_return base::Result<>();
+  }
+
   std::map<std::string, std::string> secret_values;  // "app/name" -> value
   std::uint64_t secret_deployment = 0;
   io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override {

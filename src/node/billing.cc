@@ -57,6 +57,20 @@ base::Result<BillExplanation> explain(const Books& books, const std::string& app
   return explanation;
 }
 
+base::Result<std::unique_ptr<meter::Budgets>> open_budgets(const Books& books, store::Metadata& metadata) {
+  const base::WallTime now = base::wall_now();
+  const BillQuery query{.app = "", .month = meter::month_of(now), .by = meter::BillBy::kFunction};
+  EBB_TRY(const auto bill, read_bill(books, query));
+  auto budgets = std::make_unique<meter::Budgets>(bill->prices, now);
+  for (const meter::AppBill& app : bill->apps) {
+    const meter::Exact nano = app.cu.sum() * 1'000'000'000 / meter::kCuAtoms;
+    budgets->begin_with(app.app, nano.convert_to<std::uint64_t>());
+  }
+  EBB_TRY(const std::vector<model::Budget> stored, metadata.budgets());
+  for (const model::Budget& budget : stored) budgets->set(budget);
+  return budgets;
+}
+
 base::Result<LedgerReport> look_at_ledger(const meter::UsageLog& usage, meter::Ledger& ledger, bool rebuild) {
   if (rebuild) EBB_CHECKED(ledger.rebuild(usage));
   EBB_TRY(meter::Ledger::Report found, ledger.verify(usage));

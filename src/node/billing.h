@@ -7,9 +7,11 @@
 #include <string>
 
 #include "meter/bill.h"
+#include "meter/budget.h"
 #include "meter/ledger.h"
 #include "meter/usage_log.h"
 #include "node/node.h"
+#include "store/metadata.h"
 
 namespace ebb::node {
 
@@ -25,6 +27,9 @@ base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, c
 /// Errors: kNotFound when no closed record matches.
 base::Result<BillExplanation> explain(const Books& books, const std::string& app, const std::string& function,
                                       const std::optional<base::InvocationId>& request);
+
+/// What apps may use this month, and what they have used of it so far.
+base::Result<std::unique_ptr<meter::Budgets>> open_budgets(const Books& books, store::Metadata& metadata);
 
 base::Result<LedgerReport> look_at_ledger(const meter::UsageLog& usage, meter::Ledger& ledger, bool rebuild);
 

@@ -63,6 +63,7 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
                 .packages = *stores_.packages,
                 .log = *stores_.log,
                 .usage = *stores_.usage,
+                .budgets = *stores_.budgets,
                 .metrics = metrics_,
                 .secrets = *stores_.secrets},
       sandboxes_(services_),
@@ -397,6 +398,26 @@ io::Task<base::Result<LedgerReport>> Engine::check_ledger(bool rebuild) {
   co_return co_await io::offload(services_.pool, "check the ledger", std::move(check));
 }
 
+io::Task<base::Result<std::vector<meter::BudgetView>>> Engine::budgets() { co_return services_.budgets.views(); }
+
+io::Task<base::Result<>> Engine::set_budget(model::Budget budget) {
+  std::function<base::Result<>()> set = [this, budget]() -> base::Result<> {
+    EBB_CHECKED(services_.metadata.set_budget(budget));
+    services_.budgets.set(budget);
+    return {};
+  };
+  co_return co_await io::offload(services_.pool, "set a budget", std::move(set));
+}
+
+io::Task<base::Result<>> Engine::remove_budget(std::string app) {
+  std::function<base::Result<>()> remove = [this, app]() -> base::Result<> {
+    EBB_CHECKED(services_.metadata.remove_budget(app));
+    services_.budgets.remove(app);
+    return {};
+  };
+  co_return co_await io::offload(services_.pool, "remove a budget", std::move(remove));
+}
+
 io::Task<base::Result<>> Engine::add_key(model::AccessKey key) {
   store::Metadata& metadata = services_.metadata;
   std::function<base::Result<>()> add = [&metadata, key = std::move(key)] { return metadata.add_key(key); };
@@ -454,7 +475,15 @@ io::Task<> Engine::tick_forever(Engine& engine) {
     const base::SteadyTime now = base::steady_now();
     for (const auto& runner : engine.all_runners()) runner->tick(now);
     engine.sandboxes_.count_held(now);
+    engine.tell_of_budgets();
     engine.close_unused(now);
+  }
+}
+
+void Engine::tell_of_budgets() {
+  for (const meter::BudgetAlert& alert : services_.budgets.tick(base::wall_now())) {
+    base::log(alert.percent < 100 ? base::LogLevel::kWarning : base::LogLevel::kError, "budget_alert",
+              {{"app", alert.app}, {"percent", alert.percent}});
   }
 }
 

@@ -46,6 +46,9 @@ class Engine final : public Node, private Publisher {
                                                      std::uint64_t segment) override;
   io::Task<base::Result<std::shared_ptr<const meter::Bill>>> bill(BillQuery query) override;
   io::Task<base::Result<LedgerReport>> check_ledger(bool rebuild) override;
+  io::Task<base::Result<std::vector<meter::BudgetView>>> budgets() override;
+  io::Task<base::Result<>> set_budget(model::Budget budget) override;
+  io::Task<base::Result<>> remove_budget(std::string app) override;
   io::Task<base::Result<BillExplanation>> explain_bill(std::string app, std::string function,
                                                        std::optional<base::InvocationId> request) override;
   io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override;
@@ -73,6 +76,7 @@ class Engine final : public Node, private Publisher {
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);
+  void tell_of_budgets();
   void close_unused(base::SteadyTime now);
 
   Stores stores_;

@@ -142,6 +142,9 @@ std::string Invocation::name() const { return runner_->version_.app + "/" + runn
 // An invocation that cannot be metered is not run.
 base::Result<> Invocation::open() {
   const model::Version& version = runner_->version_;
+  // Used up while it waited.
+  if (runner_->account_->spent())
+    return runner_->services_.budgets.refusal(version.app, *runner_->account_, base::wall_now());
   auto slot = runner_->services_.usage.open_record(model::UsageStart{.invocation = id_,
                                                                      .arrival = base::wall_now() - (leased_ - arrived_),
                                                                      .version = version.id,
@@ -299,7 +302,10 @@ void Invocation::finish() {
   if (error_) runner.sink(store::LogStream::kPlatform)(id_, {error_->message});
 
   meter::UsageSlot slot = *std::exchange(slot_, std::nullopt);
-  runner.services_.usage.close_record(std::move(slot), usage_end());
+  const model::UsageEnd end = usage_end();
+  runner.services_.usage.close_record(std::move(slot), end);
+  runner.services_.budgets.charge(*runner.account_, base::wall_now() - (base::steady_now() - arrived_), end.outcome,
+                                  end.billed_ms, runner.version_.spec.cpu_millis, runner.version_.spec.memory);
   runner.metrics_->invocations_with(outcome_).add();
   runner.metrics_->starts_from(phases_.rung).add();
   runner.metrics_->handler.observe(phases_.handler);

@@ -20,6 +20,7 @@
 #include "http/message.h"
 #include "io/cores.h"
 #include "io/task.h"
+#include "meter/budget.h"
 #include "meter/month.h"
 #include "model/access_key.h"
 #include "model/config.h"
@@ -237,6 +238,13 @@ class Node {
 
   /// Reads the whole usage log; with `rebuild` makes the sums anew first.
   virtual io::Task<base::Result<LedgerReport>> check_ledger(bool rebuild) = 0;
+
+  /// Those of apps that have one, by name.
+  virtual io::Task<base::Result<std::vector<meter::BudgetView>>> budgets() = 0;
+  /// In effect, and on disk, when it returns. Errors: kInvalidArgument, kResourceExhausted.
+  virtual io::Task<base::Result<>> set_budget(model::Budget budget) = 0;
+  /// Errors: kNotFound.
+  virtual io::Task<base::Result<>> remove_budget(std::string app) = 0;
 
   /// All access keys, the local admin key's among them. Blocking: called before the cores run.
   virtual base::Result<std::vector<model::AccessKey>> stored_keys() = 0;

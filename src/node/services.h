@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "io/cores.h"
 #include "io/offload.h"
+#include "meter/budget.h"
 #include "meter/metrics.h"
 #include "meter/usage_log.h"
 #include "model/config.h"
@@ -55,6 +56,7 @@ struct Services {
   store::PackageStore& packages;
   store::FunctionLogs& log;
   meter::UsageLog& usage;
+  meter::Budgets& budgets;
   meter::Metrics& metrics;
   Secrets& secrets;
   std::shared_ptr<sandbox::LauncherClient> launcher;

@@ -13,6 +13,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "node/billing.h"
 #include "node/local_key.h"
 #include "os/fd.h"
 #include "store/sqlite_metadata.h"
@@ -89,6 +90,7 @@ base::Result<Stores> open_stores(const model::Config& config) {
     base::log(base::LogLevel::kError, "ledger_replaced",
               {{"what", "ledger.db was damaged, it is ledger.db.damaged now and is made anew from the usage log"}});
   }
+  EBB_TRY(stores.budgets, open_budgets({*stores.usage, *stores.ledger, config.price_file}, *stores.metadata));
   return stores;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "meter/budget.h"
 #include "meter/ledger.h"
 #include "meter/usage_log.h"
 #include "model/config.h"
@@ -24,6 +25,7 @@ struct Stores {
   std::unique_ptr<store::FunctionLogs> log;
   std::unique_ptr<meter::UsageLog> usage;
   std::unique_ptr<meter::Ledger> ledger;
+  std::unique_ptr<meter::Budgets> budgets;
   std::string python_version;  // of config.python, "3.11.2"
 };
 

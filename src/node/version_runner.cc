@@ -46,6 +46,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       uid_index_(uid_index),
       secrets_(std::move(secrets)),
       metrics_(services.metrics.function(version_.app, version_.function)),
+      account_(services.budgets.account(version_.app)),
       dispatcher_(options_of(version_.spec, services.config), &services.next_instance),
       instance_bytes_(version_.spec.memory) {
   if (services.config.keep_alive_price > 0) {
@@ -139,6 +140,10 @@ void VersionRunner::woken(base::SteadyTime due) {
 }
 
 io::Task<Reply> VersionRunner::invoke(Call& call) {
+  if (account_->spent()) {
+    co_return Reply{.version_number = version_.number,
+                    .error = services_.budgets.refusal(version_.app, *account_, base::wall_now())};
+  }
   // From here on a cancelled wait returns instead of throwing, so that nothing is left half done.
   co_await asio::this_coro::throw_if_cancelled(false);
   const Waiter waiter = std::make_shared<io::OneShot<Grant>>();

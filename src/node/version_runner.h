@@ -167,6 +167,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   const std::uint32_t uid_index_;
   const base::Result<SecretValues> secrets_;
   const std::shared_ptr<meter::FunctionMetrics> metrics_;
+  const std::shared_ptr<meter::Account> account_;  // the app's
 
   base::Mutex mutex_;
   sched::Dispatcher dispatcher_ EBB_GUARDED_BY(mutex_);

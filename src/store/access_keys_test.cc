@@ -72,7 +72,7 @@ TEST(AccessKeys, ADatabaseFromBeforeThereWereKeysIsBroughtUpWithItsData) {
     auto old = SqliteDatabase::open(path);
     ASSERT_TRUE(old);
     ASSERT_TRUE(
-        (*old)->execute("DROP TABLE access_keys; DROP TABLE secrets; DELETE FROM schema_migrations "
+        (*old)->execute("DROP TABLE access_keys; DROP TABLE secrets; DROP TABLE budgets; DELETE FROM schema_migrations "
                         "WHERE version > 1"));
   }
   auto metadata = SqliteMetadata::open(path);
@@ -80,6 +80,26 @@ TEST(AccessKeys, ADatabaseFromBeforeThereWereKeysIsBroughtUpWithItsData) {
   EXPECT_TRUE((*metadata)->app("vision"));
   EXPECT_TRUE((*metadata)->add_key(make_key(model::Role::kRead, "", "")->key));
   EXPECT_TRUE((*metadata)->put_secret({.app = "vision", .name = "token", .version = 1, .sealed = "00"}));
+}
+
+TEST(StoredBudgets, AreOneForAName) {
+  TempDir directory;
+  const std::string path = (directory.path() / "metadata.db").string();
+  auto metadata = SqliteMetadata::open(path);
+  ASSERT_TRUE(metadata);
+  EXPECT_TRUE((*metadata)->budgets()->empty());
+  ASSERT_TRUE((*metadata)->create_or_get_app("vision"));
+  ASSERT_TRUE((*metadata)->set_budget({.app = "vision", .nano_cu = 5}));
+  ASSERT_TRUE((*metadata)->set_budget({.app = "not-there", .nano_cu = 0}));
+  ASSERT_TRUE((*metadata)->set_budget({.app = "vision", .nano_cu = 7}));
+  EXPECT_FALSE((*metadata)->set_budget({.app = "../x", .nano_cu = 7}));
+  ASSERT_TRUE((*metadata)->remove_app("vision"));
+  *metadata = nullptr;
+  metadata = SqliteMetadata::open(path);
+  const std::vector<model::Budget> both{{.app = "not-there", .nano_cu = 0}, {.app = "vision", .nano_cu = 7}};
+  EXPECT_EQ(*(*metadata)->budgets(), both) << "it outlives its app and the process";
+  EXPECT_TRUE((*metadata)->remove_budget("vision"));
+  EXPECT_EQ((*metadata)->remove_budget("vision").error().code, base::Code::kNotFound);
 }
 
 TEST(StoredSecrets, CountTheirVersionsAndGoWithTheirApp) {

@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "model/access_key.h"
+#include "model/budget.h"
 #include "model/version.h"
 
 namespace ebb::store {
@@ -95,6 +96,14 @@ class Metadata {
   virtual base::Result<void> remove_key(std::string_view id) = 0;
   /// Oldest first.
   virtual base::Result<std::vector<model::AccessKey>> keys() = 0;
+
+  /// Budgets, at most one of an app's name. They do not belong to an app's life: who may remove an app and deploy it
+  /// again must not be rid of its budget. Errors: kResourceExhausted (limits::kBudgets), kInvalidArgument.
+  virtual base::Result<void> set_budget(const model::Budget& budget) = 0;
+  /// Errors: kNotFound.
+  virtual base::Result<void> remove_budget(std::string_view app) = 0;
+  /// By name.
+  virtual base::Result<std::vector<model::Budget>> budgets() = 0;
 
   /// Secrets, sealed by the caller. They belong to an app's name: one may be set before the app's first deployment;
   /// remove_app removes them. The version that the next value of a secret gets, from 1.

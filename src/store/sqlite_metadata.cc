@@ -52,6 +52,9 @@ constexpr std::array kMigrations = {
          sealed TEXT NOT NULL,
          updated_ns INTEGER NOT NULL,
          PRIMARY KEY (app, name));)",
+    R"(CREATE TABLE budgets (
+         app TEXT PRIMARY KEY,
+         nano_cu INTEGER NOT NULL);)",
 };
 
 // The columns that read_version expects, and the joins that give them.

@@ -35,6 +35,9 @@ class SqliteMetadata final : public Metadata {
   base::Result<void> add_key(const model::AccessKey& key) override;
   base::Result<void> remove_key(std::string_view id) override;
   base::Result<std::vector<model::AccessKey>> keys() override;
+  base::Result<void> set_budget(const model::Budget& budget) override;
+  base::Result<void> remove_budget(std::string_view app) override;
+  base::Result<std::vector<model::Budget>> budgets() override;
   base::Result<std::uint64_t> next_secret_version(std::string_view app, std::string_view name) override;
   base::Result<void> put_secret(const StoredSecret& secret) override;
   base::Result<bool> has_secrets() override;

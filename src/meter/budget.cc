@@ -1,0 +1,113 @@
+#include "meter/budget.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "meter/usage_sum.h"
+
+namespace ebb::meter {
+namespace {
+
+constexpr unsigned kAlertPercents[] = {80, 100};
+constexpr unsigned kCuPlaces = 9;
+
+std::uint64_t saturated(Wide value) {
+  return static_cast<std::uint64_t>(std::min<Wide>(value, std::numeric_limits<std::uint64_t>::max() / 4));
+}
+
+}  // namespace
+
+// Weights are micro-CU for a second: with milliseconds, thousandths of a processor and bytes the units come out so.
+std::uint64_t nano_cu_of(model::Outcome outcome, std::uint64_t billed_ms, std::uint32_t cpu_millis,
+                         base::Bytes memory_limit, const Weights& weights) {
+  if (!is_billed(outcome)) return 0;
+  const Wide cpu = Wide{billed_ms} * cpu_millis * weights.vcpu_second / 1'000;
+  const Wide memory = (Wide{billed_ms} * memory_limit.count * weights.gib_second) >> 30;
+  return saturated(cpu + memory + Wide{weights.call} * 1'000);
+}
+
+Budgets::Budgets(Prices prices, base::WallTime now)
+    : prices_(std::move(prices)),
+      weights_(prices_.lists[prices_.list_on(day_of(now))].weights),
+      month_(month_of(now)),
+      day_(day_of(now)) {}
+
+std::shared_ptr<Account> Budgets::account(const std::string& app) {
+  base::MutexLock lock(mutex_);
+  std::shared_ptr<Account>& account = accounts_[app];
+  if (!account) account = std::make_shared<Account>();
+  return account;
+}
+
+void Budgets::begin_with(const std::string& app, std::uint64_t used_nano_cu) {
+  account(app)->used_nano_cu_ = used_nano_cu;
+}
+
+void Budgets::set(const model::Budget& budget) {
+  const std::shared_ptr<Account> of_app = account(budget.app);
+  base::MutexLock lock(mutex_);
+  of_app->limit_nano_cu_ = budget.nano_cu;
+  of_app->told_percent_ = 0;
+}
+
+void Budgets::remove(const std::string& app) { account(app)->limit_nano_cu_ = Account::kNone; }
+
+std::vector<BudgetView> Budgets::views() {
+  base::MutexLock lock(mutex_);
+  std::vector<BudgetView> views;
+  for (const auto& [app, account] : accounts_) {
+    const std::uint64_t limit = account->limit_nano_cu_;
+    if (limit == Account::kNone) continue;
+    views.push_back({.app = app, .month = month_, .limit_nano_cu = limit, .used_nano_cu = account->used_nano_cu_});
+  }
+  return views;
+}
+
+void Budgets::charge(Account& account, base::WallTime arrival, model::Outcome outcome, std::uint64_t billed_ms,
+                     std::uint32_t cpu_millis, base::Bytes memory_limit) {
+  base::MutexLock lock(mutex_);
+  if (arrival < month_.begin()) return;
+  account.used_nano_cu_ += nano_cu_of(outcome, billed_ms, cpu_millis, memory_limit, weights_);
+}
+
+std::vector<BudgetAlert> Budgets::tick(base::WallTime now) {
+  base::MutexLock lock(mutex_);
+  std::vector<BudgetAlert> alerts;
+  // A clock that was set back does not open the month before again.
+  if (day_of(now) > day_) {
+    day_ = day_of(now);
+    weights_ = prices_.lists[prices_.list_on(day_)].weights;
+    if (const Month month = month_of(now); month != month_) {
+      month_ = month;
+      for (const auto& [app, account] : accounts_) {
+        account->used_nano_cu_ = 0;
+        account->told_percent_ = 0;
+      }
+    }
+  }
+  for (const auto& [app, account] : accounts_) {
+    const std::uint64_t limit = account->limit_nano_cu_;
+    if (limit == Account::kNone) continue;
+    unsigned passed = 0;
+    for (const unsigned percent : kAlertPercents) {
+      if (Wide{account->used_nano_cu_} * 100 >= Wide{limit} * percent) passed = percent;
+    }
+    if (passed > account->told_percent_) alerts.push_back({.app = app, .percent = passed});
+    account->told_percent_ = std::max(passed, account->told_percent_);
+  }
+  return alerts;
+}
+
+base::Error Budgets::refusal(const std::string& app, const Account& account, base::WallTime now) {
+  base::MutexLock lock(mutex_);
+  const auto left = std::chrono::ceil<std::chrono::seconds>(month_.end() - now);
+  return base::Error{.code = base::Code::kResourceExhausted,
+                     .message = "app " + app + " has used its budget of " +
+                                decimal_text(account.limit_nano_cu_, kCuPlaces) + " CU for " + to_string(month_) +
+                                ": it is open again on " + day_text(month_.end_day()) +
+                                " (UTC), or when an administrator raises it with ebb budget set " + app,
+                     .retry_after = std::max(left, std::chrono::seconds(1))};
+}
+
+}  // namespace ebb::meter

@@ -1,0 +1,92 @@
+// Budgets: the CU that an app may use in a calendar month (UTC). When they are used up its calls are refused until the
+// next month or a larger budget; what is under way ends as it would.
+//
+// 1. Every app has an account, budget or not: what its closed records of this month cost, by the weights in effect of
+// the price file as it was at the start, which is what is on its bill but for less than a nano-CU each. 2. The account
+// begins, at a start, with the bill of the month so far: neither a restart nor a kill makes anything free. 3. A call is
+// refused once the account has reached the budget, so it is exceeded by what was under way at that moment, and by no
+// more. 4. A budget belongs to a name: an app that is removed and deployed again has the same one. Charged by the node
+// when a record is closed, asked when a call comes and when it gets an instance. Threads: any. Cost: one atomic load to
+// ask, a short lock to charge; no disk.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/result.h"
+#include "meter/month.h"
+#include "meter/price_list.h"
+#include "model/budget.h"
+#include "model/usage.h"
+
+namespace ebb::meter {
+
+/// What an invocation costs, in nano-CU.
+std::uint64_t nano_cu_of(model::Outcome outcome, std::uint64_t billed_ms, std::uint32_t cpu_millis,
+                         base::Bytes memory_limit, const Weights& weights);
+
+class Account {
+ public:
+  bool spent() const { return used_nano_cu_.load() >= limit_nano_cu_.load(); }
+
+ private:
+  friend class Budgets;
+  static constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
+  std::atomic<std::uint64_t> used_nano_cu_{0};
+  std::atomic<std::uint64_t> limit_nano_cu_{kNone};
+  unsigned told_percent_ = 0;  // guarded by the mutex of Budgets
+};
+
+/// A budget as it is shown.
+struct BudgetView {
+  std::string app;
+  Month month;
+  std::uint64_t limit_nano_cu = 0;
+  std::uint64_t used_nano_cu = 0;
+};
+
+/// The account has passed so many percent of the budget, for the first time in this month.
+struct BudgetAlert {
+  std::string app;
+  unsigned percent = 0;  // 80 or 100
+};
+
+class Budgets {
+ public:
+  Budgets(Prices prices, base::WallTime now);
+
+  /// The app's account, made if there is none; it stays valid.
+  std::shared_ptr<Account> account(const std::string& app);
+  /// Before calls are served: what the app has used in this month.
+  void begin_with(const std::string& app, std::uint64_t used_nano_cu);
+
+  void set(const model::Budget& budget);
+  void remove(const std::string& app);
+  /// Those of apps that have one, by name.
+  std::vector<BudgetView> views();
+
+  /// A record was closed. One that arrived before this month changes nothing.
+  void charge(Account& account, base::WallTime arrival, model::Outcome outcome, std::uint64_t billed_ms,
+              std::uint32_t cpu_millis, base::Bytes memory_limit);
+  /// Begins a new month when it is there. Gives what has been passed since the last time.
+  std::vector<BudgetAlert> tick(base::WallTime now);
+  /// 429, until the next month.
+  base::Error refusal(const std::string& app, const Account& account, base::WallTime now);
+
+ private:
+  base::Mutex mutex_;
+  const Prices prices_;  // of the start
+  Weights weights_ EBB_GUARDED_BY(mutex_);
+  Month month_ EBB_GUARDED_BY(mutex_);
+  Day day_ EBB_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, std::shared_ptr<Account>> accounts_ EBB_GUARDED_BY(mutex_);
+};
+
+}  // namespace ebb::meter

@@ -1,0 +1,153 @@
+// Goal: an account holds what the bill holds, is refused at its budget and not before, and opens with the month.
+#include "meter/budget.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <thread>
+
+#include "meter/bill.h"
+
+namespace ebb::meter {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr base::WallTime kNovember{std::chrono::sys_days{std::chrono::year{2026} / 11 / 23} + 5h};
+constexpr base::WallTime kDecember{std::chrono::sys_days{std::chrono::year{2026} / 12 / 1}};
+
+// One second of one processor and one GiB: 1 + 0.15 + 0.0075 CU.
+void charge_second(Budgets& budgets, Account& account, base::WallTime arrival = kNovember) {
+  budgets.charge(account, arrival, model::Outcome::kOk, 1'000, 1'000, {1ull << 30});
+}
+
+TEST(Budget, WhatACallCosts) {
+  const Weights weights;
+  EXPECT_EQ(nano_cu_of(model::Outcome::kOk, 1'000, 1'000, {1ull << 30}, weights), 1'157'500'000u);
+  EXPECT_EQ(nano_cu_of(model::Outcome::kOk, 1, 100, {128ull << 20}, weights), 100'000u + 18'750u + 7'500'000u);
+  EXPECT_EQ(nano_cu_of(model::Outcome::kPlatformFault, 1'000, 1'000, {1ull << 30}, weights), 0u);
+  EXPECT_GT(nano_cu_of(model::Outcome::kOk, UINT64_MAX, UINT32_MAX, {UINT64_MAX}, weights), 1ull << 60) << "no wrap";
+}
+
+TEST(Budget, IsWhatTheBillSays) {
+  std::mt19937_64 random(5);
+  UsageSum sum;
+  const Prices prices;
+  Budgets budgets(prices, kNovember);
+  const auto account = budgets.account("a");
+  budgets.set({.app = "a", .nano_cu = 1});
+  constexpr std::uint64_t kCalls = 5'000;
+  for (std::uint64_t i = 0; i < kCalls; ++i) {
+    model::UsageRecord record;
+    record.app = "a";
+    record.arrival = kNovember;
+    record.cpu_millis = static_cast<std::uint32_t>(50 + random() % 64'000);
+    record.memory_limit = {(16ull << 20) + random() % (64ull << 30)};
+    record.end = model::UsageEnd{.outcome = static_cast<model::Outcome>(random() % model::kOutcomes),
+                                 .billed_ms = random() % 900'000};
+    ASSERT_TRUE(sum.add(record));
+    budgets.charge(*account, record.arrival, record.end->outcome, record.end->billed_ms, record.cpu_millis,
+                   record.memory_limit);
+  }
+  const auto bill = bill_for({2026, 11}, BillBy::kFunction, prices, sum);
+  ASSERT_TRUE(bill);
+  const Exact nano = bill->apps[0].cu.sum() * 1'000'000'000 / kCuAtoms;
+  const std::uint64_t used = budgets.views()[0].used_nano_cu;
+  EXPECT_LE(used, nano.convert_to<std::uint64_t>());
+  EXPECT_GE(used + 2 * kCalls, nano.convert_to<std::uint64_t>()) << "less than a nano-CU for each part";
+}
+
+TEST(Budget, IsSpentWhenItIsReachedAndOpenWhenRaised) {
+  Budgets budgets({}, kNovember);
+  const auto account = budgets.account("a");
+  charge_second(budgets, *account);
+  EXPECT_FALSE(account->spent()) << "no budget";
+  EXPECT_TRUE(budgets.views().empty());
+  budgets.set({.app = "a", .nano_cu = 3'000'000'000});
+  EXPECT_FALSE(account->spent());
+  charge_second(budgets, *account);
+  EXPECT_FALSE(account->spent());
+  charge_second(budgets, *account);
+  EXPECT_TRUE(account->spent());
+  const base::Error refusal = budgets.refusal("a", *account, kNovember);
+  EXPECT_EQ(refusal.code, base::Code::kResourceExhausted);
+  EXPECT_NE(refusal.message.find("app a has used its budget of 3 CU for 2026-11"), std::string::npos)
+      << refusal.message;
+  EXPECT_NE(refusal.message.find("2026-12-01"), std::string::npos);
+  EXPECT_EQ(refusal.retry_after, kDecember - kNovember);
+  EXPECT_FALSE(budgets.account("b")->spent()) << "another app's";
+  budgets.set({.app = "a", .nano_cu = 4'000'000'000});
+  EXPECT_FALSE(account->spent());
+  budgets.remove("a");
+  EXPECT_FALSE(account->spent());
+  budgets.set({.app = "a", .nano_cu = 0});
+  EXPECT_TRUE(account->spent()) << "closed";
+}
+
+TEST(Budget, BeginsAnewWithTheMonthAndNotWhenTheClockGoesBack) {
+  Budgets budgets({}, kNovember);
+  const auto account = budgets.account("a");
+  budgets.begin_with("a", 5'000'000'000);
+  budgets.set({.app = "a", .nano_cu = 5'000'000'000});
+  EXPECT_TRUE(account->spent());
+  EXPECT_EQ(budgets.tick(kDecember - 1s).size(), 1u);
+  EXPECT_TRUE(account->spent());
+  EXPECT_TRUE(budgets.tick(kDecember).empty());
+  EXPECT_FALSE(account->spent());
+  charge_second(budgets, *account, kDecember - 1s);
+  EXPECT_EQ(budgets.views()[0].used_nano_cu, 0u) << "it arrived in November";
+  charge_second(budgets, *account, kDecember);
+  budgets.tick(kNovember);
+  EXPECT_EQ(budgets.views()[0].used_nano_cu, 1'157'500'000u);
+  EXPECT_EQ(budgets.views()[0].month, (Month{2026, 12}));
+}
+
+TEST(Budget, TellsOnceOfEightyAndOfAHundredPercent) {
+  Budgets budgets({}, kNovember);
+  const auto account = budgets.account("a");
+  budgets.set({.app = "a", .nano_cu = 4 * 1'157'500'000ull});
+  for (int second = 0; second < 3; ++second) charge_second(budgets, *account);
+  EXPECT_TRUE(budgets.tick(kNovember).empty()) << "75 %";
+  budgets.set({.app = "a", .nano_cu = 3'600'000'000});
+  auto alerts = budgets.tick(kNovember);
+  ASSERT_EQ(alerts.size(), 1u);
+  EXPECT_EQ(alerts[0].app, "a");
+  EXPECT_EQ(alerts[0].percent, 80u);
+  EXPECT_TRUE(budgets.tick(kNovember).empty());
+  charge_second(budgets, *account);
+  alerts = budgets.tick(kNovember);
+  ASSERT_EQ(alerts.size(), 1u);
+  EXPECT_EQ(alerts[0].percent, 100u);
+  EXPECT_TRUE(budgets.tick(kNovember).empty());
+}
+
+TEST(Budget, WeightsAreThoseOfTheDay) {
+  Prices prices;
+  prices.lists.push_back(
+      {.from = day_of(kDecember), .weights = {.vcpu_second = 0, .gib_second = 0, .call = 1'000'000}});
+  Budgets budgets(prices, kNovember);
+  const auto account = budgets.account("a");
+  budgets.set({.app = "a", .nano_cu = 1});
+  charge_second(budgets, *account);
+  EXPECT_EQ(budgets.views()[0].used_nano_cu, 1'157'500'000u);
+  budgets.tick(kDecember);
+  charge_second(budgets, *account, kDecember);
+  EXPECT_EQ(budgets.views()[0].used_nano_cu, 1'000'000'000u);
+}
+
+TEST(Budget, ChargesFromManyThreadsAddUp) {
+  Budgets budgets({}, kNovember);
+  budgets.set({.app = "a", .nano_cu = 1});
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      const auto account = budgets.account("a");
+      for (int call = 0; call < 1'000; ++call) charge_second(budgets, *account);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(budgets.views()[0].used_nano_cu, 4'000 * 1'157'500'000ull);
+}
+
+}  // namespace
+}  // namespace ebb::meter

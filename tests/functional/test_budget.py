@@ -1,0 +1,148 @@
+"""Budgets: an app that has used what it may in a month is answered 429 and why, whatever ends and starts meanwhile; others go on."""
+
+import decimal
+import os
+import signal
+
+import pytest
+import requests
+
+from ebb_node import eventually, in_parallel, is_alive
+
+SOURCE = """
+import time
+
+def sleep(event, context):
+    time.sleep(float(event["body"] or 0))
+    return "done"
+
+busy = other = sleep
+"""
+CALL = decimal.Decimal("0.0075")  # the fixed part of every call
+
+
+@pytest.fixture(scope="module", autouse=True)
+def apps(node):
+    node.deploy_app(SOURCE, {"busy": {"memory": "128Mi", "cpu": 0.1, "scale": {"max": 8}}}, app="frugal")
+    node.deploy_app(SOURCE, {"other": {}}, app="rich")
+    yield
+
+
+@pytest.fixture(autouse=True)
+def unbounded(node):
+    yield
+    if budget(node):
+        node.cli("budget", "rm", "frugal")
+
+
+def budget(node, app="frugal"):
+    return next((one for one in node.cli_json("budget", "ls")["budgets"] if one["app"] == app), None)
+
+
+def used(node):
+    return decimal.Decimal(budget(node)["cu_used"])
+
+
+def close_at(node, more):
+    """A budget of what has been used and so much more."""
+    node.cli("budget", "set", "frugal", "1000000")
+    limit = used(node) + decimal.Decimal(more)
+    node.cli("budget", "set", "frugal", f"{limit:f}")
+    return limit
+
+
+@pytest.mark.sanitized
+def test_what_is_spent_is_refused_until_it_is_raised_and_others_go_on(node):
+    close_at(node, 4 * CALL)
+    answers = [node.call("frugal/busy", data="0") for _ in range(8)]
+    served = [answer for answer in answers if answer.status_code == 200]
+    assert 3 <= len(served) <= 4, "four calls' fixed parts, less what their milliseconds cost"
+    assert answers[len(served):] and {answer.status_code for answer in answers[len(served):]} == {429}
+    refused = answers[-1]
+    error = refused.json()["error"]
+    assert error["code"] == "resource_exhausted" and "app frugal has used its budget of" in error["message"]
+    assert "ebb budget set frugal" in error["message"]
+    assert 0 < int(refused.headers["Retry-After"]) <= 31 * 86400
+    assert budget(node)["state"] == "spent" and used(node) >= decimal.Decimal(budget(node)["cu_a_month"])
+    assert node.call("rich/other", data="0").status_code == 200
+    node.cli("budget", "set", "frugal", "1000000")
+    assert node.call("frugal/busy", data="0").status_code == 200
+    assert budget(node)["state"] == "open"
+
+
+def test_at_most_what_is_under_way_goes_beyond_it(node):
+    limit = close_at(node, 6 * CALL)
+    answers = in_parallel(40, lambda n: node.call("frugal/busy", data="0.05"))
+    codes = [answer.status_code for answer in answers]
+    assert set(codes) == {200, 429}
+    one = CALL + decimal.Decimal("0.2") * decimal.Decimal("0.2")  # with up to 200 ms of a tenth of a processor and 128 MiB
+    assert used(node) <= limit + 8 * one, "eight instances may be at work"
+    assert node.call("frugal/busy", data="0").status_code == 429
+
+
+def test_a_refused_call_costs_nothing_and_leaves_no_record(node):
+    close_at(node, 0)
+    before = len(node.usage("frugal/busy")), used(node)
+    assert node.call("frugal/busy", data="0").status_code == 429
+    assert (len(node.usage("frugal/busy")), used(node)) == before
+
+
+def test_used_is_what_the_bill_says_also_after_a_kill(node):
+    node.cli("budget", "set", "frugal", "1000000")
+    in_parallel(20, lambda n: node.call("frugal/busy", data="0.01"))
+    def billed():
+        return sum(decimal.Decimal(line["cu"]) for app in node.cli_json("bill", "--app", "frugal")["apps"] for line in app["lines"])
+    calls = sum(1 for _ in node.usage("frugal/busy"))
+    assert abs(billed() - used(node)) <= decimal.Decimal(calls * 2) / 10**9
+    limit = close_at(node, 2 * CALL)
+    while node.call("frugal/busy", data="0").status_code == 200:
+        pass
+    daemon = node.daemon_pid
+    os.kill(daemon, signal.SIGKILL)
+    eventually(lambda: not is_alive(daemon), "the daemon's end")
+    eventually(node.is_ready, "the next daemon", seconds=30)
+    assert node.call("frugal/busy", data="0").status_code == 429, "a kill makes nothing free"
+    assert abs(billed() - used(node)) <= decimal.Decimal(calls * 4) / 10**9
+    assert decimal.Decimal(budget(node)["cu_a_month"]) == limit
+
+
+def test_an_app_removed_and_deployed_again_has_the_same_budget(node):
+    close_at(node, 0)
+    node.cli("rm", "frugal", "--yes")
+    node.deploy_app(SOURCE, {"busy": {"memory": "128Mi", "cpu": 0.1, "scale": {"max": 8}}}, app="frugal")
+    assert node.call("frugal/busy", data="0").status_code == 429
+
+
+def test_the_log_tells_of_eighty_percent_and_of_the_end(node):
+    before = len(node.log_path.read_text())
+    close_at(node, CALL)
+    while node.call("frugal/busy", data="0").status_code == 200:
+        pass
+    told = "error budget_alert app=frugal percent=100"
+    eventually(lambda: told in node.log_path.read_text()[before:], "the alert", evidence=lambda: node.log_path.read_text()[before:])
+
+
+@pytest.mark.parametrize("wrong", ["-1", "much", "1e9", "99999999999", "0.0000000001", ""])
+def test_absurd_budgets_are_refused(node, wrong):
+    said = node.cli("budget", "set", "--", "frugal", wrong, expect=2)
+    assert "budget of CU a month" in said.stderr, said.stderr
+    assert budget(node) is None
+
+
+def test_removing_what_is_not_there_says_so(node):
+    assert "has no budget" in node.cli("budget", "rm", "nobody", expect=3).stderr
+
+
+def test_only_an_administrator_sets_it_and_an_app_sees_its_own(node):
+    close_at(node, 100)
+    node.cli("budget", "set", "rich", "5")
+    try:
+        key = node.cli_json("key", "create", "--role", "deploy", "--app", "frugal")["key"]
+        headers = {"Authorization": f"Bearer {key}"}
+        listed = requests.get(node.url + "/api/v1/budgets", headers=headers, timeout=30).json()["budgets"]
+        assert [one["app"] for one in listed] == ["frugal"]
+        path = node.url + "/api/v1/apps/frugal/budget"
+        assert requests.put(path, headers=headers, json={"cu_a_month": "9999"}, timeout=30).status_code == 403
+        assert requests.delete(path, headers=headers, timeout=30).status_code == 403
+    finally:
+        node.cli("budget", "rm", "rich")
