@@ -497,6 +497,8 @@ def test_b25_an_app_that_floods_the_processors_stands_back(node):
     finally:
         flood.join()
     eventually(lambda: weight_of(node, "app") == 1024, "its return")
+    node.cli("rm", "victim", "--yes")
+    eventually(lambda: not node.pids_in("instances", app="victim"), "the end of the other app")
 
 
 def test_b26_tmp_is_bounded(node):
