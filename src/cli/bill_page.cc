@@ -31,16 +31,6 @@ const Object& object_in(const Object& object, std::string_view name) {
   return member != nullptr && member->is_object() ? member->get_object() : kNone;
 }
 
-std::vector<const Object*> objects_in(const Object& object, std::string_view name) {
-  std::vector<const Object*> found;
-  const auto* member = object.if_contains(name);
-  if (member == nullptr || !member->is_array()) return found;
-  for (const auto& value : member->get_array()) {
-    if (value.is_object()) found.push_back(&value.get_object());
-  }
-  return found;
-}
-
 std::string shown(const Object& line, const Column& column) {
   return column.counted ? std::to_string(count_of(line, column.member)) : text_of(line, column.member);
 }
@@ -71,11 +61,7 @@ std::string tier_text(const Object& tier, const std::string& currency) {
 // One line for each thing that could not be read.
 std::string damage_text(const Object& bill) {
   std::string text;
-  const auto* damage = bill.if_contains("damage");
-  if (damage == nullptr || !damage->is_array()) return text;
-  for (const auto& one : damage->get_array()) {
-    if (one.is_string()) text += "not on it: " + harmless(std::string_view(one.get_string())) + "\n";
-  }
+  for (const std::string& one : texts_in(bill, "damage")) text += "not on it: " + harmless(one) + "\n";
   return text;
 }
 

@@ -1,5 +1,4 @@
 // `ebb budget set|ls|rm`: what an app may use in a month.
-#include <boost/json/array.hpp>
 #include <memory>
 
 #include "cli/commands.h"
@@ -41,14 +40,9 @@ base::Result<int> list(const Session& session) {
     return 0;
   }
   Table table({"APP", "MONTH", "CU A MONTH", "CU USED", "STATE"});
-  const auto* budgets = answer.object.if_contains("budgets");
-  if (budgets != nullptr && budgets->is_array()) {
-    for (const auto& value : budgets->get_array()) {
-      const auto* budget = value.if_object();
-      if (budget == nullptr) continue;
-      table.add({text_of(*budget, "app"), text_of(*budget, "month"), text_of(*budget, "cu_a_month"),
-                 text_of(*budget, "cu_used"), text_of(*budget, "state")});
-    }
+  for (const auto* budget : objects_in(answer.object, "budgets")) {
+    table.add({text_of(*budget, "app"), text_of(*budget, "month"), text_of(*budget, "cu_a_month"),
+               text_of(*budget, "cu_used"), text_of(*budget, "state")});
   }
   print_out(table.text(session.terminal));
   return 0;

@@ -77,11 +77,8 @@ base::Result<> check_alone(const Session& session, const Subject& subject) {
   const auto answer = session.rest().get("/api/v1/functions?app=" + encoded(subject.app));
   if (!answer && answer.error().code == base::Code::kNotFound) return {};
   if (!answer) return answer.error();
-  const auto* functions = answer->object.if_contains("functions");
-  if (functions == nullptr || !functions->is_array()) return {};
-  for (const auto& value : functions->get_array()) {
-    const auto* function = value.if_object();
-    if (function == nullptr || text_of(*function, "function") == subject.function) continue;
+  for (const auto* function : objects_in(answer->object, "functions")) {
+    if (text_of(*function, "function") == subject.function) continue;
     return base::Error{.code = base::Code::kConflict,
                        .message = "app " + subject.app + " has the function " + text_of(*function, "function") +
                                   " too, which a deployment of this image alone would remove: add the image to its "

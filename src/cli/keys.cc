@@ -44,15 +44,10 @@ base::Result<int> list(const Session& session) {
     return 0;
   }
   Table table({"ID", "ROLE", "APP", "CREATED", "LABEL"});
-  const auto* keys = answer.object.if_contains("keys");
-  if (keys != nullptr && keys->is_array()) {
-    for (const auto& value : keys->get_array()) {
-      const auto* key = value.if_object();
-      if (key == nullptr) continue;
-      const std::string app = text_of(*key, "app");
-      table.add({text_of(*key, "id"), text_of(*key, "role"), app.empty() ? "(all)" : app, text_of(*key, "created"),
-                 text_of(*key, "label")});
-    }
+  for (const auto* key : objects_in(answer.object, "keys")) {
+    const std::string app = text_of(*key, "app");
+    table.add({text_of(*key, "id"), text_of(*key, "role"), app.empty() ? "(all)" : app, text_of(*key, "created"),
+               text_of(*key, "label")});
   }
   print_out(table.text(session.terminal));
   return 0;

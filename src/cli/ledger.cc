@@ -1,6 +1,4 @@
 // `ebb ledger`: is the usage log whole, and are the sums that bills are made from those of its records.
-#include <boost/json/array.hpp>
-
 #include "cli/commands.h"
 
 namespace ebb::cli {
@@ -13,20 +11,14 @@ base::Result<int> look(const Session& session, const std::string& method, const 
   http::ClientRequest request{.method = method, .url = path};
   EBB_TRY(const http::ClientResponse response, session.rest().call(std::move(request), kLookLimit));
   EBB_TRY(const boost::json::object report, json_object(response.body));
-  const auto* damage = report.if_contains("damage");
-  const bool whole = damage == nullptr || !damage->is_array() || damage->get_array().empty();
+  const std::vector<std::string> damage = texts_in(report, "damage");
+  const bool whole = damage.empty();
   if (session.json) {
     print_out(response.body);
     return whole ? 0 : kDamaged;
   }
-  if (!whole) {
-    for (const auto& one : damage->get_array()) {
-      if (one.is_string()) {
-        print_out(session.terminal.on_out(Colour::kRed, "damaged:") + " " +
-                  harmless(std::string_view(one.get_string())) + "\n");
-      }
-    }
-  }
+  for (const std::string& one : damage)
+    print_out(session.terminal.on_out(Colour::kRed, "damaged:") + " " + harmless(one) + "\n");
   print_out(std::to_string(count_of(report, "records")) + " records in " +
             std::to_string(count_of(report, "segments")) + " segments, " + std::to_string(count_of(report, "rolled")) +
             " of them in the sums\n");

@@ -125,4 +125,24 @@ bool flag_of(const boost::json::object& object, std::string_view name) {
   return value != nullptr && value->is_bool() && value->get_bool();
 }
 
+std::vector<const boost::json::object*> objects_in(const boost::json::object& object, std::string_view name) {
+  std::vector<const boost::json::object*> found;
+  const auto* member = object.if_contains(name);
+  if (member == nullptr || !member->is_array()) return found;
+  for (const auto& value : member->get_array()) {
+    if (value.is_object()) found.push_back(&value.get_object());
+  }
+  return found;
+}
+
+std::vector<std::string> texts_in(const boost::json::object& object, std::string_view name) {
+  std::vector<std::string> found;
+  const auto* member = object.if_contains(name);
+  if (member == nullptr || !member->is_array()) return found;
+  for (const auto& value : member->get_array()) {
+    if (value.is_string()) found.emplace_back(value.get_string());
+  }
+  return found;
+}
+
 }  // namespace ebb::cli

@@ -5,6 +5,7 @@
 #include <boost/json/object.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/duration.h"
 #include "base/result.h"
@@ -64,5 +65,9 @@ std::string text_of(const boost::json::object& object, std::string_view name);
 double number_of(const boost::json::object& object, std::string_view name);
 std::uint64_t count_of(const boost::json::object& object, std::string_view name);
 bool flag_of(const boost::json::object& object, std::string_view name);
+/// Those elements of the list that are objects. They are `object`'s: a new member of it moves them.
+std::vector<const boost::json::object*> objects_in(const boost::json::object& object, std::string_view name);
+/// Those elements of the list that are text.
+std::vector<std::string> texts_in(const boost::json::object& object, std::string_view name);
 
 }  // namespace ebb::cli

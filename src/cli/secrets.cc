@@ -111,21 +111,11 @@ base::Result<int> list(const Session& session, const Options& options) {
     return 0;
   }
   Table table({"NAME", "VERSION", "UPDATED", "FUNCTIONS"});
-  const auto* secrets = answer.object.if_contains("secrets");
-  if (secrets != nullptr && secrets->is_array()) {
-    for (const auto& value : secrets->get_array()) {
-      const auto* secret = value.if_object();
-      if (secret == nullptr) continue;
-      std::string users;
-      const auto* functions = secret->if_contains("functions");
-      if (functions != nullptr && functions->is_array()) {
-        for (const auto& function : functions->get_array()) {
-          if (function.is_string()) users += (users.empty() ? "" : ", ") + std::string(function.get_string());
-        }
-      }
-      table.add({text_of(*secret, "name"), std::to_string(count_of(*secret, "version")), text_of(*secret, "updated"),
-                 users.empty() ? "-" : users});
-    }
+  for (const auto* secret : objects_in(answer.object, "secrets")) {
+    std::string users;
+    for (const std::string& function : texts_in(*secret, "functions")) users += (users.empty() ? "" : ", ") + function;
+    table.add({text_of(*secret, "name"), std::to_string(count_of(*secret, "version")), text_of(*secret, "updated"),
+               users.empty() ? "-" : users});
   }
   print_out(table.text(session.terminal));
   return 0;

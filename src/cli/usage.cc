@@ -74,12 +74,9 @@ base::Result<int> usage(const Session& session, const Options& options) {
   Table table(
       {"TIME", "REQUEST", "FUNCTION", "VERSION", "RUNG", "OUTCOME", "START", "HANDLER", "BILLED", "PEAK", "CU"});
   std::size_t shown = 0;
-  if (const auto* records = answer.object.if_contains("records"); records != nullptr && records->is_array()) {
-    for (const auto& record : records->get_array()) {
-      if (!record.is_object()) continue;
-      add_record(table, record.get_object());
-      ++shown;
-    }
+  for (const auto* record : objects_in(answer.object, "records")) {
+    add_record(table, *record);
+    ++shown;
   }
   if (shown > 0) print_out(table.text(session.terminal, {6, 7, 8, 9, 10}) + "\n");
   boost::json::object totals;

@@ -4,8 +4,8 @@
 
 #include "base/co_checked.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "base/limits_access.h"
+#include "base/log.h"
 #include "gateway/bill_view.h"
 #include "gateway/json_body.h"
 #include "gateway/json_text.h"

@@ -145,8 +145,9 @@ base::Result<> Invocation::open() {
   // Used up while it waited.
   if (runner_->account_->spent())
     return runner_->services_.budgets.refusal(version.app, *runner_->account_, base::wall_now());
+  arrival_ = base::wall_now() - (leased_ - arrived_);
   auto slot = runner_->services_.usage.open_record(model::UsageStart{.invocation = id_,
-                                                                     .arrival = base::wall_now() - (leased_ - arrived_),
+                                                                     .arrival = arrival_,
                                                                      .version = version.id,
                                                                      .version_number = version.number,
                                                                      .app = version.app,
@@ -304,8 +305,8 @@ void Invocation::finish() {
   meter::UsageSlot slot = *std::exchange(slot_, std::nullopt);
   const model::UsageEnd end = usage_end();
   runner.services_.usage.close_record(std::move(slot), end);
-  runner.services_.budgets.charge(*runner.account_, base::wall_now() - (base::steady_now() - arrived_), end.outcome,
-                                  end.billed_ms, runner.version_.spec.cpu_millis, runner.version_.spec.memory);
+  runner.services_.budgets.charge(*runner.account_, arrival_, end.outcome, end.billed_ms,
+                                  runner.version_.spec.cpu_millis, runner.version_.spec.memory);
   runner.metrics_->invocations_with(outcome_).add();
   runner.metrics_->starts_from(phases_.rung).add();
   runner.metrics_->handler.observe(phases_.handler);

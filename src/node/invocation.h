@@ -71,6 +71,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   const std::shared_ptr<sandbox::Instance> instance_;
   const base::InvocationId id_;
   const base::SteadyTime arrived_;
+  base::WallTime arrival_{};  // the same, as the record has it
   const base::SteadyTime leased_;
   const bool head_only_;
   const model::Trigger trigger_;
