@@ -18,6 +18,7 @@ import datetime
 import json
 import os
 import pathlib
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -77,6 +78,15 @@ def runtime_directory():
     return path
 
 
+def costly_moves():
+    """What `ebb doctor` says of moves between cgroups, with the remedy, where they are dear; else nothing."""
+    answer = subprocess.run([BINARY, "doctor", "--json"], capture_output=True, text=True, timeout=60)
+    for check in json.loads(answer.stdout)["checks"]:
+        if check["id"] == "favordynmods" and check["verdict"] != "ok":
+            return f"{check['found']}; {check['remedy']}"
+    return ""
+
+
 def measure(node, part, size):
     if part == "walls":
         return walls.measure(runtime_directory(), size["walls_rounds"], size["walls_seconds"], size["peer_rounds"], size["peer_seconds"])
@@ -119,7 +129,10 @@ def main():
     print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['memory_mb']} MB; load {figures.load():g}", flush=True)
     if figures.load() > 0.5:
         print("the machine is not quiet: other work makes these numbers worse, and the ratios less certain", flush=True)
-    result = {"at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine, "quick": options.quick}
+    slow_moves = costly_moves()
+    if slow_moves:
+        print(f"{slow_moves}: every start that moves into its cgroup may wait for that", flush=True)
+    result = {"at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine, "quick": options.quick, "doctor": slow_moves}
     bars = figures.Bars()
     adopt_orphans()
 

@@ -9,8 +9,8 @@
 namespace ebb::launcher {
 namespace {
 
-constexpr std::chrono::milliseconds kRound(100);
-constexpr std::chrono::milliseconds kQuietRound(1000);
+constexpr std::chrono::milliseconds kRound(20);
+constexpr std::chrono::milliseconds kQuietRound(100);
 constexpr std::chrono::milliseconds kTurn(20);  // between two turns of one round, at least
 constexpr std::size_t kAtOnce = 32;
 constexpr double kLittleCores = 0.05;
