@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/limits_access.h"
+#include "model/json_fields.h"
 #include "model/names.h"
 
 namespace ebb::model {
@@ -212,14 +213,7 @@ std::optional<Violation> size_violation(const FunctionSpec& spec) {
   if (spec.cpu_millis < limits::kFunctionCpuMillisMin || spec.cpu_millis > limits::kFunctionCpuMillisMax) {
     return Violation{"cpu", "must be from 0.05 to 64 cores"};
   }
-  if (spec.scale.max < 1 || spec.scale.max > limits::kInstancesPerFunction) {
-    return Violation{"scale.max", "is " + std::to_string(spec.scale.max) + ", it must be from 1 to " +
-                                      std::to_string(limits::kInstancesPerFunction)};
-  }
-  if (spec.scale.min > spec.scale.max) {
-    return Violation{"scale.min", "is " + std::to_string(spec.scale.min) + ", more than scale.max which is " +
-                                      std::to_string(spec.scale.max)};
-  }
+  if (const auto wrong = first_violation(spec.scale)) return Violation{"scale." + wrong->key, wrong->message};
   return std::nullopt;
 }
 
@@ -276,66 +270,23 @@ std::optional<Violation> time_violation(const FunctionSpec& spec) {
   return std::nullopt;
 }
 
-base::Error wrong(std::string_view key, std::string_view message) {
-  return base::invalid_argument(std::string(key) + " " + std::string(message));
-}
-
-base::Result<void> read(const json::object& object, std::string_view key, std::string& out) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr) return {};
-  if (!value->is_string()) return wrong(key, "must be a string");
-  out = json::value_to<std::string>(*value);
-  return {};
-}
-
-base::Result<void> read(const json::object& object, std::string_view key, std::uint32_t& out) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr) return {};
-  boost::system::error_code ec;
-  out = value->to_number<std::uint32_t>(ec);
-  if (ec) return wrong(key, "must be a whole number");
-  return {};
-}
-
-base::Result<void> read(const json::object& object, std::string_view key, base::Duration& out) {
-  std::string text;
-  EBB_CHECKED(read(object, key, text));
-  if (text.empty()) return {};
-  const auto duration = base::parse_duration(text);
-  if (!duration) return wrong(key, duration.error().message);
-  out = *duration;
-  return {};
-}
-
-base::Result<void> read(const json::object& object, std::string_view key, std::map<std::string, std::string>& out) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr) return {};
-  if (!value->is_object()) return wrong(key, "must be an object");
-  for (const auto& entry : value->get_object()) {
-    if (!entry.value().is_string()) return wrong(key, "must hold strings");
-    out.emplace(entry.key(), json::value_to<std::string>(entry.value()));
-  }
-  return {};
-}
-
 base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
   std::string memory;
-  EBB_CHECKED(read(object, "memory", memory));
+  EBB_CHECKED(read_field(object, "memory", memory));
   if (!memory.empty()) {
     const auto bytes = base::parse_bytes(memory);
-    if (!bytes) return wrong("memory", bytes.error().message);
+    if (!bytes) return field_error("memory", bytes.error().message);
     spec.memory = *bytes;
   }
   if (const json::value* cpu = object.if_contains("cpu")) {
     boost::system::error_code ec;
     const double cores = cpu->to_number<double>(ec);
-    if (ec || !(cores >= 0 && cores <= 1e6)) return wrong("cpu", "must be a number of cores");
+    if (ec || !(cores >= 0 && cores <= 1e6)) return field_error("cpu", "must be a number of cores");
     spec.cpu_millis = static_cast<std::uint32_t>(std::lround(cores * 1000));
   }
   if (const json::value* scale = object.if_contains("scale")) {
-    if (!scale->is_object()) return wrong("scale", "must be an object");
-    EBB_CHECKED(read(scale->get_object(), "min", spec.scale.min));
-    EBB_CHECKED(read(scale->get_object(), "max", spec.scale.max));
+    if (!scale->is_object()) return field_error("scale", "must be an object");
+    EBB_TRY(spec.scale, scale_from_json(scale->get_object()));
   }
   return {};
 }
@@ -343,9 +294,9 @@ base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
 base::Result<void> read_batch(const json::object& object, Batch& batch) {
   const json::value* value = object.if_contains("batch");
   if (value == nullptr) return {};
-  if (!value->is_object()) return wrong("batch", "must be an object");
-  EBB_CHECKED(read(value->get_object(), "size", batch.size));
-  return read(value->get_object(), "window", batch.window);
+  if (!value->is_object()) return field_error("batch", "must be an object");
+  EBB_CHECKED(read_field(value->get_object(), "size", batch.size));
+  return read_field(value->get_object(), "window", batch.window);
 }
 
 json::value network_to_json(const FunctionSpec& spec) {
@@ -360,9 +311,9 @@ template <typename Enum>
 base::Result<void> read_word(const json::object& object, std::string_view key,
                              std::optional<Enum> (*named)(std::string_view), std::string_view words, Enum& out) {
   std::string name(name_of(out));
-  EBB_CHECKED(read(object, key, name));
+  EBB_CHECKED(read_field(object, key, name));
   const auto known = named(name);
-  if (!known) return wrong(key, "must be " + std::string(words));
+  if (!known) return field_error(key, "must be " + std::string(words));
   out = *known;
   return {};
 }
@@ -371,12 +322,13 @@ base::Result<void> read_network(const json::object& object, FunctionSpec& spec) 
   const json::value* value = object.if_contains("network");
   if (value != nullptr && value->is_object()) {
     const json::value* rules = value->get_object().if_contains("egress");
-    if (rules == nullptr || !rules->is_array()) return wrong("network", "must be none, egress or {egress: [...]}");
+    if (rules == nullptr || !rules->is_array())
+      return field_error("network", "must be none, egress or {egress: [...]}");
     spec.network = Network::kEgress;
     for (const json::value& rule : rules->get_array()) {
-      if (!rule.is_string()) return wrong("network", "must hold strings in egress");
+      if (!rule.is_string()) return field_error("network", "must hold strings in egress");
       const auto parsed = parse_egress_rule(rule.get_string());
-      if (!parsed) return wrong("network", parsed.error().message);
+      if (!parsed) return field_error("network", parsed.error().message);
       spec.egress.push_back(*parsed);
     }
     return {};
@@ -477,7 +429,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"cpu", static_cast<double>(spec.cpu_millis) / 1000},
       {"timeout", base::to_string(spec.timeout)},
       {"concurrency", spec.concurrency},
-      {"scale", json::object{{"min", spec.scale.min}, {"max", spec.scale.max}}},
+      {"scale", to_json(spec.scale)},
       {"reuse", std::string(name_of(spec.reuse))},
       {"idle_timeout", base::to_string(spec.idle_timeout)},
       {"max_wait", base::to_string(spec.max_wait)},
@@ -493,29 +445,29 @@ json::object to_json(const FunctionSpec& spec) {
 
 base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   FunctionSpec spec;
-  EBB_CHECKED(read(object, "name", spec.name));
-  EBB_CHECKED(read(object, "runtime", spec.runtime));
-  EBB_CHECKED(read(object, "handler", spec.handler));
-  EBB_CHECKED(read(object, "command", spec.command));
-  EBB_CHECKED(read(object, "model", spec.model));
+  EBB_CHECKED(read_field(object, "name", spec.name));
+  EBB_CHECKED(read_field(object, "runtime", spec.runtime));
+  EBB_CHECKED(read_field(object, "handler", spec.handler));
+  EBB_CHECKED(read_field(object, "command", spec.command));
+  EBB_CHECKED(read_field(object, "model", spec.model));
   EBB_CHECKED(read_batch(object, spec.batch));
   EBB_CHECKED(read_word(object, "interface", interface_named, "auto, event, wsgi or asgi", spec.interface));
   EBB_CHECKED(read_sizes(object, spec));
-  EBB_CHECKED(read(object, "timeout", spec.timeout));
-  EBB_CHECKED(read(object, "concurrency", spec.concurrency));
-  EBB_CHECKED(read(object, "idle_timeout", spec.idle_timeout));
-  EBB_CHECKED(read(object, "max_wait", spec.max_wait));
+  EBB_CHECKED(read_field(object, "timeout", spec.timeout));
+  EBB_CHECKED(read_field(object, "concurrency", spec.concurrency));
+  EBB_CHECKED(read_field(object, "idle_timeout", spec.idle_timeout));
+  EBB_CHECKED(read_field(object, "max_wait", spec.max_wait));
   EBB_CHECKED(read_network(object, spec));
   EBB_CHECKED(read_word(object, "reuse", reuse_named, "always or never", spec.reuse));
   EBB_CHECKED(read_word(object, "isolation", isolation_named, "namespaces or gvisor", spec.isolation));
-  EBB_CHECKED(read(object, "env", spec.env));
-  EBB_CHECKED(read(object, "secrets", spec.secrets));
+  EBB_CHECKED(read_field(object, "env", spec.env));
+  EBB_CHECKED(read_field(object, "secrets", spec.secrets));
   EBB_CHECKED(read_word(object, "auth", auth_named, "none, key or node", spec.auth));
   if (const json::value* image = object.if_contains("image")) {
-    if (!image->is_object()) return wrong("image", "must be an object");
+    if (!image->is_object()) return field_error("image", "must be an object");
     EBB_TRY(spec.image, image_from_json(image->get_object()));
   }
-  if (const auto violation = first_violation(spec)) return wrong(violation->field, violation->message);
+  if (const auto violation = first_violation(spec)) return field_error(violation->field, violation->message);
   return spec;
 }
 

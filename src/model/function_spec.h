@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "model/egress_rule.h"
 #include "model/image.h"
+#include "model/scale.h"
 
 namespace ebb::model {
 
@@ -53,13 +54,6 @@ enum class Auth : std::uint8_t { kNode, kNone, kKey };
 
 std::string_view name_of(Auth auth);
 std::optional<Auth> auth_named(std::string_view name);
-
-/// Bounds on the number of instances of one version.
-struct Scale {
-  std::uint32_t min = 0;   // kept running without traffic
-  std::uint32_t max = 20;  // never exceeded; at most limits::kInstancesPerFunction
-  bool operator==(const Scale&) const = default;
-};
 
 /// How many rows of how many calls one run of a model takes together. Size 1: each call runs alone.
 struct Batch {

@@ -7,6 +7,7 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "model/json_fields.h"
 
 namespace ebb::model {
 namespace {
@@ -57,26 +58,6 @@ json::array array_of(const std::vector<std::string>& texts) {
   json::array array;
   for (const std::string& text : texts) array.emplace_back(text);
   return array;
-}
-
-base::Result<> read(const json::object& object, std::string_view key, std::string& out) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr) return {};
-  if (!value->is_string()) return base::invalid_argument("image." + std::string(key) + " must be a string");
-  out = std::string(value->get_string());
-  return {};
-}
-
-base::Result<> read(const json::object& object, std::string_view key, std::vector<std::string>& out) {
-  const json::value* value = object.if_contains(key);
-  if (value == nullptr) return {};
-  const auto wrong = base::invalid_argument("image." + std::string(key) + " must be a list of strings");
-  if (!value->is_array()) return wrong;
-  for (const json::value& item : value->get_array()) {
-    if (!item.is_string()) return wrong;
-    out.emplace_back(item.get_string());
-  }
-  return {};
 }
 
 }  // namespace
@@ -160,11 +141,11 @@ json::object to_json(const Image& image) {
 
 base::Result<Image> image_from_json(const json::object& object) {
   Image image;
-  EBB_CHECKED(read(object, "reference", image.reference));
-  EBB_CHECKED(read(object, "digest", image.digest));
-  EBB_CHECKED(read(object, "layers", image.layers));
-  EBB_CHECKED(read(object, "command", image.command));
-  EBB_CHECKED(read(object, "directory", image.directory));
+  EBB_CHECKED(read_field(object, "reference", image.reference));
+  EBB_CHECKED(read_field(object, "digest", image.digest));
+  EBB_CHECKED(read_field(object, "layers", image.layers));
+  EBB_CHECKED(read_field(object, "command", image.command));
+  EBB_CHECKED(read_field(object, "directory", image.directory));
   if (const json::value* env = object.if_contains("env")) {
     if (!env->is_object()) return base::invalid_argument("image.env must be an object");
     for (const auto& entry : env->get_object()) {

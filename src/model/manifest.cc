@@ -20,7 +20,8 @@ constexpr std::array<std::string_view, 20> kFunctionKeys = {
     "auth",    "secrets",     "isolation", "interface", "max_wait", "image"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
-constexpr std::array<std::string_view, 2> kScaleKeys = {"min", "max"};
+constexpr std::array<std::string_view, 3> kScaleKeys = {"min", "max", "windows"};
+constexpr std::array<std::string_view, 4> kWindowKeys = {"from", "for", "min", "zone"};
 constexpr std::array<std::string_view, 2> kBatchKeys = {"size", "window"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
@@ -44,6 +45,27 @@ base::Result<void> read_cpu(const YamlMap& map, std::uint32_t& cpu_millis) {
   return {};
 }
 
+base::Result<void> read_windows(const YamlMap& map, std::vector<ScaleWindow>& windows) {
+  const YamlNode* node = map.find("windows");
+  if (node == nullptr) return {};
+  if (node->kind != Kind::kList) {
+    return map.error_at("windows", "must be a list like [{from: 0 8 * * mon-fri, for: 10h, min: 5}]");
+  }
+  for (const YamlNode& item : node->items) {
+    const std::string path = map.path_of("windows[" + std::to_string(windows.size()) + "]");
+    EBB_TRY(const YamlMap inner, YamlMap::open(item, path, kWindowKeys));
+    for (const std::string_view key : {"from", "for", "min"}) {
+      if (inner.find(key) == nullptr) return inner.error_at(key, "is missing, a window has from, for and min");
+    }
+    ScaleWindow& window = windows.emplace_back();
+    EBB_CHECKED(inner.read("from", window.from));
+    EBB_CHECKED(inner.read("for", window.length));
+    EBB_CHECKED(inner.read("min", window.min));
+    EBB_CHECKED(inner.read("zone", window.zone));
+  }
+  return {};
+}
+
 base::Result<void> read_scale(const YamlMap& map, Scale& scale) {
   const YamlNode* node = map.find("scale");
   if (node == nullptr) return {};
@@ -51,8 +73,11 @@ base::Result<void> read_scale(const YamlMap& map, Scale& scale) {
   EBB_CHECKED(inner.read("min", scale.min));
   const bool max_given = inner.find("max") != nullptr;
   EBB_CHECKED(inner.read("max", scale.max));
+  EBB_CHECKED(read_windows(inner, scale.windows));
   // A minimum above the default maximum means that many, not an error about a number nobody wrote.
-  if (!max_given && scale.min > scale.max) scale.max = scale.min;
+  std::uint32_t most = scale.min;
+  for (const ScaleWindow& window : scale.windows) most = std::max(most, window.min);
+  if (!max_given) scale.max = std::max(scale.max, most);
   return {};
 }
 

@@ -2,6 +2,7 @@
 // Method: tables of texts and the exact beginning of their errors.
 #include "model/manifest.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <boost/json/object.hpp>
@@ -70,6 +71,43 @@ std::string error_of(const std::string& yaml) {
 
 std::string function_error(const std::string& line) {
   return error_of("app: a\nfunctions:\n  f:\n    handler: a.b\n    " + line + "\n");
+}
+
+TEST(Manifest, HoursInWhichMoreInstancesAreKept) {
+  const auto manifest = parse_manifest(R"(app: a
+functions:
+  f:
+    handler: a.b
+    scale:
+      windows:
+        - {from: 0 8 * * mon-fri, for: 10h, min: 30, zone: Europe/Berlin}
+        - {from: "@daily", for: 1h30m, min: 2}
+)");
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  const Scale& scale = manifest->functions[0].scale;
+  EXPECT_EQ(scale.max, 30u);  // nobody wrote one, and it must hold the windows
+  ASSERT_EQ(scale.windows.size(), 2u);
+  EXPECT_EQ(scale.windows[0], (ScaleWindow{"0 8 * * mon-fri", std::chrono::hours(10), 30, "Europe/Berlin"}));
+  EXPECT_EQ(scale.windows[1], (ScaleWindow{"@daily", std::chrono::minutes(90), 2, "UTC"}));
+  const auto again = function_spec_from_json(to_json(manifest->functions[0]));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->scale, scale);
+}
+
+TEST(Manifest, WindowsThatCannotBe) {
+  const auto error = [](std::string_view window) {
+    return function_error("scale: {windows: [" + std::string(window) + "]}");
+  };
+  EXPECT_THAT(error("{from: 0 8 * *, for: 1h, min: 1}"),
+              testing::HasSubstr("scale.windows[0].from: is '0 8 * *', which is not five fields"));
+  EXPECT_THAT(error("{from: 0 25 * * *, for: 1h, min: 1}"), testing::HasSubstr("has '25' for the hour"));
+  EXPECT_THAT(error("{for: 1h, min: 1}"), testing::HasSubstr("from: is missing"));
+  EXPECT_THAT(error("{from: 0 8 * * *, for: 1h, min: 0}"), testing::HasSubstr("windows[0].min: is 0"));
+  EXPECT_THAT(error("{from: 0 8 * * *, for: 1s, min: 1}"),
+              testing::HasSubstr("windows[0].for: is 1s, it must be from 1m to 168h"));
+  EXPECT_THAT(error("{from: 0 8 * * *, for: 1h, min: 1, zone: Europe/Berln}"),
+              testing::HasSubstr("'Europe/Berln' is no time zone"));
+  EXPECT_THAT(function_error("scale: {windows: 3}"), testing::HasSubstr("must be a list"));
 }
 
 TEST(Manifest, NamesLineKeyAndRemedy) {

@@ -18,7 +18,7 @@ constexpr auto kYieldLimit = 10s;  // from the order to the end: a gigabyte take
 bool VersionRunner::may_yield() const {
   const bool at_rest = dispatcher_.queued() == 0 && dispatcher_.idle() == dispatcher_.instances() &&
                        dispatcher_.zygote() != sched::ZygoteState::kStarting;
-  return at_rest && !dispatcher_.closed() && version_.spec.scale.min == 0 && zygote_waiters_.empty();
+  return at_rest && !dispatcher_.closed() && dispatcher_.minimum() == 0 && zygote_waiters_.empty();
 }
 
 Holding VersionRunner::holding() {

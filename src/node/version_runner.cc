@@ -48,6 +48,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       metrics_(services.metrics.function(version_.app, version_.function)),
       account_(services.budgets.account(version_.app)),
       dispatcher_(options_of(version_.spec, services.config), &services.next_instance),
+      schedule_(version_.spec.scale),
       instance_bytes_(version_.spec.memory) {
   if (services.config.keep_alive_price > 0) {
     residency_.emplace(std::make_unique<sched::WorthKeepAlive>(
@@ -448,13 +449,31 @@ void VersionRunner::tick(base::SteadyTime now) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     if (dispatcher_.next_tick() <= now) dispatcher_.tick(now, actions);
   });
+  follow_schedule(base::wall_now());
   follow_plan(now);
   count_held(now);
 }
 
+void VersionRunner::follow_schedule(base::WallTime now) {
+  std::uint32_t before = 0;
+  std::uint32_t minimum = 0;
+  {
+    base::MutexLock lock(mutex_);
+    if (!schedule_) return;
+    before = dispatcher_.minimum();
+    minimum = schedule_->minimum(now);
+    dispatcher_.set_minimum(minimum);
+  }
+  if (minimum == before) return;
+  base::log(base::LogLevel::kInfo, "minimum",
+            {{"function", version_.app + "/" + version_.function}, {"instances", minimum}, {"before", before}});
+  if (minimum > before) prewarm();
+}
+
 void VersionRunner::supersede() {
   base::MutexLock lock(mutex_);
-  dispatcher_.set_minimum(0);  // another version has taken the name
+  schedule_.reset();
+  dispatcher_.set_minimum(0);
 }
 
 void VersionRunner::close() {

@@ -23,6 +23,7 @@
 #include "sched/dispatcher.h"
 #include "sched/memory_estimate.h"
 #include "sched/residency.h"
+#include "sched/scale_schedule.h"
 
 namespace ebb::node {
 
@@ -132,6 +133,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// Tells the keep-alive policy that no call is under way, if so.
   void note_rest(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void follow_plan(base::SteadyTime now);
+  /// Keeps as many instances ready as the hour asks for.
+  void follow_schedule(base::WallTime now) EBB_EXCLUDES(mutex_);
   /// Adds what is held to the metrics, for the time since it was called last.
   void count_held(base::SteadyTime now) EBB_EXCLUDES(mutex_);
   static io::Task<> let_go_of(std::shared_ptr<VersionRunner> self);
@@ -171,6 +174,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
 
   base::Mutex mutex_;
   sched::Dispatcher dispatcher_ EBB_GUARDED_BY(mutex_);
+  std::optional<sched::ScaleSchedule> schedule_ EBB_GUARDED_BY(mutex_);  // none: another version has the name
   std::unordered_map<sched::CallId, Waiter> waiting_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<base::InstanceId, std::shared_ptr<sandbox::Instance>> instances_ EBB_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> zygote_waiters_ EBB_GUARDED_BY(mutex_);

@@ -105,6 +105,7 @@ class Dispatcher {
   void prewarm(base::SteadyTime now, Actions& out);
   /// As many instances are kept from now on, bounded by the maximum; prewarm() starts what is missing.
   void set_minimum(std::uint32_t instances);
+  std::uint32_t minimum() const { return options_.instances_min; }
   /// For instances that go idle, and those that are.
   void set_idle_timeout(base::Duration timeout) { options_.idle_timeout = timeout; }
   /// Retires the instance that has been idle longest, whatever the minimum; false when none is idle.

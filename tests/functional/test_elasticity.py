@@ -1,6 +1,7 @@
 """Capacity follows the calls: from zero, never above the maximum, and back; and work nobody waits for is ended."""
 
 import concurrent.futures
+import datetime
 import os
 import signal
 import threading
@@ -64,9 +65,9 @@ def app(node):
     node.deploy_app(SOURCE, FUNCTIONS)
 
 
-def instances(node, function):
-    """How many a function has, in any state."""
-    return sum(node.functions("app")[f"app/{function}"]["instances"].values())
+def instances(node, function, app="app"):
+    """How many a function has, in any state and version."""
+    return sum(sum(one["instances"].values()) for one in node.cli_json("ls", app)["functions"] if one["function"] == function)
 
 
 def imports(node, function):
@@ -154,6 +155,28 @@ def test_minimum_is_kept_and_made_up(node):
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: instances(node, "kept") == 2 and not members & node.pids(), "the minimum after its instances died")
     assert node.call("app/kept/after").status_code == 200
+
+
+def window(hour, length):
+    return {"from": f"0 {hour} * * *", "for": length, "min": 2}
+
+
+def test_an_open_window_keeps_instances_and_a_closed_one_none(node):
+    """Every hour of UTC opens a window of a day: one is always open. One of a minute that opened six hours ago is closed."""
+    deploy = lambda windows: node.deploy_function(SOURCE + "handler = burst", app="hours", idle_timeout="300ms",  # noqa: E731
+                                                  scale={"max": 5, "windows": windows})
+    try:
+        deploy([window("*", "24h")])
+        eventually(lambda: instances(node, "f", app="hours") == 2, "the window's instances without a call")
+        assert server_timing(node.call("hours/f/first"))["start"]["desc"] in ("idle", "frozen")
+        in_parallel(5, lambda n: node.call(f"hours/f/{n}"))
+        eventually(lambda: instances(node, "f", app="hours") == 2, "the end of what exceeds the window's minimum")
+        deploy([window((datetime.datetime.now(datetime.timezone.utc).hour + 18) % 24, "1m")])
+        eventually(lambda: instances(node, "f", app="hours") == 0, "the end of what the old version's window kept")
+        assert node.call("hours/f/after").status_code == 200
+        eventually(lambda: instances(node, "f", app="hours") == 0, "zero again")
+    finally:
+        node.cli("rm", "hours", "--yes")
 
 
 @pytest.mark.parametrize("how", ["sleep", "spin", "deaf"])
