@@ -112,7 +112,7 @@ std::vector<Token> Fleet::tokens_where(const std::function<bool(const Process&)>
 
 // Of memory, what is in use, not what the limits would allow: most instances stay far below theirs. The kernel holds
 // the whole to the budget; this is so that a start is refused, and not somebody's running work killed.
-base::Result<> Fleet::check_room(std::uint64_t expected_bytes) {
+base::Result<> Fleet::check_room(const wire::Room& room) {
   if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
   if (ground_.memory_bytes == 0) return {};
   const std::uint64_t startable = ground_.memory_bytes / 100 * kStartableShare;
@@ -120,13 +120,17 @@ base::Result<> Fleet::check_room(std::uint64_t expected_bytes) {
   for (; !growing_.empty() && growing_.front().until <= now; growing_.pop_front()) {
     if (Process* grown = find(growing_.front().token)) loaded(*grown);
   }
-  const std::uint64_t wanted = std::min(startable, most_expected(expected_bytes) + loading_bytes_);
+  const std::uint64_t reserved = std::min(startable, room.reserved_bytes);
+  const std::uint64_t wanted = std::min(startable, most_expected(room.expected_bytes) + loading_bytes_ + reserved);
   const std::uint64_t used = ground_.cgroups.memory_in_use("", startable - wanted);
   if (used <= startable - wanted) return {};
   return base::Error{.code = base::Code::kResourceExhausted,
                      .message = "the functions of this node use " + std::to_string(used >> 20) + " MiB of its " +
-                                std::to_string(ground_.memory_bytes >> 20) +
-                                " MiB of memory (memory_budget), try later or raise it",
+                                std::to_string(ground_.memory_bytes >> 20) + " MiB of memory (memory_budget)" +
+                                (reserved == 0 ? ""
+                                               : ", of which others reserve " + std::to_string(reserved >> 20) +
+                                                     " more (scale.reserve)") +
+                                ", try later or raise it",
                      .retry_after = std::chrono::seconds(1)};
 }
 
@@ -356,7 +360,7 @@ base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote&
   if (find(Subject::kZygote, id) != nullptr) {
     return base::invalid_argument("zygote " + std::to_string(id) + " exists");
   }
-  EBB_CHECKED(check_room(wanted.expected_bytes));
+  EBB_CHECKED(check_room(wanted.room));
   EBB_CHECKED(make_room_for_children(*runtime));
   EBB_TRY(const os::Fd package, ground_.data.open_content(wire::TreeKind::kPackage, version->spec.package_key));
   EBB_TRY(os::Fd tree, os::clone_tree(package.get(), "", os::MountAccess::kReadOnly));
@@ -366,7 +370,7 @@ base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote&
   Process& zygote = enlist(Subject::kZygote, id, *runtime->sandbox, version, request);
   zygote.cgroup = cgroup;
   zygote.memory_bytes = version->spec.memory_bytes;
-  expect(zygote, wanted.expected_bytes);
+  expect(zygote, wanted.room.expected_bytes);
   std::vector<os::Fd> fds;
   fds.push_back(std::move(out));
   fds.push_back(std::move(err));
@@ -410,7 +414,7 @@ base::Result<> Fleet::fork_instance(std::uint64_t request, const wire::Fork& wan
   if (find(Subject::kInstance, id) != nullptr) {
     return base::invalid_argument("instance " + std::to_string(id) + " exists");
   }
-  EBB_CHECKED(check_room(wanted.expected_bytes));
+  EBB_CHECKED(check_room(wanted.room));
   EBB_CHECKED(make_room_for_children(*zygote));
   std::vector<os::Fd> fds;
   fds.push_back(std::move(channel));
@@ -422,7 +426,7 @@ base::Result<> Fleet::fork_instance(std::uint64_t request, const wire::Fork& wan
     fds.push_back(std::move(tree));
   }
   Process& instance = enlist(Subject::kInstance, id, *zygote->sandbox, version, request);
-  expect(instance, wanted.expected_bytes);
+  expect(instance, wanted.room.expected_bytes);
   base::Result<> ordered =
       order(*zygote, instance, wire::ZygoteType::kForkInstance,
             wire::encode_fork_instance(instance.token, from_runtime, from_runtime ? version->spec.config : ""),

@@ -97,7 +97,7 @@ class Fleet {
 
   // fleet.cc: making sandboxes and versions.
   /// Before anything is started. Errors: kResourceExhausted for memory, kUnavailable for processes.
-  base::Result<> check_room(std::uint64_t expected_bytes = 0);
+  base::Result<> check_room(const wire::Room& room = {});
   std::uint64_t most_expected(std::uint64_t bytes) const;
   /// Raises a zygote's limit by what its children leave in it.
   base::Result<> make_room_for_children(Process& zygote);

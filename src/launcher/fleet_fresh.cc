@@ -87,7 +87,7 @@ base::Result<> Fleet::start_instance(std::uint64_t request, const wire::Start& w
   if (wanted.gvisor && version->spec.reach != wire::Reach::kNothing) {
     return base::invalid_argument("isolation: gvisor has no way out to a network; leave out network: egress");
   }
-  EBB_CHECKED(check_room(wanted.expected_bytes));
+  EBB_CHECKED(check_room(wanted.room));
   EBB_TRY(InstanceSlot slot, take_slot(*version));
   refill_slots(wanted.version);
   base::Result<StartedSandbox> started = start_fresh(
@@ -112,7 +112,7 @@ base::Result<> Fleet::start_instance(std::uint64_t request, const wire::Start& w
   sandbox->init_control = std::move(started->control);
   Sandbox& made = *sandboxes_.emplace(sandbox->id, std::move(sandbox)).first->second;
   Process& instance = enlist(Subject::kInstance, id, made, version, request);
-  expect(instance, wanted.expected_bytes);
+  expect(instance, wanted.room.expected_bytes);
   instance.life = Life::kRunning;
   instance.cgroup = slot.cgroup;
   instance.pid = started->pid;

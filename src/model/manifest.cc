@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 20> kFunctionKeys = {
     "auth",    "secrets",     "isolation", "interface", "max_wait", "image"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
-constexpr std::array<std::string_view, 3> kScaleKeys = {"min", "max", "windows"};
+constexpr std::array<std::string_view, 4> kScaleKeys = {"min", "max", "reserve", "windows"};
 constexpr std::array<std::string_view, 4> kWindowKeys = {"from", "for", "min", "zone"};
 constexpr std::array<std::string_view, 2> kBatchKeys = {"size", "window"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
@@ -73,9 +73,10 @@ base::Result<void> read_scale(const YamlMap& map, Scale& scale) {
   EBB_CHECKED(inner.read("min", scale.min));
   const bool max_given = inner.find("max") != nullptr;
   EBB_CHECKED(inner.read("max", scale.max));
+  EBB_CHECKED(inner.read("reserve", scale.reserve));
   EBB_CHECKED(read_windows(inner, scale.windows));
   // A minimum above the default maximum means that many, not an error about a number nobody wrote.
-  std::uint32_t most = scale.min;
+  std::uint32_t most = std::max(scale.min, scale.reserve);
   for (const ScaleWindow& window : scale.windows) most = std::max(most, window.min);
   if (!max_given) scale.max = std::max(scale.max, most);
   return {};

@@ -39,6 +39,10 @@ std::optional<ScaleViolation> first_violation(const Scale& scale) {
     return ScaleViolation{
         "min", "is " + std::to_string(scale.min) + ", more than scale.max which is " + std::to_string(scale.max)};
   }
+  if (scale.reserve > scale.max) {
+    return ScaleViolation{"reserve", "is " + std::to_string(scale.reserve) + ", more than scale.max which is " +
+                                         std::to_string(scale.max)};
+  }
   if (scale.windows.size() > limits::kScaleWindows) {
     return ScaleViolation{"windows", "has " + std::to_string(scale.windows.size()) + " entries, the limit is " +
                                          std::to_string(limits::kScaleWindows)};
@@ -54,6 +58,7 @@ std::optional<ScaleViolation> first_violation(const Scale& scale) {
 
 json::object to_json(const Scale& scale) {
   json::object object{{"min", scale.min}, {"max", scale.max}};
+  if (scale.reserve > 0) object.emplace("reserve", scale.reserve);
   if (scale.windows.empty()) return object;
   json::array windows;
   for (const ScaleWindow& window : scale.windows) {
@@ -68,6 +73,7 @@ base::Result<Scale> scale_from_json(const json::object& object) {
   Scale scale;
   EBB_CHECKED(read_field(object, "min", scale.min));
   EBB_CHECKED(read_field(object, "max", scale.max));
+  EBB_CHECKED(read_field(object, "reserve", scale.reserve));
   const json::value* windows = object.if_contains("windows");
   if (windows == nullptr) return scale;
   if (!windows->is_array()) return base::invalid_argument("scale.windows must be a list");

@@ -23,8 +23,9 @@ struct ScaleWindow {
 
 /// Bounds on the number of instances of one version.
 struct Scale {
-  std::uint32_t min = 0;   // kept running without traffic
-  std::uint32_t max = 20;  // never exceeded; at most limits::kInstancesPerFunction
+  std::uint32_t min = 0;      // kept running without traffic
+  std::uint32_t max = 20;     // never exceeded; at most limits::kInstancesPerFunction
+  std::uint32_t reserve = 0;  // room for so many instances is given to no other function
   std::vector<ScaleWindow> windows = {};
   bool operator==(const Scale&) const = default;
 };

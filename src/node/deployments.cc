@@ -210,7 +210,7 @@ io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
     co_return planned;
   }
   base::Result<> step = co_await store_package(job, plan);
-  if (step) step = co_await check_secrets(plan);
+  if (step) step = co_await check_needs(plan);
   if (step) step = co_await prepare_images(job, plan);
   if (step) step = co_await build_layer(job, plan);
   if (step) step = co_await build_model_layer(job, plan);
@@ -253,17 +253,19 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
   co_return base::Result<>();
 }
 
-// Before minutes are spent on a build: is every secret there?
-io::Task<base::Result<>> Deployments::check_secrets(Plan& plan) {
-  Secrets& secrets = services_.secrets;
+// Before minutes are spent on a build: is every secret there, and can the node keep what is to be reserved?
+io::Task<base::Result<>> Deployments::check_needs(Plan& plan) {
   const model::Manifest manifest = plan.manifest;
-  std::function<base::Result<>()> check = [&secrets, manifest]() -> base::Result<> {
+  std::function<base::Result<>()> check = [&secrets = services_.secrets, &metadata = services_.metadata,
+                                           &config = services_.config, manifest]() -> base::Result<> {
+    EBB_TRY(const std::vector<model::Version> current, metadata.all_current());
+    EBB_CHECKED(check_reserves(manifest, current, config));
     for (const model::FunctionSpec& spec : manifest.functions) {
       EBB_TRY(const SecretValues values, secrets.values_for(manifest.app, spec));
     }
     return {};
   };
-  co_return co_await io::offload(services_.pool, "check secrets", std::move(check));
+  co_return co_await io::offload(services_.pool, "check needs", std::move(check));
 }
 
 // All functions of the app as they are, those that bind the secret as new versions.

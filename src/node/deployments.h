@@ -81,7 +81,7 @@ class Deployments {
   io::Task<base::Result<>> build_layer(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_model_layer(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_package(std::shared_ptr<Job> job, Plan& plan);
-  io::Task<base::Result<>> check_secrets(Plan& plan);
+  io::Task<base::Result<>> check_needs(Plan& plan);
   io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> publish(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> run_build(std::shared_ptr<Job> job, std::string phase, wire::Build build);

@@ -55,6 +55,8 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
         sched::WorthOptions{.price = static_cast<double>(services.config.keep_alive_price)}));
     residency_->became_idle(base::steady_now());
   }
+  base::MutexLock lock(mutex_);
+  update_reserve();
 }
 
 VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
@@ -241,11 +243,13 @@ Reply VersionRunner::refused(const Call& call, const Refusal& refusal) {
 // --- instances ---
 
 base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(base::InstanceId id, os::Fd* peer) {
-  if (services_.instances.fetch_add(1) >= services_.config.max_instances) {
+  const std::uint32_t reserved = services_.reserves.of_others(version_).instances;
+  if (services_.instances.fetch_add(1) + reserved >= services_.config.max_instances) {
     --services_.instances;
     return base::Error{
         .code = base::Code::kResourceExhausted,
-        .message = "this node runs its most of " + std::to_string(services_.config.max_instances) + " instances",
+        .message = "this node runs its most of " + std::to_string(services_.config.max_instances) + " instances" +
+                   (reserved == 0 ? "" : ", of which other functions reserve " + std::to_string(reserved)),
         .retry_after = 1s};
   }
   auto made = sandbox::Instance::make(id, peer);
@@ -261,6 +265,7 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
                    : dispatcher_.zygote() == sched::ZygoteState::kUnfit ? model::Rung::kRuntime
                                                                         : model::Rung::kFork;
   instances_.emplace(id, instance);
+  update_reserve();
   return instance;
 }
 
@@ -386,19 +391,20 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
 io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::shared_ptr<sandbox::Instance> instance,
                                                                            std::vector<os::Fd> fds) {
   wire::Fork order{.instance = instance->id, .version = version_.id};
+  order.room.reserved_bytes = services_.reserves.of_others(version_).memory.count;
   {
     base::MutexLock lock(mutex_);
     const bool unfit = instance->rung == model::Rung::kRuntime;
     order.source = unfit ? wire::Subject::kSandbox : wire::Subject::kZygote;
     order.source_id = unfit ? sandbox_id_ : zygote_id_;
-    order.expected_bytes = instance_bytes_.value().count;
+    order.room.expected_bytes = instance_bytes_.value().count;
   }
   if (instance->rung == model::Rung::kBoot) {
     std::string start = encode(wire::Start{.instance = instance->id,
                                            .version = version_.id,
                                            .layer_key = version_.layer_key,
                                            .gvisor = version_.spec.isolation == model::Isolation::kGvisor,
-                                           .expected_bytes = order.expected_bytes,
+                                           .room = order.room,
                                            .image_layers = version_.spec.image.layers});
     co_return co_await services_.launcher->ask(wire::LauncherType::kStart, std::move(start), std::move(fds),
                                                kOrderLimit, nullptr);
@@ -416,6 +422,7 @@ void VersionRunner::forget_instance(base::InstanceId id) {
     if (at == instances_.end()) return;
     instance = std::move(at->second);
     instances_.erase(at);
+    update_reserve();
   }
   services_.directory.remove(wire::Subject::kInstance, raw(id));
   --services_.instances;
@@ -459,9 +466,9 @@ void VersionRunner::follow_schedule(base::WallTime now) {
   std::uint32_t minimum = 0;
   {
     base::MutexLock lock(mutex_);
-    if (!schedule_) return;
+    if (superseded_) return;
     before = dispatcher_.minimum();
-    minimum = schedule_->minimum(now);
+    minimum = schedule_.minimum(now);
     dispatcher_.set_minimum(minimum);
   }
   if (minimum == before) return;
@@ -472,8 +479,9 @@ void VersionRunner::follow_schedule(base::WallTime now) {
 
 void VersionRunner::supersede() {
   base::MutexLock lock(mutex_);
-  schedule_.reset();
+  superseded_ = true;
   dispatcher_.set_minimum(0);
+  update_reserve();
 }
 
 void VersionRunner::close() {
@@ -482,7 +490,10 @@ void VersionRunner::close() {
     if (dropped_) return;
     until_dropped_ = shared_from_this();
   }
-  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.close(actions); });
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    dispatcher_.close(actions);
+    update_reserve();
+  });
   drop_if_done();
 }
 

@@ -135,6 +135,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void follow_plan(base::SteadyTime now);
   /// Keeps as many instances ready as the hour asks for.
   void follow_schedule(base::WallTime now) EBB_EXCLUDES(mutex_);
+  /// Says to the node what of `scale.reserve` is still to be kept free.
+  void update_reserve() EBB_REQUIRES(mutex_);
   /// Adds what is held to the metrics, for the time since it was called last.
   void count_held(base::SteadyTime now) EBB_EXCLUDES(mutex_);
   static io::Task<> let_go_of(std::shared_ptr<VersionRunner> self);
@@ -174,7 +176,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
 
   base::Mutex mutex_;
   sched::Dispatcher dispatcher_ EBB_GUARDED_BY(mutex_);
-  std::optional<sched::ScaleSchedule> schedule_ EBB_GUARDED_BY(mutex_);  // none: another version has the name
+  sched::ScaleSchedule schedule_ EBB_GUARDED_BY(mutex_);
+  bool superseded_ EBB_GUARDED_BY(mutex_) = false;
   std::unordered_map<sched::CallId, Waiter> waiting_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<base::InstanceId, std::shared_ptr<sandbox::Instance>> instances_ EBB_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> zygote_waiters_ EBB_GUARDED_BY(mutex_);

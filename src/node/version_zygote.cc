@@ -97,9 +97,10 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   services_.directory.add(wire::Subject::kZygote, id, weak_from_this());
   wire::MakeZygote wanted{
       .zygote = base::ZygoteId{id}, .sandbox = base::SandboxId{sandbox->id}, .version = version_.id};
+  wanted.room.reserved_bytes = services_.reserves.of_others(version_).memory.count;
   {
     base::MutexLock lock(mutex_);
-    wanted.expected_bytes = zygote_bytes_.count;
+    wanted.room.expected_bytes = zygote_bytes_.count;
   }
   std::string order = encode(wanted);
   auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeZygote, std::move(order), std::move(ends),

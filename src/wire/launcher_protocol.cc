@@ -125,7 +125,13 @@ base::Result<DropVersion> decode(std::string_view payload) {
 }
 
 std::string encode(const MakeZygote& m) {
-  return Writer().u64(raw(m.zygote)).u64(raw(m.sandbox)).u64(raw(m.version)).u64(m.expected_bytes).take();
+  return Writer()
+      .u64(raw(m.zygote))
+      .u64(raw(m.sandbox))
+      .u64(raw(m.version))
+      .u64(m.room.expected_bytes)
+      .u64(m.room.reserved_bytes)
+      .take();
 }
 template <>
 base::Result<MakeZygote> decode(std::string_view payload) {
@@ -134,7 +140,8 @@ base::Result<MakeZygote> decode(std::string_view payload) {
   m.zygote = base::ZygoteId{r.u64()};
   m.sandbox = base::SandboxId{r.u64()};
   m.version = base::VersionId{r.u64()};
-  m.expected_bytes = r.u64();
+  m.room.expected_bytes = r.u64();
+  m.room.reserved_bytes = r.u64();
   return finished(r, m, true, "MakeZygote");
 }
 
@@ -144,7 +151,8 @@ std::string encode(const Fork& m) {
       .u8(static_cast<std::uint8_t>(m.source))
       .u64(m.source_id)
       .u64(raw(m.version))
-      .u64(m.expected_bytes)
+      .u64(m.room.expected_bytes)
+      .u64(m.room.reserved_bytes)
       .take();
 }
 template <>
@@ -155,7 +163,8 @@ base::Result<Fork> decode(std::string_view payload) {
   m.source = static_cast<Subject>(r.u8());
   m.source_id = r.u64();
   m.version = base::VersionId{r.u64()};
-  m.expected_bytes = r.u64();
+  m.room.expected_bytes = r.u64();
+  m.room.reserved_bytes = r.u64();
   return finished(r, m, m.source == Subject::kZygote || m.source == Subject::kSandbox, "Fork");
 }
 
@@ -165,7 +174,8 @@ std::string encode(const Start& m) {
       .u64(raw(m.version))
       .text(m.layer_key)
       .u8(m.gvisor ? 1 : 0)
-      .u64(m.expected_bytes)
+      .u64(m.room.expected_bytes)
+      .u64(m.room.reserved_bytes)
       .texts(m.image_layers)
       .take();
 }
@@ -178,7 +188,8 @@ base::Result<Start> decode(std::string_view payload) {
   m.layer_key = r.text();
   const std::uint8_t gvisor = r.u8();
   m.gvisor = gvisor == 1;
-  m.expected_bytes = r.u64();
+  m.room.expected_bytes = r.u64();
+  m.room.reserved_bytes = r.u64();
   m.image_layers = r.texts(limits::kImageLayers);
   const bool valid = are_keys(m.image_layers) && is_key_or_empty(m.layer_key) && gvisor <= 1;
   return finished(r, std::move(m), valid, "Start");

@@ -115,12 +115,17 @@ struct DropVersion {
   base::VersionId version{};
 };
 
-/// Where something is started, `expected_bytes` is what it is likely to use beyond what is in use now; 0: not known.
+/// What a start needs of the node's memory budget, and what it must leave.
+struct Room {
+  std::uint64_t expected_bytes = 0;  // likely to be used by it, beyond what is in use now; 0: not known
+  std::uint64_t reserved_bytes = 0;  // kept free for other versions
+};
+
 struct MakeZygote {
   base::ZygoteId zygote{};
   base::SandboxId sandbox{};
   base::VersionId version{};
-  std::uint64_t expected_bytes = 0;
+  Room room;
 };
 
 struct Fork {
@@ -129,7 +134,7 @@ struct Fork {
       Subject::kZygote;  // kZygote: a function zygote; kSandbox: its runtime zygote, user init runs in the instance
   std::uint64_t source_id = 0;
   base::VersionId version{};
-  std::uint64_t expected_bytes = 0;
+  Room room;
 };
 
 /// An instance started fresh, without a zygote: the runtime, then user init, in a sandbox of its own. Its configuration
@@ -139,7 +144,7 @@ struct Start {
   base::VersionId version{};
   std::string layer_key;  // empty: no dependencies
   bool gvisor = false;    // on a user-space kernel
-  std::uint64_t expected_bytes = 0;
+  Room room;
   std::vector<std::string> image_layers;  // as in MakeSandbox
 };
 

@@ -275,6 +275,32 @@ def test_node_without_memory_refuses_to_start_more(fresh_node):
     assert node.call("app/hungry/1").json() == 1, "an instance of a new zygote"
 
 
+RESERVED = HUNGRY + "keeper = greedy = handler\n"
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
+def test_reserved_room_is_left_by_others(fresh_node):
+    """90 % of 600 MiB can be given away; `keeper` has reserved 256 of that, so `greedy` gets not what it would like."""
+    node = fresh_node
+    node.deploy_app(RESERVED, {"keeper": {"memory": "128Mi", "scale": {"max": 2, "reserve": 2}, "idle_timeout": "0s"},
+                               "greedy": {"memory": "256Mi", "scale": {"max": 8}, "idle_timeout": "0s", "max_wait": "0s"}})
+    assert node.call("app/greedy/100").status_code == 200, "from here on it is known what an instance uses"
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        began = lambda: sum("held" in line["text"] for line in node.logs("app/greedy"))  # noqa: E731
+        calls = [pool.submit(node.call, "app/greedy/100/8") for _ in range(6)]
+        eventually(lambda: any(call.done() for call in calls) and began() > 1, "that some run and some were refused")
+        kept = in_parallel(2, lambda n: node.call("app/keeper/100/1"))
+        assert [answer.status_code for answer in kept] == [200, 200], [answer.text for answer in kept]
+        answers = [call.result() for call in calls]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused and len(refused) < 6 and all("scale.reserve" in answer.text for answer in refused), [answer.text for answer in answers]
+
+
+def test_more_than_the_node_has_cannot_be_reserved(node):
+    refused = node.deploy_function(SOURCE + "handler = burst", app="hoarder", memory="4Gi", scale={"max": 50, "reserve": 50}, expect=2)
+    assert "scale.reserve" in refused.stderr and "memory_budget" in refused.stderr
+
+
 MODELS = "MODEL = bytearray(170 << 20)\nMODEL[::4096] = b'x' * (len(MODEL) // 4096)\ndef handler(event, context):\n    return len(MODEL)\none = two = three = four = handler\n"
 
 
