@@ -41,6 +41,7 @@
 #include "os/fd.h"
 #include "replay/command.h"
 #include "sim/command.h"
+#include "tune/command.h"
 
 namespace {
 
@@ -279,7 +280,7 @@ int main(int argc, char** argv) {
                     {{"serve", "Start the platform on this machine (as root)", serve_main},
                      {"doctor", "Look whether this machine suits it, and how to mend what does not", doctor_main},
                      {"sim", "Replay a recorded day against the scheduler in virtual time", sim::run_command}},
-                    {replay::add_replay});
+                    {replay::add_replay, tune::add_tune});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ebb: bug: an exception reached main: %s\n", error.what());
     return base::exit_code_of(base::Code::kInternal);

@@ -100,6 +100,7 @@ inline constexpr auto kDrainTimeout = 10s;                // running requests of
 inline constexpr auto kLongPoll = 30s;                    // the longest wait_ms of a request
 inline constexpr auto kLogFollowInterval = 100ms;         // between two looks for new log lines by a waiting request
 inline constexpr std::size_t kLogPageLines = 10'000;      // of one answer
+inline constexpr std::size_t kTuneSizes = 64;             // that one `ebb tune` tries
 inline constexpr std::size_t kUsagePageRecords = 10'000;  // of one answer
 
 // Wire.

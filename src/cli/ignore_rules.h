@@ -1,8 +1,8 @@
-// What a deployment leaves out: a few fixed names (.git, __pycache__, *.pyc, .venv, node_modules) and patterns, those of
-// .ebbignore, which reads like .gitignore: '#' comments, '*', '?', '[a-z]', '**', a leading '/' or an inner '/' anchors
-// a pattern at the top, a trailing '/' matches folders only, '!' takes a path back in; the last pattern that matches
-// decides. ebb.yaml is never left out. A folder that is left out is not entered, so nothing below it can be taken back
-// in.
+// What a deployment leaves out: a few fixed names (.git, __pycache__, *.pyc, .venv, node_modules) and patterns, those
+// of .ebbignore, which reads like .gitignore: '#' comments, '*', '?', '[a-z]', '**', a leading '/' or an inner '/'
+// anchors a pattern at the top, a trailing '/' matches folders only, '!' takes a path back in; the last pattern that
+// matches decides. ebb.yaml is never left out. A folder that is left out is not entered, so nothing below it can be
+// taken back in.
 #pragma once
 
 #include <string>

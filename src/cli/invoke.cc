@@ -2,13 +2,11 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <fstream>
-#include <iostream>
 #include <memory>
-#include <sstream>
 
 #include "base/limits.h"
 #include "cli/commands.h"
+#include "cli/event.h"
 #include "http/error_response.h"
 
 namespace ebb::cli {
@@ -19,32 +17,10 @@ constexpr auto kInvokeLimit = 2 * limits::kFunctionTimeoutMax;
 
 struct Options {
   std::string subject;
-  std::string data;
-  std::string data_file;
+  EventOptions event;
   bool raw = false;
   bool verbose = false;
 };
-
-base::Result<std::string> read_event(const Options& options) {
-  if (options.data_file.empty()) return options.data;
-  std::ostringstream text;
-  if (options.data_file == "-") {
-    text << std::cin.rdbuf();
-    return text.str();
-  }
-  std::ifstream file(options.data_file, std::ios::binary);
-  if (file) text << file.rdbuf();
-  if (!file) return base::not_found("cannot read " + options.data_file + ", give an existing file with --data-file");
-  return text.str();
-}
-
-base::Result<void> check_json(const std::string& event) {
-  boost::system::error_code failed;
-  boost::json::parse(event, failed);
-  if (!failed) return {};
-  return base::invalid_argument("the event is not JSON (" + failed.message() +
-                                "): quote it for the shell, or send bytes as they are with --raw");
-}
 
 std::string base64(std::string_view bytes) {
   constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -153,9 +129,7 @@ base::Result<int> invoke(const Session& session, const Options& options) {
     return base::invalid_argument("name a function of " + subject.app + ": ebb invoke " + subject.app +
                                   "/FUNCTION (see ebb ls " + subject.app + ")");
   }
-  EBB_TRY(std::string event, read_event(options));
-  if (!options.raw && event.empty()) event = "{}";
-  if (!options.raw) EBB_CHECKED(check_json(event));
+  EBB_TRY(std::string event, options.raw ? read_event(options.event) : read_json_event(options.event));
 
   Printer printer(session, options);
   http::ClientRequest request = request_for(options, subject, std::move(event));
@@ -195,10 +169,7 @@ void add_invoke(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("invoke", "Call a function with an event and print its answer");
   command->group("Deploy and call");
   command->add_option("function", options->subject, "APP/FUNCTION, or APP/FUNCTION:VERSION")->required()->type_name("");
-  auto* data = command->add_option("--data", options->data, "The event, as JSON (default {})")->type_name("JSON");
-  command->add_option("--data-file", options->data_file, "The event, from a file; - reads standard input")
-      ->type_name("FILE")
-      ->excludes(data);
+  add_event_options(*command, options->event);
   command->add_flag("--raw", options->raw, "Send the data as bytes, not as JSON");
   command->add_flag("-v,--verbose", options->verbose, "Show request id, version and Server-Timing on standard error");
   add_common_options(*command, session);

@@ -1,4 +1,4 @@
-// `ebb rm`: removes an app or one of its functions, after a question on a terminal.
+// `ebb rm`: removes an app, one of its functions or an old version of one, after a question on a terminal.
 #include <unistd.h>
 
 #include <iostream>
@@ -31,17 +31,26 @@ base::Result<bool> confirmed(const Options& options, const std::string& what) {
 
 base::Result<int> remove(const Session& session, const Options& options) {
   EBB_TRY(const Subject subject, parse_subject(options.subject));
-  if (!subject.version.empty())
-    return base::invalid_argument("a single version cannot be removed, name APP or APP/FUNCTION");
-  const std::string name = subject.function.empty() ? subject.app : subject.app + "/" + subject.function;
-  const std::string what = subject.function.empty() ? "app " + name + " with all its functions" : "function " + name;
+  std::string name = subject.app;
+  std::string path = "/api/v1/apps/" + subject.app;
+  std::string what = "app " + name + " with all its functions";
+  if (!subject.function.empty()) {
+    name += "/" + subject.function;
+    path += "/functions/" + subject.function;
+    what = "function " + name;
+  }
+  if (!subject.version.empty()) {
+    name += ":" + subject.version;
+    path += "/versions/" + encoded(subject.version);
+    what = "version " + name;
+  }
   EBB_TRY(const bool go, confirmed(options, what));
   if (!go) {
     print_err("nothing removed\n");
     return 0;
   }
   http::ClientRequest request{.method = "DELETE"};
-  request.url = "/api/v1/apps/" + subject.app + (subject.function.empty() ? "" : "/functions/" + subject.function);
+  request.url = path;
   EBB_CHECKED(session.rest().call(std::move(request), kRemoveLimit));
   print_out(session.json ? "{\"removed\":" + http::json_quoted(name) + "}\n" : "removed " + what + "\n");
   return 0;
@@ -51,9 +60,9 @@ base::Result<int> remove(const Session& session, const Options& options) {
 
 void add_remove(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("rm", "Remove an app or one of its functions");
+  auto* command = app.add_subcommand("rm", "Remove an app, one of its functions, or an old version");
   command->group("Deploy and call");
-  command->add_option("app", options->subject, "APP or APP/FUNCTION")->required()->type_name("");
+  command->add_option("app", options->subject, "APP, APP/FUNCTION or APP/FUNCTION:VERSION")->required()->type_name("");
   command->add_flag("-y,--yes", options->yes, "Do not ask");
   add_common_options(*command, session);
   command->callback(

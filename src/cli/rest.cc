@@ -2,6 +2,8 @@
 
 #include <boost/json/parse.hpp>
 
+#include "base/co_checked.h"
+
 namespace ebb::cli {
 namespace {
 
@@ -55,6 +57,26 @@ base::Result<Rest::Document> Rest::get(std::string path) const {
   EBB_TRY(http::ClientResponse response, call(std::move(request), kAnswerLimit));
   EBB_TRY(boost::json::object object, json_object(response.body));
   return Document{std::move(response.body), std::move(object)};
+}
+
+io::Task<base::Result<http::ClientResponse>> Rest::async_send(http::ClientRequest request, base::Duration limit) const {
+  base::Result<http::ClientRequest> whole = prepared(std::move(request));
+  if (!whole) co_return whole.error();
+  const base::SteadyTime deadline = base::steady_now() + limit;
+  base::Result<http::ClientResponse> response = co_await http::request(std::move(*whole), deadline);
+  if (!response) co_return explained(response.error());
+  co_return response;
+}
+
+io::Task<base::Result<Rest::Document>> Rest::async_get(std::string path) const {
+  http::ClientRequest request;
+  request.url = std::move(path);
+  request.headers.add("Accept", "application/json");
+  base::Result<http::ClientResponse> response = co_await async_send(std::move(request), kAnswerLimit);
+  if (!response) co_return response.error();
+  if (response->status < 200 || response->status >= 300) co_return error_of(*response);
+  EBB_CO_TRY(boost::json::object object, json_object(response->body));
+  co_return Document{std::move(response->body), std::move(object)};
 }
 
 base::Error error_of(const http::ClientResponse& response) {

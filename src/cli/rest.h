@@ -10,6 +10,7 @@
 #include "base/duration.h"
 #include "base/result.h"
 #include "http/client.h"
+#include "io/task.h"
 
 namespace ebb::cli {
 
@@ -44,6 +45,10 @@ class Rest {
     boost::json::object object;
   };
   base::Result<Document> get(std::string path) const;
+
+  /// send() and get() for who does something else meanwhile.
+  io::Task<base::Result<http::ClientResponse>> async_send(http::ClientRequest request, base::Duration limit) const;
+  io::Task<base::Result<Document>> async_get(std::string path) const;
 
  private:
   std::string url_;

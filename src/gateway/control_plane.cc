@@ -1,6 +1,9 @@
 #include "gateway/control_plane.h"
 
 #include <algorithm>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <charconv>
 
 #include "base/co_checked.h"
 #include "base/limits.h"
@@ -26,6 +29,7 @@ constexpr std::nullopt_t kOpen = std::nullopt;
 
 // How long one look at a deployment may wait: a draining daemon waits no longer for a request that waits.
 constexpr base::Duration kDeploymentLook = 500ms;
+constexpr std::uint64_t kCoresMost = limits::kFunctionCpuMillisMax / 1000;
 constexpr std::uint64_t kMost = 0xffff'ffff'ffff'ffff;
 
 constexpr std::string_view kFrontPage = "This is Ebb " EBB_VERSION
@@ -99,6 +103,10 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
   EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}", Permission::kDeploy, &ControlPlane::remove_app));
   EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/functions/{function}", Permission::kDeploy,
                   &ControlPlane::remove_function));
+  EBB_CHECKED(add(router, "POST", "/api/v1/apps/{app}/functions/{function}/versions", Permission::kDeploy,
+                  &ControlPlane::make_version));
+  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/functions/{function}/versions/{version}", Permission::kDeploy,
+                  &ControlPlane::remove_version));
   EBB_CHECKED(add(router, "GET", "/api/v1/logs", Permission::kRead, &ControlPlane::logs));
   EBB_CHECKED(add(router, "GET", "/api/v1/usage", Permission::kRead, &ControlPlane::usage));
   EBB_CHECKED(add(router, "GET", "/api/v1/usage/records", Permission::kRead, &ControlPlane::usage_records));
@@ -207,16 +215,55 @@ io::Task<ControlPlane::Answer> ControlPlane::remove_app(Caller caller, http::Req
   co_return http::Response{.status = 204};
 }
 
+// The function that the path names, which the caller may change.
+base::Result<ControlPlane::FunctionName> ControlPlane::function_of(const Caller& caller, const http::Request& request,
+                                                                   const http::PathParams& params) {
+  EBB_TRY(const Query query, Query::parse(request.query, {}));
+  FunctionName name{std::string(params["app"]), std::string(params["function"])};
+  EBB_CHECKED(model::check_name("app", name.app));
+  EBB_CHECKED(model::check_name("function", name.function));
+  EBB_CHECKED(may_touch(caller, name.app));
+  return name;
+}
+
 io::Task<ControlPlane::Answer> ControlPlane::remove_function(Caller caller, http::Request request,
                                                              http::PathParams params) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  std::string app = params["app"];
-  std::string function = params["function"];
-  auto named = model::check_name("app", app);
-  if (named) named = model::check_name("function", function);
-  if (!named) co_return named.error();
-  EBB_CO_CHECKED(may_touch(caller, app));
-  const auto removed = co_await node_.remove(std::move(app), std::move(function));
+  EBB_CO_TRY(FunctionName name, function_of(caller, request, params));
+  const auto removed = co_await node_.remove(std::move(name.app), std::move(name.function));
+  if (!removed) co_return removed.error();
+  co_return http::Response{.status = 204};
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::make_version(Caller caller, http::Request request,
+                                                          http::PathParams params) {
+  EBB_CO_TRY(FunctionName name, function_of(caller, request, params));
+  EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"memory", "cpu"}));
+  node::Size size;
+  if (members.contains("memory")) {
+    const auto memory = base::parse_bytes(members["memory"]);
+    if (!memory) co_return base::invalid_argument("memory " + memory.error().message);
+    size.memory = *memory;
+  }
+  if (members.contains("cpu")) {
+    const auto millis = meter::parse_decimal(members["cpu"], 3, kCoresMost);
+    if (!millis) co_return base::invalid_argument("cpu " + millis.error().message);
+    size.cpu_millis = static_cast<std::uint32_t>(*millis);
+  }
+  auto made = co_await node_.make_sized_version(std::move(name.app), std::move(name.function), size);
+  if (!made) co_return made.error();
+  co_return json_response(201, boost::json::serialize(model::to_json(*made)));
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::remove_version(Caller caller, http::Request request,
+                                                            http::PathParams params) {
+  EBB_CO_TRY(FunctionName name, function_of(caller, request, params));
+  const std::string_view text = params["version"];
+  std::uint32_t number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed != std::errc() || end != text.data() + text.size()) {
+    co_return base::invalid_argument("'" + std::string(text) + "' is no version number");
+  }
+  const auto removed = co_await node_.remove_version(std::move(name.app), std::move(name.function), number);
   if (!removed) co_return removed.error();
   co_return http::Response{.status = 204};
 }

@@ -37,6 +37,13 @@ class ControlPlane {
   /// `caller` holds the permission of the route; that it holds it for the app concerned is the method's to see to.
   using Method = io::Task<Answer> (ControlPlane::*)(Caller, http::Request, http::PathParams);
 
+  struct FunctionName {
+    std::string app;
+    std::string function;
+  };
+
+  static base::Result<FunctionName> function_of(const Caller& caller, const http::Request& request,
+                                                const http::PathParams& params);
   base::Result<> add(http::Router& router, std::string method, std::string pattern, Needs needs, Method handler);
   io::Task<http::Response> answer(Needs needs, Method handler, http::Request request, http::PathParams params);
 
@@ -45,6 +52,8 @@ class ControlPlane {
   io::Task<Answer> functions(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_app(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_function(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> make_version(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_version(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> logs(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> usage(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> usage_records(Caller caller, http::Request request, http::PathParams params);

@@ -140,36 +140,6 @@ io::Task<base::Result<std::shared_ptr<VersionRunner>>> Engine::runner_for(std::s
   co_return co_await runner_of_number(std::move(name), number);
 }
 
-io::Task<base::Result<std::shared_ptr<VersionRunner>>> Engine::runner_of_number(Name name, std::uint32_t number) {
-  store::Metadata& metadata = services_.metadata;
-  struct Found {
-    model::Version version;
-    std::uint32_t uid_index = 0;
-    base::Result<SecretValues> secrets;
-  };
-  Secrets& secrets = services_.secrets;
-  std::function<base::Result<Found>()> find = [&metadata, &secrets, name, number]() -> base::Result<Found> {
-    EBB_TRY(model::Version version, metadata.version(name.first, name.second, number));
-    EBB_TRY(const store::App app, metadata.app(name.first));
-    base::Result<SecretValues> values = secrets.values_for(version.app, version.spec);
-    return Found{std::move(version), app.uid_index, std::move(values)};
-  };
-  for (;;) {
-    const std::uint64_t before = secret_changes_;
-    std::function<base::Result<Found>()> find_it = find;
-    auto found = co_await io::offload(services_.pool, "find version", std::move(find_it));
-    if (!found) co_return found.error();
-    base::MutexLock lock(mutex_);
-    if (secret_changes_ != before) continue;  // what was read may be the value before
-    auto& runner = by_number_[{name, number}];
-    if (!runner) {
-      runner = std::make_shared<VersionRunner>(services_, std::move(found->version), found->uid_index,
-                                               std::move(found->secrets));
-    }
-    co_return runner;
-  }
-}
-
 // --- the launcher's events ---
 
 void Engine::exited(const wire::Exited& event) {

@@ -40,6 +40,8 @@ class Engine final : public Node, private Publisher {
                                                       base::Duration wait) override;
   io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) override;
   io::Task<base::Result<>> remove(std::string app, std::string function) override;
+  io::Task<base::Result<model::Version>> make_sized_version(std::string app, std::string function, Size size) override;
+  io::Task<base::Result<>> remove_version(std::string app, std::string function, std::uint32_t number) override;
   io::Task<base::Result<LogPage>> logs(LogQuery query) override;
   io::Task<base::Result<UsagePage>> usage(UsageQuery query) override;
   io::Task<base::Result<UsageExportPage>> usage_page(std::string app, meter::Month month,

@@ -125,6 +125,12 @@ struct FunctionView {
   std::size_t queued = 0;
 };
 
+/// What a version may use; nothing: as the function's current one.
+struct Size {
+  std::optional<base::Bytes> memory;
+  std::optional<std::uint32_t> cpu_millis;
+};
+
 /// A secret as it is shown: never with its value.
 struct SecretView {
   std::string name;
@@ -218,6 +224,12 @@ class Node {
 
   virtual io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) = 0;  // empty: of all apps
   virtual io::Task<base::Result<>> remove(std::string app, std::string function) = 0;        // empty function: the app
+  /// A version like the function's current one, of another size. It does not become current, it answers by its number,
+  /// keeps no instances ready, and stays until it is removed. Errors: kNotFound, kInvalidArgument.
+  virtual io::Task<base::Result<model::Version>> make_sized_version(std::string app, std::string function,
+                                                                    Size size) = 0;
+  /// Its calls under way finish. Errors: kNotFound; kConflict for the current one.
+  virtual io::Task<base::Result<>> remove_version(std::string app, std::string function, std::uint32_t number) = 0;
   virtual io::Task<base::Result<LogPage>> logs(LogQuery query) = 0;
   virtual io::Task<base::Result<UsagePage>> usage(UsageQuery query) = 0;
   /// The records of an app ("" for all) and a month in the first segment from `segment` on; 0 begins.

@@ -2,9 +2,7 @@
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <charconv>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -12,6 +10,7 @@
 
 #include "base/limits.h"
 #include "base/limits_replay.h"
+#include "cli/interrupt.h"
 #include "model/names.h"
 #include "replay/chart.h"
 #include "replay/run.h"
@@ -19,8 +18,6 @@
 
 namespace ebb::replay {
 namespace {
-
-constexpr int kInterrupted = 130;
 
 struct Line {
   sim::TraceFiles files;
@@ -85,14 +82,8 @@ Ended run_to_end(const cli::Session& session, const cli::Rest& rest, const sim::
   Ended ended;
   io::asio::io_context context(1);  // the last to go: it holds what was under way when it was stopped
   Run run(context, rest, trace, std::move(options), session.terminal);
-  io::asio::signal_set signals(context, SIGINT, SIGTERM);
-  signals.async_wait([&](const boost::system::error_code& error, int) {
-    if (error) return;
-    ended.interrupted = true;
-    context.stop();
-  });
   io::spawn(context, "replay", Run::perform(run));
-  context.run();
+  ended.interrupted = cli::run_until_interrupted(context);
   run.clear_line();
   ended.result = run.result();
   ended.deployed = run.deployed();
@@ -117,7 +108,7 @@ base::Result<int> replay(const cli::Session& session, Line line) {
   }
   if (ended.interrupted) {
     if (!removed) return removed.error();
-    return kInterrupted;
+    return cli::kInterrupted;
   }
   if (!ended.result) return base::internal("the replay ended without an outcome, the log says why");
   EBB_TRY(const Comparison comparison, *ended.result);

@@ -89,22 +89,11 @@ base::Result<Reading> parse_metrics(std::string_view text, const std::vector<std
 }
 
 io::Task<base::Result<http::ClientResponse>> Remote::send(http::ClientRequest request, base::Duration limit) const {
-  base::Result<http::ClientRequest> prepared = rest_.prepared(std::move(request));
-  if (!prepared) co_return prepared.error();
-  const base::SteadyTime deadline = base::steady_now() + limit;
-  base::Result<http::ClientResponse> response = co_await http::request(std::move(*prepared), deadline);
-  if (!response) co_return rest_.explained(response.error());
-  co_return response;
+  return rest_.async_send(std::move(request), limit);
 }
 
 io::Task<base::Result<cli::Rest::Document>> Remote::get(std::string path) const {
-  http::ClientRequest request;
-  request.url = std::move(path);
-  base::Result<http::ClientResponse> response = co_await send(std::move(request), kLookLimit);
-  if (!response) co_return response.error();
-  if (response->status < 200 || response->status >= 300) co_return cli::error_of(*response);
-  EBB_CO_TRY(boost::json::object object, cli::json_object(response->body));
-  co_return cli::Rest::Document{std::move(response->body), std::move(object)};
+  return rest_.async_get(std::move(path));
 }
 
 io::Task<base::Result<Reading>> Remote::metrics(std::vector<std::string> apps) const {
