@@ -95,7 +95,7 @@ TEST(CommandLine, WrongArgumentsExitWithTwo) {
                                                        {"logs"},
                                                        {"logs", "a/f:3"},
                                                        {"rm"},
-                                                       {"rm", "a/f:1", "--yes"},
+                                                       {"rm", "Vision/f:1", "--yes"},
                                                        {"usage", "a/"},
                                                        {"ls", "a/f"},
                                                        {"completion", "tcsh"},
