@@ -90,14 +90,14 @@ def test_an_old_version_keeps_nothing_ready(node):
 
 def test_tune_finds_the_size(node):
     before = versions(node)
-    done = node.cli("tune", "app/handler", "--data", '{"mb": 30, "cpu_ms": 40}', "--calls", "3", "--cpu", "0.25,1", "--json")
+    done = node.cli("tune", "app/handler", "--data", '{"mb": 30, "cpu_ms": 100}', "--calls", "3", "--cpu", "0.25,1", "--json")
     found = json.loads(done.stdout)
     sizes = {(one["memory"], one["cpu"]): one for one in found["sizes"]}
     assert {cpu for _, cpu in sizes} == {0.25, 1} and len(sizes) == 4 and "128Mi" in {memory for memory, _ in sizes}
     assert all(one["calls"] == 3 and one["failed"] == 0 and one["memory_peak_mb"] > 30 for one in sizes.values())
     for memory in {memory for memory, _ in sizes}:
-        # The kernel gives a quarter of a processor 25 ms in each 100: 40 ms of work end in the second of them.
-        assert sizes[memory, 0.25]["handler_ms_p50"] > 75 and sizes[memory, 1]["handler_ms_p50"] > 40
+        # The kernel gives a quarter of a processor 25 ms in each 100: 100 ms of work need at least four of them.
+        assert sizes[memory, 0.25]["handler_ms_p50"] > 200 and sizes[memory, 1]["handler_ms_p50"] > 100
     assert found["fastest"]["cpu"] == 1 and found["take"] in found["sizes"]
     assert found["cheapest"]["cu_per_1000_calls"] == min(one["cu_per_1000_calls"] for one in sizes.values())
     eventually(lambda: versions(node) == before, "the end of all versions that it made")
