@@ -37,6 +37,7 @@ base::Result<Subject> parse_subject(std::string_view text);
 std::string query_of(const Subject& subject);
 
 void add_deploy(CLI::App& app, Session& session);
+void add_build(CLI::App& app, Session& session);
 void add_invoke(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);

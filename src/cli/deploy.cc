@@ -1,5 +1,5 @@
 // `ebb deploy`: reads ebb.yaml first, so that a mistake costs no upload; packs, uploads, follows the deployment to its
-// end.
+// end. `ebb build`: the same as far as the build.
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/deploy_image.h"
+#include "cli/deploy_zip.h"
 #include "cli/pack.h"
 #include "model/manifest.h"
 
@@ -50,8 +51,11 @@ base::Result<model::Manifest> read_manifest(const std::string& folder) {
 
 class Deployment {
  public:
-  explicit Deployment(const Session& session)
-      : session_(session), rest_(session.rest()), line_(session.terminal.err && !session.json) {}
+  explicit Deployment(const Session& session, bool build_only = false)
+      : session_(session),
+        rest_(session.rest()),
+        build_only_(build_only),
+        line_(session.terminal.err && !session.json) {}
 
   base::Result<int> run(const std::string& folder) {
     EBB_TRY(const model::Manifest manifest, read_manifest(folder));
@@ -70,6 +74,11 @@ class Deployment {
     return send(made.app, std::move(made.package));
   }
 
+  base::Result<int> run(const ZipOptions& zip) {
+    EBB_TRY(const Scratch folder, unpack_zip(session_, zip));
+    return run(folder.path().string());
+  }
+
   base::Result<int> watch(std::uint64_t id) {
     EBB_TRY(boost::json::object status, follow(id));
     return conclude(std::move(status));
@@ -77,8 +86,8 @@ class Deployment {
 
  private:
   base::Result<int> send(const std::string& app, Package package) {
-    say("deploying " + app + ": " + std::to_string(package.files) + " files, " + size_text(package.archive.size()) +
-        " to upload");
+    say((build_only_ ? "building " : "deploying ") + app + ": " + std::to_string(package.files) + " files, " +
+        size_text(package.archive.size()) + " to upload");
     EBB_TRY(const std::uint64_t id, upload(std::move(package.archive)));
     return watch(id);
   }
@@ -91,6 +100,7 @@ class Deployment {
   base::Result<std::uint64_t> upload(std::string archive) {
     const std::uint64_t all = archive.size();
     http::ClientRequest request{.method = "POST", .url = "/api/v1/deployments"};
+    if (build_only_) request.url += "?only=build";
     request.headers.add("Content-Type", "application/gzip");
     request.body = std::move(archive);
     request.on_sent = [this, all](std::uint64_t sent) { line_.show_bar("uploading", sent, all); };
@@ -150,7 +160,12 @@ class Deployment {
     }
     const auto* error = status.if_contains("error");  // not before: a new member moves the others
     if (failed) return failure(error != nullptr ? error->if_object() : nullptr);
-    if (!session_.json) print_functions(status);
+    if (session_.json) return 0;
+    if (build_only_) {
+      print_built(status);
+    } else {
+      print_functions(status);
+    }
     return 0;
   }
 
@@ -160,6 +175,13 @@ class Deployment {
     if (!detail.empty() && !session_.json) print_err("\n" + harmless(detail) + (detail.back() == '\n' ? "\n" : "\n\n"));
     return base::Error{.code = base::code_named(text_of(*error, "code")),
                        .message = text_of(*error, "message") + "; nothing was changed"};
+  }
+
+  void print_built(const boost::json::object& status) {
+    const std::string layer = text_of(status, "layer");
+    print_out(session_.terminal.on_out(Colour::kGreen, text_of(status, "app")) + " built\n  code         " +
+              text_of(status, "package") + "\n  requirements " + (layer.empty() ? "none" : layer) + "\n");
+    if (session_.terminal.err) print_err("`ebb deploy` of the same takes it from there\n");
   }
 
   // Where a model is described, by the Open Inference Protocol.
@@ -190,11 +212,14 @@ class Deployment {
 
   const Session& session_;
   const Rest rest_;
+  const bool build_only_;
   ProgressLine line_;
   boost::json::array events_;
   std::string last_ = "waiting";
   std::set<std::string> models_;  // functions that are a model
 };
+
+std::string folder_of(const std::string& given) { return given.empty() ? "." : given; }
 
 }  // namespace
 
@@ -203,31 +228,65 @@ base::Result<int> follow_deployment(const Session& session, std::uint64_t id) { 
 void add_deploy(CLI::App& app, Session& session) {
   auto subject = std::make_shared<std::string>();
   auto image = std::make_shared<ImageOptions>();
+  auto zip = std::make_shared<ZipOptions>();
+  auto runtime = std::make_shared<std::string>();
+  auto memory = std::make_shared<std::string>();
   auto* command = app.add_subcommand("deploy", "Deploy the app in a folder: its code, requirements.txt and ebb.yaml");
   command->group("Deploy and call");
   command->footer(
       "\nLeft out are .git, __pycache__, *.pyc, .venv, node_modules (but for runtime: node) and what .ebbignore names "
       "(it reads like .gitignore).\n"
       "The versions that serve go on serving until the new ones are ready; an unchanged function keeps its version.");
-  command->add_option("folder", *subject, "Where ebb.yaml is (default: here); with --image: APP/FUNCTION")
+  command->add_option("folder", *subject, "Where ebb.yaml is (default: here); with --image or --zip: APP/FUNCTION")
       ->type_name("");
-  auto* reference = command->add_option("--image", image->reference, "A container image alone, without an ebb.yaml")
-                        ->type_name("REFERENCE");
-  command->add_option("--runtime", image->runtime, "What its program is: http (default) or lambda")
+  auto* of_image = command->add_option("--image", image->reference, "A container image alone, without an ebb.yaml")
+                       ->type_name("REFERENCE");
+  auto* of_zip =
+      command->add_option("--zip", zip->file, "A zip with ebb.yaml at its root, or of a function's code alone")
+          ->type_name("FILE")
+          ->excludes(of_image);
+  command
+      ->add_option("--runtime", *runtime,
+                   "Of an image: http (default) or lambda; of a zip: python3 (default), node, ...")
+      ->type_name("");
+  command->add_option("--handler", zip->handler, "Of a zip: what is called, such as lambda_function.lambda_handler")
       ->type_name("")
-      ->needs(reference);
-  command->add_option("--memory", image->memory, "Hard limit of one instance, such as 256Mi")
-      ->type_name("")
-      ->needs(reference);
+      ->needs(of_zip);
+  command->add_option("--memory", *memory, "Of an image or a zip: hard limit of one instance, such as 256Mi")
+      ->type_name("");
   add_common_options(*command, session);
-  command->callback([&session, subject, image, reference] {
-    session.action = [&session, subject, image, alone = reference->count() > 0]() -> base::Result<int> {
-      if (!alone) return Deployment(session).run(subject->empty() ? std::string(".") : *subject);
-      if (subject->empty())
+  command->callback([=, &session] {
+    session.action = [=, &session, by_image = of_image->count() > 0,
+                      by_zip = of_zip->count() > 0]() -> base::Result<int> {
+      if (!by_image && !by_zip) {
+        if (!runtime->empty() || !memory->empty())
+          return base::invalid_argument(
+              "ebb.yaml says runtime and memory: --runtime and --memory are of --image and --zip");
+        return Deployment(session).run(folder_of(*subject));
+      }
+      if (by_image && subject->empty())
         return base::invalid_argument("name what the image becomes: ebb deploy --image REFERENCE APP/FUNCTION");
-      image->name = *subject;
-      return Deployment(session).run(*image);
+      image->name = zip->name = *subject;
+      image->memory = zip->memory = *memory;
+      if (!runtime->empty()) image->runtime = zip->runtime = *runtime;
+      return by_image ? Deployment(session).run(*image) : Deployment(session).run(*zip);
     };
+  });
+}
+
+void add_build(CLI::App& app, Session& session) {
+  auto folder = std::make_shared<std::string>();
+  auto* command = app.add_subcommand(
+      "build", "Build the app in a folder without deploying it: its requirements and its build command");
+  command->group("Deploy and call");
+  command->footer(
+      "\nOn the node, in a sandbox, as `ebb deploy` does it; that takes from here what is unchanged. The same code and "
+      "the same\n"
+      "requirements give the same keys, on every node of one version of Ebb, Python and machine.");
+  command->add_option("folder", *folder, "Where ebb.yaml is (default: here)")->type_name("");
+  add_common_options(*command, session);
+  command->callback([&session, folder] {
+    session.action = [&session, folder] { return Deployment(session, true).run(folder_of(*folder)); };
   });
 }
 

@@ -132,6 +132,7 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std
   for (const LocalCommand& command : local)
     app.add_subcommand(command.name, command.description)->group("Run the platform");
   add_deploy(app, session);
+  add_build(app, session);
   add_invoke(app, session);
   add_remove(app, session);
   add_list(app, session);

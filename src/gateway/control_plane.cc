@@ -158,11 +158,18 @@ io::Task<http::Response> ControlPlane::answer(Needs needs, Method handler, http:
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::deploy(Caller caller, http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {"only"}));
+  const std::string only = query.text("only");
+  if (!only.empty() && only != "build") {
+    co_return base::invalid_argument("parameter only is '" + only + "', it can be build");
+  }
   if (request.body.empty()) {
     co_return base::invalid_argument("the body is empty, send a tar, tar.gz or zip archive with ebb.yaml at its root");
   }
-  const auto id = co_await node_.deploy(std::move(request.body), std::move(caller.app));
+  node::DeploymentOptions options;
+  options.only_app = std::move(caller.app);
+  options.build_only = !only.empty();
+  const auto id = co_await node_.deploy(std::move(request.body), std::move(options));
   if (!id) co_return id.error();
   co_return begun(*id);
 }

@@ -48,9 +48,9 @@ class MemoryNode final : public node::Node {
     co_return reply;
   }
 
-  io::Task<base::Result<std::uint64_t>> deploy(std::string archive, std::string only_app) override {
+  io::Task<base::Result<std::uint64_t>> deploy(std::string archive, node::DeploymentOptions options) override {
     std::lock_guard lock(mutex);
-    only_apps.push_back(std::move(only_app));
+    only_apps.push_back(std::move(options.only_app));
     archives.push_back(std::move(archive));
     co_return deploy_answer;
   }

@@ -50,6 +50,7 @@ std::string deployment_json(const node::DeploymentStatus& status) {
   }
   JsonObject answer;
   answer.number("id", status.id).text("state", name_of(status.state)).text("app", status.app);
+  if (!status.package_key.empty()) answer.text("package", status.package_key).text("layer", status.layer_key);
   answer.raw("events", events.close()).raw("functions", functions.close());
   if (status.error) {
     JsonObject error;

@@ -1,6 +1,6 @@
-// What deployments leave behind, removed after each: packages that no version refers to at once, layers a week after
-// they were made. A layer is dear to make (a download, an installation), so one of a failed or removed deployment waits
-// to be wanted again.
+// What deployments leave behind, removed after each: packages that no version refers to at once, those of the last
+// limits::kDeploymentsKept builds excepted, layers a week after they were made. A layer is dear to make (a download, an
+// installation), so one of a failed or removed deployment waits to be wanted again.
 #include <chrono>
 #include <filesystem>
 
@@ -37,11 +37,23 @@ void find_unused(const fs::path& directory, wire::TreeKind kind, const std::set<
 
 }  // namespace
 
+std::set<std::string> Deployments::built_packages() {
+  base::MutexLock lock(mutex_);
+  std::set<std::string> keys;
+  for (const std::shared_ptr<Job>& job : jobs_) {
+    if (job->build_only && !job->status.package_key.empty()) keys.insert(job->status.package_key);
+  }
+  return keys;
+}
+
 io::Task<> Deployments::collect_unused() {
   store::Metadata& metadata = services_.metadata;
   const fs::path data = services_.config.data_dir;
-  std::function<base::Result<std::vector<Unused>>()> find = [&metadata, data]() -> base::Result<std::vector<Unused>> {
-    EBB_TRY(const std::set<std::string> kept, metadata.content_keys());
+  const std::set<std::string> built = built_packages();
+  std::function<base::Result<std::vector<Unused>>()> find = [&metadata, data,
+                                                             built]() -> base::Result<std::vector<Unused>> {
+    EBB_TRY(std::set<std::string> kept, metadata.content_keys());
+    kept.insert(built.begin(), built.end());
     std::vector<Unused> unused;
     find_unused(data / "packages", wire::TreeKind::kPackage, kept, fs::file_time_type::max(), unused);
     find_unused(data / "layers", wire::TreeKind::kLayer, kept, fs::file_time_type::clock::now() - kUnusedLayerKept,

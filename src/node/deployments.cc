@@ -86,10 +86,11 @@ std::string failure_of(const std::string& phase, const std::string& tail, const 
 
 }  // namespace
 
-base::Result<std::uint64_t> Deployments::begin(std::string archive, std::string only_app) {
+base::Result<std::uint64_t> Deployments::begin(std::string archive, DeploymentOptions options) {
   auto job = std::make_shared<Job>();
   job->archive = std::move(archive);
-  job->status.only_app = std::move(only_app);
+  job->status.only_app = std::move(options.only_app);
+  job->build_only = options.build_only;
   return begin_job(std::move(job));
 }
 
@@ -179,7 +180,7 @@ void Deployments::finish(const std::shared_ptr<Job>& job, base::Result<> result)
   }
   for (const auto& watcher : watchers) watcher->set(true);
   if (result) {
-    base::log(base::LogLevel::kInfo, "deployed", {{"app", app}});
+    base::log(base::LogLevel::kInfo, job->build_only ? "built" : "deployed", {{"app", app}});
   } else {
     base::log(base::LogLevel::kWarning, "deployment_failed", {{"app", app}, {"error", result.error().message}});
   }
@@ -215,8 +216,15 @@ io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
   if (step) step = co_await build_layer(job, plan);
   if (step) step = co_await build_model_layer(job, plan);
   if (step) step = co_await build_package(job, plan);
-  if (step) step = co_await publish(job, plan);
+  if (step) note_built(job, plan);
+  if (step && !job->build_only) step = co_await publish(job, plan);
   co_return step;
+}
+
+void Deployments::note_built(const std::shared_ptr<Job>& job, const Plan& plan) {
+  base::MutexLock lock(mutex_);
+  job->status.package_key = plan.package_key;
+  job->status.layer_key = plan.layer_key;
 }
 
 io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Plan& plan) {

@@ -35,9 +35,8 @@ class Deployments {
  public:
   Deployments(Services& services, Publisher& publisher) : services_(services), publisher_(publisher) {}
 
-  /// Queues it; it fails when it is not of `only_app` ("": any). Errors: kResourceExhausted when
-  /// limits::kDeploymentsWaiting are queued already.
-  base::Result<std::uint64_t> begin(std::string archive, std::string only_app);
+  /// Queues it. Errors: kResourceExhausted when limits::kDeploymentsWaiting are queued already.
+  base::Result<std::uint64_t> begin(std::string archive, DeploymentOptions options);
   /// The same for a new value of a secret that functions bind: they are tried with it, then it is stored and new
   /// versions of them are published.
   base::Result<std::uint64_t> begin_change(SecretChange change);
@@ -47,6 +46,7 @@ class Deployments {
   struct Job {
     DeploymentStatus status;
     std::string archive;
+    bool build_only = false;
     std::optional<SecretChange> change;  // in place of an archive
     std::vector<std::shared_ptr<io::OneShot<bool>>> watchers;
   };
@@ -83,12 +83,15 @@ class Deployments {
   io::Task<base::Result<>> build_package(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> check_needs(Plan& plan);
   io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);
+  void note_built(const std::shared_ptr<Job>& job, const Plan& plan) EBB_EXCLUDES(mutex_);
   io::Task<base::Result<>> publish(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> run_build(std::shared_ptr<Job> job, std::string phase, wire::Build build);
   /// Deletes packages that no version refers to (what was uploaded: a version refers to what was built from it; what
-  /// failed or was removed), and layers a week after they were made. Between two deployments, so that none is in the
-  /// making. In deployment_collect.cc.
+  /// failed or was removed) nor a build that is still known, and layers a week after they were made. Between two
+  /// deployments, so that none is in the making. In deployment_collect.cc.
   io::Task<> collect_unused();
+  /// What builds have made that were not deployed.
+  std::set<std::string> built_packages() EBB_EXCLUDES(mutex_);
   void say(const std::shared_ptr<Job>& job, std::string phase, std::string message);
   void finish(const std::shared_ptr<Job>& job, base::Result<> result);
   std::string tree_path(std::string_view kind, const std::string& key) const;

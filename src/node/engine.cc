@@ -166,8 +166,8 @@ void Engine::launcher_lost() {
 
 // --- control plane ---
 
-io::Task<base::Result<std::uint64_t>> Engine::deploy(std::string archive, std::string only_app) {
-  co_return deployments_.begin(std::move(archive), std::move(only_app));
+io::Task<base::Result<std::uint64_t>> Engine::deploy(std::string archive, DeploymentOptions options) {
+  co_return deployments_.begin(std::move(archive), std::move(options));
 }
 
 io::Task<base::Result<DeploymentStatus>> Engine::deployment(std::uint64_t id, std::uint64_t sequence,

@@ -35,7 +35,7 @@ class Engine final : public Node, private Publisher {
   base::Result<> begin(os::Fd launcher_socket);
 
   io::Task<Reply> invoke(Call call) override;
-  io::Task<base::Result<std::uint64_t>> deploy(std::string archive, std::string only_app) override;
+  io::Task<base::Result<std::uint64_t>> deploy(std::string archive, DeploymentOptions options) override;
   io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
                                                       base::Duration wait) override;
   io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) override;

@@ -103,12 +103,19 @@ struct DeployedFunction {
   std::string note;  // "cannot be forked: 2 threads (libgomp.so.1)", or empty
 };
 
+struct DeploymentOptions {
+  std::string only_app;     // that of another app fails with kPermissionDenied; "" for any
+  bool build_only = false;  // ends when all is built: nothing is tried or published
+};
+
 struct DeploymentStatus {
   std::uint64_t id = 0;
   enum class State : std::uint8_t { kRunning, kSucceeded, kFailed } state = State::kRunning;
   std::string app;                          // known once the manifest is read
   std::string only_app;                     // the app that the deployer's key is for, "" for any
   std::vector<DeploymentEvent> events;      // those after the sequence asked for
+  std::string package_key;                  // once it is built: content key of the code as it is run
+  std::string layer_key;                    // the same of the requirements, "" without any
   std::vector<DeployedFunction> functions;  // on success
   std::optional<base::Error> error;         // on failure
   std::string detail;                       // a traceback or the tail of a build's output, on failure
@@ -215,9 +222,8 @@ class Node {
   /// Runs one invocation. Cancelling the coroutine kills the invocation. Never fails: errors are in the reply.
   virtual io::Task<Reply> invoke(Call call) = 0;
 
-  /// Takes an archive (tar, tar.gz, zip) with ebb.yaml at its root and works on it in the background. `only_app`: the
-  /// deployment of another app fails with kPermissionDenied; "" for any.
-  virtual io::Task<base::Result<std::uint64_t>> deploy(std::string archive, std::string only_app) = 0;
+  /// Takes an archive (tar, tar.gz, zip) with ebb.yaml at its root and works on it in the background.
+  virtual io::Task<base::Result<std::uint64_t>> deploy(std::string archive, DeploymentOptions options) = 0;
   /// Events after `sequence`; waits up to `wait` for something new.
   virtual io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
                                                               base::Duration wait) = 0;
