@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "cli/program.h"
+#include "cost/command.h"
 #include "doctor/doctor.h"
 #include "gateway/daemon.h"
 #include "launcher/launcher.h"
@@ -280,7 +281,7 @@ int main(int argc, char** argv) {
                     {{"serve", "Start the platform on this machine (as root)", serve_main},
                      {"doctor", "Look whether this machine suits it, and how to mend what does not", doctor_main},
                      {"sim", "Replay a recorded day against the scheduler in virtual time", sim::run_command}},
-                    {replay::add_replay, tune::add_tune});
+                    {replay::add_replay, tune::add_tune, cost::add_cost});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ebb: bug: an exception reached main: %s\n", error.what());
     return base::exit_code_of(base::Code::kInternal);
