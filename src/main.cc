@@ -33,6 +33,7 @@
 #include "cost/command.h"
 #include "doctor/doctor.h"
 #include "gateway/daemon.h"
+#include "gateway/traces.h"
 #include "launcher/launcher.h"
 #include "launcher/sandbox_start.h"
 #include "meter/price_list.h"
@@ -162,6 +163,7 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
   if (!config_path.empty()) {
     EBB_TRY(config, model::load_config(config_path));
     EBB_CHECKED(meter::load_prices(config.price_file));  // a mistake shows now, not on the first bill
+    EBB_CHECKED(gateway::Traces::options(config));
   }
   if (!listen.empty()) config.listen = listen;
   if (!data_dir.empty()) {

@@ -8,6 +8,8 @@ export class Context {
     this.app = told.app;
     this.awsRequestId = meta.request_id;
     this.requestId = meta.request_id;
+    this.traceparent = meta.traceparent; // W3C Trace Context: what spans of the function's own continue, or undefined
+    this.tracestate = meta.tracestate;
     this.functionName = told.name;
     this.functionVersion = told.version;
     this.memoryLimitInMB = String(told.memory_bytes / 1048576);

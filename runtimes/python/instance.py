@@ -23,12 +23,14 @@ _scan = json.JSONDecoder().scan_once
 class Context:
     """The handler's second argument, with the names that AWS Lambda gave them."""
 
-    __slots__ = ("request_id", "deadline_ms", "_function")
+    __slots__ = ("request_id", "deadline_ms", "traceparent", "tracestate", "_function")
 
-    def __init__(self, function, request_id, deadline_ms):
+    def __init__(self, function, meta):
         self._function = function
-        self.request_id = request_id
-        self.deadline_ms = deadline_ms
+        self.request_id = meta["request_id"]
+        self.deadline_ms = meta["deadline_ms"]
+        self.traceparent = meta.get("traceparent")  # W3C Trace Context: what spans of the function's own continue, or None
+        self.tracestate = meta.get("tracestate")
 
     @property
     def aws_request_id(self):
@@ -218,7 +220,7 @@ class Instance:
 
     def _request(self, meta, body, invocation):
         """A call of a web application, or of a library. False when the process must end."""
-        context = Context(self._function, meta["request_id"], meta["deadline_ms"])
+        context = Context(self._function, meta)
         answer = stream.Stream(self._sock, invocation, "head_only" in meta)
         if self._function.interface == "native":
             return self._stream(answer, self._web.answer, meta, body, context)
@@ -289,7 +291,7 @@ class Instance:
             except events.BadPayload as error:
                 self._refuse(invocation, "raised", error)
                 continue
-            context = Context(self._function, meta["request_id"], meta["deadline_ms"])
+            context = Context(self._function, meta)
             kind, head_only = meta["kind"], "head_only" in meta
             frame = meta = body = None  # the handler alone holds a large body
             try:

@@ -41,6 +41,15 @@ def _reported(headers, body):
     return trace.Reported(kind, message, "\n".join((f"{kind}: {message}", *filter(None, lines))) + "\n")
 
 
+def _trace_header(traceparent):
+    """The trace in the form that Lambda's clients read: 00-TRACE-SPAN-FLAGS as X-Ray writes it."""
+    if traceparent is None:
+        return ()
+    _, trace_id, span, flags = traceparent.split("-")[:4]
+    sampled = int(flags, 16) & 1
+    return (("Lambda-Runtime-Trace-Id", f"Root=1-{trace_id[:8]}-{trace_id[8:]};Parent={span};Sampled={sampled}"),)
+
+
 class Invocation:
     """One event and what the program has said of it so far."""
 
@@ -286,6 +295,7 @@ class Handler:
             ("Lambda-Runtime-Aws-Request-Id", context.request_id),
             ("Lambda-Runtime-Deadline-Ms", str(context.deadline_ms)),
             ("Lambda-Runtime-Invoked-Function-Arn", context.invoked_function_arn),
+            *_trace_header(context.traceparent),
         )
         payload = event if isinstance(event, bytes) else results.dump(event, "the event")
         invocation = Invocation(context.request_id, payload, headers)

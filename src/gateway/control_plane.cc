@@ -521,7 +521,9 @@ io::Task<ControlPlane::Answer> ControlPlane::limits(Caller, http::Request, http:
 
 io::Task<ControlPlane::Answer> ControlPlane::metrics(Caller caller, http::Request, http::PathParams) {
   EBB_CO_CHECKED(may_see_node(caller));
-  co_return text_response(200, node_.metrics_text(), "text/plain; version=0.0.4; charset=utf-8");
+  std::string text = node_.metrics_text();
+  if (traces_ != nullptr) text += traces_->metrics_text();
+  co_return text_response(200, std::move(text), "text/plain; version=0.0.4; charset=utf-8");
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::healthz(Caller, http::Request, http::PathParams) {

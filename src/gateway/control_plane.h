@@ -13,6 +13,7 @@
 
 #include "base/duration.h"
 #include "gateway/access.h"
+#include "gateway/traces.h"
 #include "http/message.h"
 #include "http/router.h"
 #include "io/task.h"
@@ -22,8 +23,9 @@ namespace ebb::gateway {
 
 class ControlPlane {
  public:
-  /// Borrows both, which outlive it.
-  ControlPlane(node::Node& node, Access& access) : node_(node), access_(access) {}
+  /// Borrows them, which outlive it. `traces` may be nullptr.
+  ControlPlane(node::Node& node, Access& access, const Traces* traces)
+      : node_(node), access_(access), traces_(traces) {}
 
   /// Adds its routes. The router's tasks refer to this object, which stays where it is.
   base::Result<> add_routes(http::Router& router);
@@ -80,6 +82,7 @@ class ControlPlane {
 
   node::Node& node_;
   Access& access_;
+  const Traces* const traces_;
   std::atomic<bool> stopping_ = false;
 };
 

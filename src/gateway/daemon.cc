@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "gateway/daemon_walls.h"
 #include "gateway/gateway.h"
+#include "gateway/traces.h"
 #include "http/server.h"
 #include "http/tls.h"
 #include "io/cores.h"
@@ -118,7 +119,9 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
 
   const auto keys = (*node)->stored_keys();
   if (!keys) return failed("the keys cannot be read", keys.error());
-  Gateway gateway(**node, *keys);
+  auto traces = Traces::start(config);
+  if (!traces) return failed("calls cannot be traced", traces.error());
+  Gateway gateway(**node, *keys, traces->get());
   http::ServerOptions options = gateway.server_options();
   options.host = listen->host;
   options.port = listen->port;
@@ -149,6 +152,7 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
   std::fflush(stdout);
   tell_supervisor("READY=1");
   cores.run();
+  if (*traces) (*traces)->stop();
   base::log(base::LogLevel::kInfo, "stopped");
   // Coroutines that outlived the drain would be destroyed with the cores, after the node they refer to. Everything
   // durable is closed by now; the rest is the kernel's to take back.

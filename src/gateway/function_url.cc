@@ -68,6 +68,30 @@ http::Response refused(const base::Error& error, const base::InvocationId& id) {
   return response;
 }
 
+template <typename Client>
+io::Task<base::Result<>> traced(std::function<io::Task<base::Result<>>(Client&)> relay,
+                                std::shared_ptr<OpenTrace> trace, Client& client) {
+  const base::Result<> ended = co_await relay(client);
+  trace->end_stream(ended);
+  co_return ended;
+}
+
+// A stream that nobody asks for ends with the last reference to it.
+void trace_to_the_end(std::shared_ptr<OpenTrace> trace, node::Reply& reply) {
+  trace->answered(reply);
+  if (reply.stream) {
+    reply.stream = [trace = std::move(trace), relay = std::move(reply.stream)](http::BodyWriter& writer) {
+      return traced(relay, trace, writer);
+    };
+  } else if (reply.tunnel) {
+    reply.tunnel = [trace = std::move(trace), relay = std::move(reply.tunnel)](http::Tunnel& client) {
+      return traced(relay, trace, client);
+    };
+  } else {
+    trace->end();
+  }
+}
+
 }  // namespace
 
 base::Result<> FunctionUrl::add_routes(http::Router& router) {
@@ -81,10 +105,18 @@ base::Result<> FunctionUrl::add_routes(http::Router& router) {
       [this](http::Request request, http::PathParams params) { return direct(std::move(request), std::move(params)); });
 }
 
-io::Task<http::Response> FunctionUrl::run(node::Call call) {
+std::shared_ptr<OpenTrace> FunctionUrl::trace(node::Call& call, http::Headers& headers) {
+  if (traces_ != nullptr) return traces_->begin(call, headers);
+  call.traceparent = traceparent_of(headers);
+  if (!call.traceparent.empty()) call.tracestate = tracestate_of(headers);
+  return nullptr;
+}
+
+io::Task<http::Response> FunctionUrl::run(node::Call call, std::shared_ptr<OpenTrace> trace) {
   const base::InvocationId id = call.id;
   const base::SteadyTime arrived = call.arrived;
   node::Reply reply = co_await node_.invoke(std::move(call));
+  if (trace) trace_to_the_end(std::move(trace), reply);
   co_return answer_of(std::move(reply), id, base::steady_now() - arrived);
 }
 
@@ -104,7 +136,8 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
   strip_keys(request.headers);
   call.body = std::move(request.body);
   call.request = std::move(request);
-  http::Response response = co_await run(std::move(call));
+  std::shared_ptr<OpenTrace> open = trace(call, call.request.headers);
+  http::Response response = co_await run(std::move(call), std::move(open));
   co_return response;
 }
 
@@ -130,7 +163,8 @@ io::Task<http::Response> FunctionUrl::direct(http::Request request, http::PathPa
   call.content_type = request.headers.get("content-type");
   call.arrived = request.received_at;
   call.body = std::move(request.body);
-  http::Response response = co_await run(std::move(call));
+  std::shared_ptr<OpenTrace> open = trace(call, request.headers);
+  http::Response response = co_await run(std::move(call), std::move(open));
   co_return response;
 }
 

@@ -10,7 +10,10 @@
 // it the invocation.
 #pragma once
 
+#include <memory>
+
 #include "gateway/access.h"
+#include "gateway/traces.h"
 #include "http/message.h"
 #include "http/router.h"
 #include "io/task.h"
@@ -20,8 +23,8 @@ namespace ebb::gateway {
 
 class FunctionUrl {
  public:
-  /// Borrows both, which outlive it.
-  FunctionUrl(node::Node& node, const Access& access) : node_(node), access_(access) {}
+  /// Borrows them, which outlive it. `traces` may be nullptr.
+  FunctionUrl(node::Node& node, const Access& access, Traces* traces) : node_(node), access_(access), traces_(traces) {}
 
   /// Adds its routes. The router's tasks refer to this object, which stays where it is.
   base::Result<> add_routes(http::Router& router);
@@ -29,10 +32,12 @@ class FunctionUrl {
  private:
   io::Task<http::Response> by_url(http::Request request, http::PathParams params);
   io::Task<http::Response> direct(http::Request request, http::PathParams params);
-  io::Task<http::Response> run(node::Call call);
+  std::shared_ptr<OpenTrace> trace(node::Call& call, http::Headers& headers);
+  io::Task<http::Response> run(node::Call call, std::shared_ptr<OpenTrace> trace);
 
   node::Node& node_;
   const Access& access_;
+  Traces* const traces_;
 };
 
 }  // namespace ebb::gateway

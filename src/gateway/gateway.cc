@@ -5,10 +5,10 @@
 
 namespace ebb::gateway {
 
-Gateway::Gateway(node::Node& node, const std::vector<model::AccessKey>& keys)
+Gateway::Gateway(node::Node& node, const std::vector<model::AccessKey>& keys, Traces* traces)
     : access_(keys),
-      function_url_(node, access_),
-      control_plane_(node, access_),
+      function_url_(node, access_, traces),
+      control_plane_(node, access_, traces),
       router_("function URLs begin with /fn/, the control plane with /api/v1/, GET / says more") {
   // The patterns are literals of this part: one that is refused is a bug.
   EBB_CHECK(function_url_.add_routes(router_).has_value());

@@ -21,8 +21,9 @@ namespace ebb::gateway {
 
 class Gateway {
  public:
-  /// Borrows the node, which outlives it. `keys`: those the node has stored.
-  Gateway(node::Node& node, const std::vector<model::AccessKey>& keys);
+  /// Borrows the node and the traces, which outlive it. `keys`: those the node has stored. `traces`: nullptr where
+  /// calls are not traced.
+  Gateway(node::Node& node, const std::vector<model::AccessKey>& keys, Traces* traces = nullptr);
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 

@@ -309,4 +309,9 @@ base::Result<ClientResponse> fetch(ClientRequest wanted, base::Duration limit) {
   return *std::move(outcome);
 }
 
+base::Result<> check_url(std::string_view url) {
+  EBB_TRY(const Url parsed, parse_url(url));
+  return {};
+}
+
 }  // namespace ebb::http

@@ -3,7 +3,8 @@
 // 1. Every wait is bounded by the request's deadline; a body is bounded by body_bytes_max or handed on piece by piece.
 // 2. A large body waits for the server's 100 Continue first, so that a refusal (413) is read instead of lost.
 // 3. A response that ends early is an error, never a short body.
-// Called by cli and by tests; the daemon's own calls go through other doors.
+// Called by cli, by tests, and by the daemon's threads that tell others' services of what happened; never on a
+// request's path.
 #pragma once
 
 #include <cstdint>
@@ -48,5 +49,8 @@ io::Task<base::Result<ClientResponse>> request(ClientRequest request, base::Stea
 
 /// The same, blocking, on an io_context of its own. Threads: any but a core's.
 base::Result<ClientResponse> fetch(ClientRequest request, base::Duration limit);
+
+/// Whether `url` is one that request takes, without asking anybody. Errors: kInvalidArgument.
+base::Result<> check_url(std::string_view url);
 
 }  // namespace ebb::http

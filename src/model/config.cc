@@ -14,7 +14,7 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 26> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 29> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -39,7 +39,10 @@ constexpr std::array<std::string_view, 26> kKeys = {"data_dir",
                                                     "price_file",
                                                     "usage_retention_days",
                                                     "registry_auth",
-                                                    "insecure_registries"};
+                                                    "insecure_registries",
+                                                    "otlp_traces_endpoint",
+                                                    "otlp_headers_file",
+                                                    "trace_sample_ratio"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -111,6 +114,31 @@ base::Result<void> check_tls(const YamlMap& map, const Config& config) {
   return {};
 }
 
+// The rest of the URL is looked at where it is used.
+base::Result<void> check_traces(const YamlMap& map, const Config& config) {
+  const std::string_view url = config.otlp_traces_endpoint;
+  const std::size_t host = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : std::string_view::npos;
+  if (!url.empty() && (host == std::string_view::npos || url.find('/', host) == std::string_view::npos)) {
+    return map.error_at("otlp_traces_endpoint",
+                        "must be the whole URL of an OTLP/HTTP receiver, such as http://127.0.0.1:4318/v1/traces");
+  }
+  if (!config.otlp_headers_file.empty() && !config.otlp_headers_file.starts_with('/')) {
+    return map.error_at("otlp_headers_file", "must be an absolute path");
+  }
+  return {};
+}
+
+base::Result<void> read_ratio(const YamlMap& map, std::string_view key, double& out) {
+  std::string text;
+  EBB_CHECKED(map.read(key, text));
+  if (text.empty()) return {};
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (failed != std::errc() || end != text.data() + text.size() || !(out >= 0 && out <= 1)) {
+    return map.error_at(key, "must be a number from 0 to 1, such as 0.05");
+  }
+  return {};
+}
+
 base::Result<void> check(const YamlMap& map, const Config& config) {
   if (!config.data_dir.starts_with('/')) return map.error_at("data_dir", "must be an absolute path");
   if (!config.python.starts_with('/')) return map.error_at("python", "must be an absolute path");
@@ -118,6 +146,7 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
     return map.error_at("registry_auth", "must be an absolute path");
   }
   EBB_CHECKED(check_tls(map, config));
+  EBB_CHECKED(check_traces(map, config));
   if (!config.price_file.empty() && !config.price_file.starts_with('/'))
     return map.error_at("price_file", "must be an absolute path");
   if (const auto listen = parse_listen(config.listen); !listen) return map.error_at("listen", listen.error().message);
@@ -168,6 +197,12 @@ std::string quoted(std::string_view text) {
     }
   }
   return out + "\"";
+}
+
+// The shortest that reads back as the same number.
+std::string ratio_text(double value) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 std::string text_of(const std::string& value) { return value; }
@@ -237,6 +272,9 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("tls_certificate", config.tls_certificate));
   EBB_CHECKED(map.read("tls_key", config.tls_key));
   EBB_CHECKED(read_function_auth(map, config.function_auth));
+  EBB_CHECKED(map.read("otlp_traces_endpoint", config.otlp_traces_endpoint));
+  EBB_CHECKED(map.read("otlp_headers_file", config.otlp_headers_file));
+  EBB_CHECKED(read_ratio(map, "trace_sample_ratio", config.trace_sample_ratio));
   EBB_CHECKED(check(map, config));
   return config;
 }
@@ -284,7 +322,10 @@ std::string effective_config_yaml(const Config& config) {
          line("egress_ipv4", quoted(base::to_string(config.egress_ipv4))) +
          line("egress_ipv6", quoted(base::to_string(config.egress_ipv6))) + line("runsc", quoted(config.runsc)) +
          line("function_auth", name_of(config.function_auth)) +
-         line("tls_certificate", quoted(config.tls_certificate)) + line("tls_key", quoted(config.tls_key));
+         line("tls_certificate", quoted(config.tls_certificate)) + line("tls_key", quoted(config.tls_key)) +
+         line("otlp_traces_endpoint", quoted(config.otlp_traces_endpoint)) +
+         line("otlp_headers_file", quoted(config.otlp_headers_file)) +
+         line("trace_sample_ratio", ratio_text(config.trace_sample_ratio));
 }
 
 }  // namespace ebb::model

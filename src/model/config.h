@@ -124,6 +124,19 @@ struct Config {
   /// PEM file with the certificate's private key. Default none. Reloadable, as tls_certificate.
   std::string tls_key;
 
+  /// Where traces of calls are posted: the whole URL of an OpenTelemetry collector's OTLP/HTTP receiver, such as
+  /// http://127.0.0.1:4318/v1/traces. It is the operator's word: any address, loopback too. Default none: no traces.
+  /// Static.
+  std::string otlp_traces_endpoint;
+
+  /// File with the headers that go with each post, such as an API key: one "Name: value" a line. An absolute path; the
+  /// daemon's account must be able to read it. Default none. Static.
+  std::string otlp_headers_file;
+
+  /// The share of calls that is traced where the caller did not decide (no traceparent, or a malformed one). Range 0 to
+  /// 1. Default 1. Static.
+  double trace_sample_ratio = 1;
+
   bool operator==(const Config&) const = default;
 };
 

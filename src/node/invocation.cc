@@ -25,6 +25,8 @@ std::string meta_of(const Call& call, base::Duration timeout) {
       call.kind == Call::Kind::kHttp ? R"({"kind":"http","request_id":")" : R"({"kind":"direct","request_id":")";
   meta += base::to_string(call.id);
   meta += R"(","deadline_ms":)" + std::to_string(deadline.count());
+  if (!call.traceparent.empty()) meta += R"(,"traceparent":)" + http::json_quoted(call.traceparent);
+  if (!call.tracestate.empty()) meta += R"(,"tracestate":)" + http::json_quoted(call.tracestate);
   if (call.kind == Call::Kind::kHttp) {
     meta += call.request.over_tls ? R"(,"scheme":"https","prefix":)" : R"(,"scheme":"http","prefix":)";
     meta += http::json_quoted(call.url_prefix);

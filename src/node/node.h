@@ -50,6 +50,9 @@ struct Call {
   std::string content_type;  // kDirect: of the body; "" is JSON
   std::string body;
   base::SteadyTime arrived{};
+  /// What the function is told of the trace that it is part of (W3C Trace Context); "" is none.
+  std::string traceparent{};
+  std::string tracestate{};
   /// What the caller has shown of a key for this app: a function of `auth: key` runs for kGranted only.
   enum class KeyShown : std::uint8_t { kNone, kUnknown, kNotAllowed, kGranted } key_shown = KeyShown::kNone;
 
