@@ -93,7 +93,12 @@ std::vector<BudgetAlert> Budgets::tick(base::WallTime now) {
     for (const unsigned percent : kAlertPercents) {
       if (Wide{account->used_nano_cu_} * 100 >= Wide{limit} * percent) passed = percent;
     }
-    if (passed > account->told_percent_) alerts.push_back({.app = app, .percent = passed});
+    if (passed > account->told_percent_) {
+      alerts.push_back(
+          {.app = app,
+           .percent = passed,
+           .budget = {.app = app, .month = month_, .limit_nano_cu = limit, .used_nano_cu = account->used_nano_cu_}});
+    }
     account->told_percent_ = std::max(passed, account->told_percent_);
   }
   return alerts;

@@ -56,6 +56,7 @@ struct BudgetView {
 struct BudgetAlert {
   std::string app;
   unsigned percent = 0;  // 80 or 100
+  BudgetView budget;
 };
 
 class Budgets {

@@ -14,7 +14,7 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 29> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 31> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -42,7 +42,9 @@ constexpr std::array<std::string_view, 29> kKeys = {"data_dir",
                                                     "insecure_registries",
                                                     "otlp_traces_endpoint",
                                                     "otlp_headers_file",
-                                                    "trace_sample_ratio"};
+                                                    "trace_sample_ratio",
+                                                    "webhook_url",
+                                                    "webhook_secret_file"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -139,6 +141,17 @@ base::Result<void> read_ratio(const YamlMap& map, std::string_view key, double& 
   return {};
 }
 
+base::Result<void> check_webhook(const YamlMap& map, const Config& config) {
+  if (!config.webhook_secret_file.empty() && !config.webhook_secret_file.starts_with('/')) {
+    return map.error_at("webhook_secret_file", "must be an absolute path");
+  }
+  if (config.webhook_url.empty() != config.webhook_secret_file.empty()) {
+    return map.error_at(config.webhook_url.empty() ? "webhook_url" : "webhook_secret_file",
+                        "is missing, a webhook needs both webhook_url and webhook_secret_file");
+  }
+  return {};
+}
+
 base::Result<void> check(const YamlMap& map, const Config& config) {
   if (!config.data_dir.starts_with('/')) return map.error_at("data_dir", "must be an absolute path");
   if (!config.python.starts_with('/')) return map.error_at("python", "must be an absolute path");
@@ -147,6 +160,7 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
   }
   EBB_CHECKED(check_tls(map, config));
   EBB_CHECKED(check_traces(map, config));
+  EBB_CHECKED(check_webhook(map, config));
   if (!config.price_file.empty() && !config.price_file.starts_with('/'))
     return map.error_at("price_file", "must be an absolute path");
   if (const auto listen = parse_listen(config.listen); !listen) return map.error_at("listen", listen.error().message);
@@ -275,6 +289,8 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("otlp_traces_endpoint", config.otlp_traces_endpoint));
   EBB_CHECKED(map.read("otlp_headers_file", config.otlp_headers_file));
   EBB_CHECKED(read_ratio(map, "trace_sample_ratio", config.trace_sample_ratio));
+  EBB_CHECKED(map.read("webhook_url", config.webhook_url));
+  EBB_CHECKED(map.read("webhook_secret_file", config.webhook_secret_file));
   EBB_CHECKED(check(map, config));
   return config;
 }
@@ -325,7 +341,9 @@ std::string effective_config_yaml(const Config& config) {
          line("tls_certificate", quoted(config.tls_certificate)) + line("tls_key", quoted(config.tls_key)) +
          line("otlp_traces_endpoint", quoted(config.otlp_traces_endpoint)) +
          line("otlp_headers_file", quoted(config.otlp_headers_file)) +
-         line("trace_sample_ratio", ratio_text(config.trace_sample_ratio));
+         line("trace_sample_ratio", ratio_text(config.trace_sample_ratio)) +
+         line("webhook_url", quoted(config.webhook_url)) +
+         line("webhook_secret_file", quoted(config.webhook_secret_file));
 }
 
 }  // namespace ebb::model

@@ -137,6 +137,14 @@ struct Config {
   /// 1. Default 1. Static.
   double trace_sample_ratio = 1;
 
+  /// Where the node's events (budget.alert) are posted, signed: a whole URL. It is the operator's word: any address,
+  /// loopback too. Default none. Static.
+  std::string webhook_url;
+
+  /// File with the secret that they are signed with: "whsec_" and base64 of 24 to 64 bytes. An absolute path; the
+  /// daemon's account must be able to read it. Default none. Static.
+  std::string webhook_secret_file;
+
   bool operator==(const Config&) const = default;
 };
 

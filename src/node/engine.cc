@@ -2,6 +2,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/json/serialize.hpp>
 #include <csignal>
 #include <thread>
 
@@ -9,6 +10,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/deadline.h"
+#include "meter/price_list.h"
 #include "node/billing.h"
 #include "node/start_turns.h"
 #include "node/stores.h"
@@ -47,6 +49,24 @@ base::Error key_refusal(const Call& call) {
                                 " takes calls with a key only: send Authorization: Bearer KEY or "
                                 "X-Ebb-Key: KEY with a key of `ebb key create --role invoke --app " +
                                 call.app + "`"};
+}
+
+// The same alert has the same id after a restart, and another budget's another.
+OutboxEvent event_of(const meter::BudgetAlert& alert, base::WallTime now) {
+  const meter::BudgetView& budget = alert.budget;
+  const std::string month = meter::to_string(budget.month);
+  const boost::json::object body = {{"type", "budget.alert"},
+                                    {"timestamp", base::to_rfc3339(now)},
+                                    {"data",
+                                     {{"app", alert.app},
+                                      {"month", month},
+                                      {"percent", alert.percent},
+                                      {"cu_a_month", meter::decimal_text(budget.limit_nano_cu, 9)},
+                                      {"cu_used", meter::decimal_text(budget.used_nano_cu, 9)}}}};
+  return {.id = "budget.alert." + alert.app + "." + month + "." + std::to_string(budget.limit_nano_cu) + "." +
+                std::to_string(alert.percent),
+          .body = boost::json::serialize(body),
+          .made = now};
 }
 
 }  // namespace
@@ -415,7 +435,7 @@ std::string Engine::metrics_text() {
   metrics_.node.memory_budget_bytes.set(static_cast<std::int64_t>(services_.config.memory_budget.count));
   metrics_.node.keep_alive_price.set(services_.config.keep_alive_price);
   metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));
-  return metrics_.render();
+  return stores_.outbox ? metrics_.render() + stores_.outbox->metrics_text() : metrics_.render();
 }
 
 // --- life ---
@@ -451,9 +471,11 @@ io::Task<> Engine::tick_forever(Engine& engine) {
 }
 
 void Engine::tell_of_budgets() {
-  for (const meter::BudgetAlert& alert : services_.budgets.tick(base::wall_now())) {
+  const base::WallTime now = base::wall_now();
+  for (const meter::BudgetAlert& alert : services_.budgets.tick(now)) {
     base::log(alert.percent < 100 ? base::LogLevel::kWarning : base::LogLevel::kError, "budget_alert",
               {{"app", alert.app}, {"percent", alert.percent}});
+    if (stores_.outbox) stores_.outbox->put(event_of(alert, now));
   }
 }
 

@@ -1,0 +1,186 @@
+"""Webhooks: what a receiver on the loopback gets of budgets' alerts, through failures of the receiver and of the node."""
+
+import base64
+import hmac
+import http.server
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+import requests
+
+from ebb_node import BINARY, PATIENCE, Node, eventually, is_alive
+
+SECRET = base64.b64encode(bytes(range(32))).decode()
+SOURCE = "def handler(event, context):\n    return 1\n"
+
+
+class Receiver:
+    """`answer`: a function of the number of the request that gives a status, or None to hang."""
+
+    def __init__(self):
+        self.got, self.taken = [], []
+        self.answer = lambda number: 200
+        self.released = threading.Event()
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.got.append((dict(self.headers), body))
+                status = outer.answer(len(outer.got))
+                if status is None:
+                    outer.released.wait(60)
+                    return
+                if status == 200:
+                    outer.taken.append((dict(self.headers), body))
+                self.send_response(status)
+                if status == 307:
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def is_genuine(headers, body):
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.digest(base64.b64decode(SECRET), signed, "sha256")).decode()
+    return abs(time.time() - int(headers["webhook-timestamp"])) < 300 and expected == headers["webhook-signature"]
+
+
+@pytest.fixture
+def receiver():
+    one = Receiver()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def node(receiver):
+    one = Node({"webhook_url": receiver.url})
+    secret = one.directory / "webhook-secret"
+    secret.write_text(f"whsec_{SECRET}\n")
+    secret.chmod(0o644)  # the daemon's account reads it
+    one.config["webhook_secret_file"] = str(secret)
+    try:
+        one.start()
+        one.deploy_function(SOURCE)
+        yield one
+    finally:
+        one.stop()
+        one.remove()
+
+
+def close_budget(node, app="app"):
+    """A budget that is used up at once."""
+    node.cli("budget", "set", app, "0")
+
+
+def metric(node, name):
+    text = requests.get(node.url + "/metrics", headers={"Authorization": f"Bearer {node.key}"}, timeout=10).text
+    return int(next(line.split()[-1] for line in text.splitlines() if line.startswith(name + " ")))
+
+
+def outbox(node, ending):
+    return sorted(path.name for path in (node.data / "outbox").glob("*" + ending))
+
+
+def test_alerts_at_eighty_percent_and_at_the_end_are_posted_signed_and_once(node, receiver):
+    node.cli("budget", "set", "app", "0.016")  # a call is at least 0.0075
+    node.call("app/f")
+    node.call("app/f")
+    eventually(lambda: len(receiver.taken) >= 1, "the first alert", evidence=node.serve_log)
+    node.call("app/f")
+    eventually(lambda: len(receiver.taken) >= 2 or b'"percent":100' in receiver.taken[0][1], "the alert of the end", evidence=node.serve_log)
+    for headers, body in receiver.taken:
+        assert is_genuine(headers, body) and headers["Content-Type"] == "application/json"
+        event = json.loads(body)
+        assert event["type"] == "budget.alert" and event["data"]["app"] == "app" and event["data"]["cu_a_month"] == "0.016"
+        assert float(event["data"]["cu_used"]) >= 0.016 * event["data"]["percent"] / 100
+    assert json.loads(receiver.taken[-1][1])["data"]["percent"] == 100
+    assert len({headers["webhook-id"] for headers, _ in receiver.taken}) == len(receiver.taken) == len(receiver.got)
+    eventually(lambda: outbox(node, ".event") == [], "an empty outbox")
+    assert SECRET not in node.serve_log()
+
+
+@pytest.mark.parametrize("status", [500, 404, 307])
+def test_what_the_receiver_does_not_take_comes_again_with_its_id(node, receiver, status):
+    receiver.answer = lambda number: status if number <= 2 else 200
+    close_budget(node)
+    eventually(lambda: receiver.taken, "the delivery", seconds=20, evidence=node.serve_log)
+    assert len(receiver.got) == 3 and len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
+    assert all(is_genuine(*one) for one in receiver.got)
+    eventually(lambda: metric(node, "ebb_webhooks_delivered_total") == 1, "the count")
+    assert f"it answered {status}" in node.serve_log()
+
+
+def kill_daemon(node):
+    daemon = node.daemon_pid
+    os.kill(daemon, signal.SIGKILL)
+    eventually(lambda: not is_alive(daemon), "the daemon's end")
+    eventually(node.is_ready, "the next daemon", seconds=30)
+
+
+def test_an_event_survives_sigkill_and_a_delivered_one_does_not_come_again(node, receiver):
+    receiver.answer = lambda number: 503
+    close_budget(node)
+    eventually(lambda: receiver.got, "the first attempt")
+    waiting = outbox(node, ".event")
+    assert len(waiting) == 1
+    # Without the budget nothing raises the alert anew: what comes after the kill comes from the disk.
+    node.cli("budget", "rm", "app")
+    kill_daemon(node)
+    receiver.answer = lambda number: 200
+    eventually(lambda: receiver.taken, "the delivery", seconds=20, evidence=node.serve_log)
+    assert receiver.taken[0][0]["webhook-id"] + ".event" == waiting[0]
+    eventually(lambda: outbox(node, ".sent") == [waiting[0].replace(".event", ".sent")], "the note of the delivery")
+    close_budget(node)  # the same alert
+    kill_daemon(node)
+    node.deploy_function(SOURCE, app="other")
+    close_budget(node, "other")
+    eventually(lambda: len(receiver.taken) >= 2, "the other alert")
+    assert [json.loads(body)["data"]["app"] for _, body in receiver.taken] == ["app", "other"]
+
+
+def test_a_receiver_that_hangs_holds_up_neither_calls_nor_the_end(node, receiver):
+    receiver.answer = lambda number: None
+    node.deploy_function(SOURCE, app="other")
+    close_budget(node)
+    eventually(lambda: receiver.got, "the first attempt")
+    assert [node.call("other/f").status_code for _ in range(20)] == [200] * 20
+    began = time.monotonic()
+    node.stop()
+    assert time.monotonic() - began < 15 * PATIENCE
+
+
+@pytest.mark.parametrize("config, text, said", [
+    ({"webhook_url": "http://127.0.0.1:1/"}, None, "webhook_secret_file: is missing"),
+    ({"webhook_secret_file": "/etc/secret"}, None, "webhook_url: is missing"),
+    ({"webhook_url": "ftp://127.0.0.1/"}, f"whsec_{SECRET}", "webhook_url: "),
+    ({"webhook_url": "http://127.0.0.1:1/"}, "whsec_c2hvcnQ=", "is no webhook secret"),
+    ({"webhook_url": "http://127.0.0.1:1/"}, "", "is no webhook secret"),
+])
+def test_mistakes_in_the_configuration_are_named(tmp_path, config, text, said):
+    if text is not None:
+        (tmp_path / "secret").write_text(text)
+        config = {**config, "webhook_secret_file": str(tmp_path / "secret")}
+    file = tmp_path / "ebb.yaml"
+    file.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in {"data_dir": "/tmp/never-made", "listen": "127.0.0.1:0", **config}.items()))
+    done = subprocess.run([str(BINARY), "serve", "--config", str(file)], capture_output=True, text=True, timeout=30 * PATIENCE, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr and "c2hvcnQ" not in done.stderr
