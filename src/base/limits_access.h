@@ -12,6 +12,8 @@ using namespace std::chrono_literals;
 // Access and secrets.
 inline constexpr std::size_t kAccessKeys = 1000;             // of a node
 inline constexpr std::size_t kBudgets = 10'000;              // of a node
+inline constexpr std::size_t kQuotas = 10'000;               // of a node
+inline constexpr std::uint64_t kQuotaCalls = 1'000'000;      // of an app, a second or at once
 inline constexpr std::uint64_t kBudgetCu = 1'000'000'000;    // of an app, a month
 inline constexpr std::size_t kKeyLabelBytes = 64;            // a key's label
 inline constexpr std::size_t kKeyFileBytes = 4096;           // a file with a key in it

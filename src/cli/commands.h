@@ -46,6 +46,7 @@ void add_ledger(CLI::App& app, Session& session);
 void add_bill(CLI::App& app, Session& session);
 void add_remove(CLI::App& app, Session& session);
 void add_budget(CLI::App& app, Session& session);
+void add_quota(CLI::App& app, Session& session);
 void add_secrets(CLI::App& app, Session& session);
 void add_keys(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);

@@ -142,6 +142,7 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std
   add_ledger(app, session);
   for (const AddCommand add : added) add(app, session);
   add_budget(app, session);
+  add_quota(app, session);
   add_secrets(app, session);
   add_keys(app, session);
   add_version(app, session);

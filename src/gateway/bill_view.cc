@@ -174,6 +174,22 @@ void add_bill_steps(JsonArray& steps, const model::UsageRecord& record, const me
 
 std::string bill_json(const meter::Bill& bill) { return bill_object(bill) + "\n"; }
 
+std::string quotas_json(const std::vector<node::Quotas::View>& quotas) {
+  JsonArray list;
+  for (const node::Quotas::View& view : quotas) {
+    const auto bound = [](std::uint64_t value, unsigned places) {
+      return value == 0 ? std::string() : meter::decimal_text(value, places);
+    };
+    list.add(JsonObject()
+                 .text("app", view.quota.app)
+                 .text("calls_per_second", bound(view.quota.milli_calls_per_second, 3))
+                 .text("calls_at_once", bound(view.quota.calls_at_once, 0))
+                 .number("calls_now", view.calls_now)
+                 .close());
+  }
+  return JsonObject().raw("quotas", list.close()).close() + "\n";
+}
+
 std::string budgets_json(const std::vector<meter::BudgetView>& budgets) {
   JsonArray list;
   for (const meter::BudgetView& budget : budgets) {

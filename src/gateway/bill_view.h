@@ -12,6 +12,7 @@ namespace ebb::gateway {
 
 std::string bill_json(const meter::Bill& bill);
 
+std::string quotas_json(const std::vector<node::Quotas::View>& quotas);
 std::string budgets_json(const std::vector<meter::BudgetView>& budgets);
 
 std::string ledger_json(const node::LedgerReport& report);

@@ -68,6 +68,9 @@ class ControlPlane {
   io::Task<Answer> budgets(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_budget(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_budget(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> quotas(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> set_quota(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_quota(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> secrets(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_secret(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_secret(Caller caller, http::Request request, http::PathParams params);

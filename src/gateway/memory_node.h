@@ -163,6 +163,16 @@ class MemoryNode final : public node::Node {
     budgets_set[budget.app] = budget.nano_cu;
     co_return base::Result<>();
   }
+  io::Task<base::Result<std::vector<node::Quotas::View>>> quotas() override { co_return quotas_set.views(); }
+  io::Task<base::Result<>> set_quota(model::Quota quota) override {
+    quotas_set.set(quota);
+    co_return base::Result<>();
+  }
+  io::Task<base::Result<>> remove_quota(std::string app) override {
+    quotas_set.set({.app = std::move(app)});
+    co_return base::Result<>();
+  }
+  node::Quotas quotas_set;
   io::Task<base::Result<>> remove_budget(std::string app) override {
     std::lock_guard lock(mutex);
     if (budgets_set.erase(app) == 0) co_return base::not_found("no such budget");

@@ -69,6 +69,27 @@ OutboxEvent event_of(const meter::BudgetAlert& alert, base::WallTime now) {
           .made = now};
 }
 
+// A stream's call is over when the stream is.
+template <typename Sink>
+io::Task<base::Result<>> inside(std::shared_ptr<Gate::Place> place, std::function<io::Task<base::Result<>>(Sink&)> rest,
+                                Sink& sink) {
+  auto done = co_await rest(sink);
+  place.reset();
+  co_return done;
+}
+
+void keep_place(Reply& reply, Gate::Place place) {
+  const auto kept = std::make_shared<Gate::Place>(std::move(place));
+  if (reply.stream) {
+    reply.stream = [kept, rest = std::move(reply.stream)](http::BodyWriter& writer) {
+      return inside(kept, rest, writer);
+    };
+  }
+  if (reply.tunnel) {
+    reply.tunnel = [kept, rest = std::move(reply.tunnel)](http::Tunnel& client) { return inside(kept, rest, client); };
+  }
+}
+
 }  // namespace
 
 Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
@@ -105,6 +126,8 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
       [this] { launcher_lost(); });
   services_.launcher->tell_of_links([this](const wire::Linked& event) { egress_.linked(event); },
                                     [this](const wire::Unlinked& event) { egress_.unlinked(event); });
+  EBB_TRY(const std::vector<model::Quota> quotas, services_.metadata.quotas());
+  for (const model::Quota& quota : quotas) services_.quotas.set(quota);
   EBB_TRY(const std::vector<model::Version> versions, services_.metadata.all_current());
   for (const model::Version& version : versions) {
     EBB_TRY(const store::App app, services_.metadata.app(version.app));
@@ -137,9 +160,12 @@ io::Task<Reply> Engine::invoke(Call call) {
     if (call.key_shown != Call::KeyShown::kGranted && asks_for_key(chosen->version().spec, services_.config)) {
       co_return Reply{.error = key_refusal(call)};
     }
+    auto place = Gate::enter(chosen->gate(), call.arrived);
+    if (!place) co_return Reply{.version_number = chosen->version().number, .error = place.error()};
     ++running_;
     reply = co_await chosen->invoke(call);
     --running_;
+    if (reply.stream || reply.tunnel) keep_place(reply, *std::move(place));
     if (!reply.replaced) break;
   }
   if (reply.error) reply.status = base::http_status_of(reply.error->code);
@@ -397,6 +423,26 @@ io::Task<base::Result<>> Engine::set_budget(model::Budget budget) {
     return {};
   };
   co_return co_await io::offload(services_.pool, "set a budget", std::move(set));
+}
+
+io::Task<base::Result<std::vector<Quotas::View>>> Engine::quotas() { co_return services_.quotas.views(); }
+
+io::Task<base::Result<>> Engine::set_quota(model::Quota quota) {
+  std::function<base::Result<>()> set = [this, quota]() -> base::Result<> {
+    EBB_CHECKED(services_.metadata.set_quota(quota));
+    services_.quotas.set(quota);
+    return {};
+  };
+  co_return co_await io::offload(services_.pool, "set a quota", std::move(set));
+}
+
+io::Task<base::Result<>> Engine::remove_quota(std::string app) {
+  std::function<base::Result<>()> remove = [this, app]() -> base::Result<> {
+    EBB_CHECKED(services_.metadata.remove_quota(app));
+    services_.quotas.set({.app = app});
+    return {};
+  };
+  co_return co_await io::offload(services_.pool, "remove a quota", std::move(remove));
 }
 
 io::Task<base::Result<>> Engine::remove_budget(std::string app) {

@@ -26,6 +26,7 @@
 #include "model/config.h"
 #include "model/usage.h"
 #include "model/version.h"
+#include "node/quotas.h"
 #include "os/fd.h"
 
 namespace ebb::meter {
@@ -266,6 +267,11 @@ class Node {
   virtual io::Task<base::Result<>> set_budget(model::Budget budget) = 0;
   /// Errors: kNotFound.
   virtual io::Task<base::Result<>> remove_budget(std::string app) = 0;
+
+  /// As budgets.
+  virtual io::Task<base::Result<std::vector<Quotas::View>>> quotas() = 0;
+  virtual io::Task<base::Result<>> set_quota(model::Quota quota) = 0;
+  virtual io::Task<base::Result<>> remove_quota(std::string app) = 0;
 
   /// All access keys, the local admin key's among them. Blocking: called before the cores run.
   virtual base::Result<std::vector<model::AccessKey>> stored_keys() = 0;

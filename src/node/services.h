@@ -16,6 +16,7 @@
 #include "meter/metrics.h"
 #include "meter/usage_log.h"
 #include "model/config.h"
+#include "node/quotas.h"
 #include "node/reserves.h"
 #include "node/secrets.h"
 #include "sandbox/launcher_client.h"
@@ -71,6 +72,7 @@ struct Services {
   std::atomic<std::uint64_t> next_sandbox = 1;
   std::atomic<std::uint64_t> next_build = 1;
   Reserves reserves;
+  Quotas quotas{};
   std::atomic<std::uint32_t> instances = 0;  // alive or starting, node-wide; bounded by config.max_instances
 
   /// The context of the core the caller is on; core 0's from elsewhere.

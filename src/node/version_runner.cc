@@ -47,6 +47,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       secrets_(std::move(secrets)),
       metrics_(services.metrics.function(version_.app, version_.function)),
       account_(services.budgets.account(version_.app)),
+      gate_(services.quotas.gate(version_.app)),
       dispatcher_(options_of(version_.spec, services.config), &services.next_instance),
       schedule_(version_.spec.scale),
       instance_bytes_(version_.spec.memory) {

@@ -79,6 +79,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
 
   FunctionView view();
   const model::Version& version() const { return version_; }
+  const std::shared_ptr<Gate>& gate() const { return gate_; }
   /// Neither a call nor an instance, and none for the given time.
   bool unused_for(base::Duration time, base::SteadyTime now);
 
@@ -173,6 +174,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   const base::Result<SecretValues> secrets_;
   const std::shared_ptr<meter::FunctionMetrics> metrics_;
   const std::shared_ptr<meter::Account> account_;  // the app's
+  const std::shared_ptr<Gate> gate_;               // the app's
 
   base::Mutex mutex_;
   sched::Dispatcher dispatcher_ EBB_GUARDED_BY(mutex_);

@@ -72,7 +72,8 @@ TEST(AccessKeys, ADatabaseFromBeforeThereWereKeysIsBroughtUpWithItsData) {
     auto old = SqliteDatabase::open(path);
     ASSERT_TRUE(old);
     ASSERT_TRUE(
-        (*old)->execute("DROP TABLE access_keys; DROP TABLE secrets; DROP TABLE budgets; DELETE FROM schema_migrations "
+        (*old)->execute("DROP TABLE access_keys; DROP TABLE secrets; DROP TABLE budgets; DROP TABLE quotas; DELETE "
+                        "FROM schema_migrations "
                         "WHERE version > 1"));
   }
   auto metadata = SqliteMetadata::open(path);
@@ -80,6 +81,23 @@ TEST(AccessKeys, ADatabaseFromBeforeThereWereKeysIsBroughtUpWithItsData) {
   EXPECT_TRUE((*metadata)->app("vision"));
   EXPECT_TRUE((*metadata)->add_key(make_key(model::Role::kRead, "", "")->key));
   EXPECT_TRUE((*metadata)->put_secret({.app = "vision", .name = "token", .version = 1, .sealed = "00"}));
+}
+
+TEST(StoredQuotas, AreOneForAName) {
+  TempDir directory;
+  const std::string path = (directory.path() / "metadata.db").string();
+  {
+    auto metadata = SqliteMetadata::open(path);
+    ASSERT_TRUE(metadata);
+    ASSERT_TRUE((*metadata)->set_quota({.app = "vision", .milli_calls_per_second = 500, .calls_at_once = 3}));
+    ASSERT_TRUE((*metadata)->set_quota({.app = "vision", .calls_at_once = 4}));
+    EXPECT_FALSE((*metadata)->set_quota({.app = "../x", .calls_at_once = 4}));
+  }
+  auto metadata = SqliteMetadata::open(path);
+  const std::vector<model::Quota> one{{.app = "vision", .calls_at_once = 4}};
+  EXPECT_EQ(*(*metadata)->quotas(), one) << "it outlives the process";
+  EXPECT_TRUE((*metadata)->remove_quota("vision"));
+  EXPECT_EQ((*metadata)->remove_quota("vision").error().code, base::Code::kNotFound);
 }
 
 TEST(StoredBudgets, AreOneForAName) {

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "model/access_key.h"
 #include "model/budget.h"
+#include "model/quota.h"
 #include "model/version.h"
 
 namespace ebb::store {
@@ -104,6 +105,13 @@ class Metadata {
   virtual base::Result<void> remove_budget(std::string_view app) = 0;
   /// By name.
   virtual base::Result<std::vector<model::Budget>> budgets() = 0;
+
+  /// Quotas, kept as budgets are. Errors: kResourceExhausted (limits::kQuotas), kInvalidArgument.
+  virtual base::Result<void> set_quota(const model::Quota& quota) = 0;
+  /// Errors: kNotFound.
+  virtual base::Result<void> remove_quota(std::string_view app) = 0;
+  /// By name.
+  virtual base::Result<std::vector<model::Quota>> quotas() = 0;
 
   /// Secrets, sealed by the caller. They belong to an app's name: one may be set before the app's first deployment;
   /// remove_app removes them. The version that the next value of a secret gets, from 1.

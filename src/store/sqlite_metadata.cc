@@ -55,6 +55,10 @@ constexpr std::array kMigrations = {
     R"(CREATE TABLE budgets (
          app TEXT PRIMARY KEY,
          nano_cu INTEGER NOT NULL);)",
+    R"(CREATE TABLE quotas (
+         app TEXT PRIMARY KEY,
+         milli_calls_per_second INTEGER NOT NULL,
+         calls_at_once INTEGER NOT NULL);)",
 };
 
 // The columns that read_version expects, and the joins that give them.

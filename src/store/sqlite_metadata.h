@@ -38,6 +38,9 @@ class SqliteMetadata final : public Metadata {
   base::Result<void> set_budget(const model::Budget& budget) override;
   base::Result<void> remove_budget(std::string_view app) override;
   base::Result<std::vector<model::Budget>> budgets() override;
+  base::Result<void> set_quota(const model::Quota& quota) override;
+  base::Result<void> remove_quota(std::string_view app) override;
+  base::Result<std::vector<model::Quota>> quotas() override;
   base::Result<std::uint64_t> next_secret_version(std::string_view app, std::string_view name) override;
   base::Result<void> put_secret(const StoredSecret& secret) override;
   base::Result<bool> has_secrets() override;
@@ -46,6 +49,13 @@ class SqliteMetadata final : public Metadata {
   base::Result<std::set<std::string>> content_keys() override;
 
  private:
+  // Of tables with one row for an app's name; statements are literals (SqliteDatabase::query), `what` is "budget".
+  /// Whether one more fits, for an app that may have one already.
+  base::Result<void> check_count(const char* count_others, const std::string& what, std::string_view app,
+                                 std::size_t most) EBB_REQUIRES(mutex_);
+  base::Result<void> remove_of_app(const char* find, const char* remove, const std::string& what, std::string_view app)
+      EBB_REQUIRES(mutex_);
+
   struct FunctionRow;
 
   explicit SqliteMetadata(std::unique_ptr<SqliteDatabase> database) : database_(std::move(database)) {}

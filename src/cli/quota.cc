@@ -1,0 +1,100 @@
+// `ebb quota set|ls|rm`: how fast and how much at once an app may be called.
+#include <memory>
+
+#include "cli/commands.h"
+#include "http/error_response.h"
+#include "model/names.h"
+
+namespace ebb::cli {
+namespace {
+
+constexpr auto kLimit = std::chrono::seconds(60);
+
+struct Options {
+  std::string app;
+  std::string rate;
+  std::string at_once;
+};
+
+base::Result<std::string> path_of(const Options& options) {
+  EBB_CHECKED(model::check_name("app", options.app));
+  return "/api/v1/apps/" + options.app + "/quota";
+}
+
+base::Result<int> set(const Session& session, const Options& options) {
+  if (options.rate.empty() && options.at_once.empty())
+    return base::invalid_argument("say what to bound: --calls-per-second N, --calls-at-once N or both");
+  http::ClientRequest request{.method = "PUT"};
+  EBB_TRY(request.url, path_of(options));
+  request.headers.add("Content-Type", "application/json");
+  std::string members;
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty())
+      members += (members.empty() ? "\"" : ",\"") + std::string(name) + "\":" + http::json_quoted(value);
+  };
+  add("calls_per_second", options.rate);
+  add("calls_at_once", options.at_once);
+  request.body = "{" + members + "}";
+  EBB_CHECKED(session.rest().call(std::move(request), kLimit));
+  print_out(session.json ? "{\"set\":" + http::json_quoted(options.app) + "}\n"
+                         : "app " + options.app + " has a quota now; beyond it calls get 429. ebb quota ls shows it\n");
+  return 0;
+}
+
+base::Result<int> list(const Session& session) {
+  EBB_TRY(const Rest::Document answer, session.rest().get("/api/v1/quotas"));
+  if (session.json) {
+    print_out(answer.text);
+    return 0;
+  }
+  Table table({"APP", "CALLS A SECOND", "CALLS AT ONCE", "NOW"});
+  const auto shown = [](const std::string& bound) { return bound.empty() ? std::string("any") : bound; };
+  for (const auto* quota : objects_in(answer.object, "quotas")) {
+    table.add({text_of(*quota, "app"), shown(text_of(*quota, "calls_per_second")),
+               shown(text_of(*quota, "calls_at_once")), std::to_string(count_of(*quota, "calls_now"))});
+  }
+  print_out(table.text(session.terminal, {1, 2, 3}));
+  return 0;
+}
+
+base::Result<int> remove(const Session& session, const Options& options) {
+  http::ClientRequest request{.method = "DELETE"};
+  EBB_TRY(request.url, path_of(options));
+  EBB_CHECKED(session.rest().call(std::move(request), kLimit));
+  print_out(session.json ? "{\"removed\":" + http::json_quoted(options.app) + "}\n"
+                         : "app " + options.app + " has no quota any more\n");
+  return 0;
+}
+
+}  // namespace
+
+void add_quota(CLI::App& app, Session& session) {
+  auto options = std::make_shared<Options>();
+  auto* quota = app.add_subcommand("quota", "Bound how fast and how much at once an app may be called");
+  quota->group("Security");
+  quota->require_subcommand(1);
+  quota->footer(
+      "\nOver all functions of the app. A call beyond it is answered 429 at once, with the time to retry after; "
+      "nothing of "
+      "it is billed.\n"
+      "Example: ebb quota set vision --calls-per-second 100 --calls-at-once 20");
+
+  auto* put = quota->add_subcommand("set", "Set an app's quota, in place of the one before");
+  put->add_option("app", options->app, "APP")->required()->type_name("");
+  put->add_option("--calls-per-second", options->rate, "Such as 100 or 0.5; a second's worth may come at one moment")
+      ->type_name("N");
+  put->add_option("--calls-at-once", options->at_once, "Under way, or waiting for an instance")->type_name("N");
+  add_common_options(*put, session);
+  put->callback([&session, options] { session.action = [&session, options] { return set(session, *options); }; });
+
+  auto* show = quota->add_subcommand("ls", "List quotas, and the calls at this moment");
+  add_common_options(*show, session);
+  show->callback([&session] { session.action = [&session] { return list(session); }; });
+
+  auto* drop = quota->add_subcommand("rm", "Remove an app's quota");
+  drop->add_option("app", options->app, "APP")->required()->type_name("");
+  add_common_options(*drop, session);
+  drop->callback([&session, options] { session.action = [&session, options] { return remove(session, *options); }; });
+}
+
+}  // namespace ebb::cli
