@@ -77,7 +77,7 @@ class Traces {
   Traces& operator=(const Traces&) = delete;
 
   /// Sets what the function is told, in `headers` and in the call. nullptr when the call is not sampled. Before the
-  /// call is moved from; `headers` are those of the caller. Cost: below 1 us. Threads: any.
+  /// call is moved from; `headers` are those of the caller. Cost: 0.25 us, with the end about 1 us. Threads: any.
   std::shared_ptr<OpenTrace> begin(node::Call& call, http::Headers& headers);
   /// Never waits for more than the queue's lock. Threads: any.
   void record(CallTrace call);

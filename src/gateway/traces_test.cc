@@ -146,7 +146,7 @@ TEST(Traces, DISABLED_CostOfACall) {
   for (const char* mode : {"off", "not sampled", "sampled"}) {
     const bool sampled = mode[0] == 's';
     Traces traces({.endpoint = kNowhere, .sample_ratio = sampled ? 1.0 : 0.0});
-    constexpr int kCalls = 200'000;
+    constexpr int kCalls = 8000;  // fewer than the queue has room for
     base::Duration spent{};
     for (int i = 0; i < kCalls; ++i) {
       node::Call call = call_of(nullptr);
