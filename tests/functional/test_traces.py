@@ -255,14 +255,14 @@ def test_calls_go_on_while_the_collector_hangs_and_the_daemon_ends_in_time(colle
         node.remove()
 
 
-def test_without_an_endpoint_a_functions_own_tracing_still_gets_the_callers_context(node):
+def test_without_an_endpoint_a_functions_own_tracing_still_gets_the_callers_context(fresh_node):
+    node = fresh_node  # gone before `traced` looks whether it has left anything
     node.deploy_app(SOURCE, {"tells": {}}, app="untraced")
     sent = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "vendor=x"}
     told = requests.get(f"{node.url}/fn/untraced/tells", headers=sent, timeout=30).json()
     assert told == {"header": sent["traceparent"], "state": "vendor=x", "context": sent["traceparent"], "context_state": "vendor=x"}
     assert requests.get(f"{node.url}/fn/untraced/tells", timeout=30).json() == dict.fromkeys(told)
     assert "ebb_traces" not in requests.get(node.url + "/metrics", headers={"Authorization": f"Bearer {node.key}"}, timeout=10).text
-    node.cli("rm", "untraced", "--yes")
 
 
 @pytest.mark.parametrize("config, said", [
