@@ -313,6 +313,8 @@ void Invocation::finish() {
   runner.metrics_->starts_from(phases_.rung).add();
   runner.metrics_->handler.observe(phases_.handler);
   runner.metrics_->queue.observe(phases_.queue);
+  // What its first call took says what the next instance will need; it may be long until it exits.
+  if (phases_.rung >= model::Rung::kSpare) runner.note_memory(end.memory_peak);
   runner.give_back(instance_, healthy_);
 }
 

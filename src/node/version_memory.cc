@@ -130,6 +130,11 @@ void VersionRunner::count_held(base::SteadyTime now) {
   metrics_->held_by_instances.add(sum, since);
 }
 
+void VersionRunner::note_memory(base::Bytes used) {
+  base::MutexLock lock(mutex_);
+  instance_bytes_.seen(used);
+}
+
 // For each instance that it has not: what such a one used so far, or all that it may use as long as that is not known.
 void VersionRunner::update_reserve() {
   const std::uint32_t wanted = superseded_ || dispatcher_.closed() ? 0 : version_.spec.scale.reserve;

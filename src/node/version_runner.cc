@@ -442,8 +442,7 @@ void VersionRunner::instance_exited(const wire::Exited& event) {
     if (instance->out) instance->out->finish();
     if (instance->err) instance->err->finish();
     instance->exited.set(event);
-    base::MutexLock lock(mutex_);
-    instance_bytes_.seen(base::Bytes{event.memory_peak_bytes});
+    note_memory(base::Bytes{event.memory_peak_bytes});
   }
   forget_instance(id);
   handle([&](sched::Actions& actions)

@@ -164,6 +164,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   io::Task<Reply> serve(Call call, std::shared_ptr<sandbox::Instance> instance);
   Phases phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased);
   void give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy);
+  void note_memory(base::Bytes used);
   Reply refused(const Call& call, const Refusal& refusal);
   std::string config_for_runtime(const SecretValues& secrets) const;
   sandbox::OutputPipe::Sink sink(store::LogStream stream);

@@ -284,7 +284,8 @@ def test_reserved_room_is_left_by_others(fresh_node):
     node = fresh_node
     node.deploy_app(RESERVED, {"keeper": {"memory": "128Mi", "scale": {"max": 2, "reserve": 2}, "idle_timeout": "0s"},
                                "greedy": {"memory": "256Mi", "scale": {"max": 8}, "idle_timeout": "0s", "max_wait": "0s"}})
-    assert node.call("app/greedy/100").status_code == 200, "from here on it is known what an instance uses"
+    assert node.call("app/greedy/100").status_code == 200
+    node.usage("app/greedy", limit=1)  # recorded: from here on it is known what an instance uses
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         began = lambda: sum("held" in line["text"] for line in node.logs("app/greedy"))  # noqa: E731
         calls = [pool.submit(node.call, "app/greedy/100/8") for _ in range(6)]
@@ -294,6 +295,19 @@ def test_reserved_room_is_left_by_others(fresh_node):
         answers = [call.result() for call in calls]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert refused and len(refused) < 6 and all("scale.reserve" in answer.text for answer in refused), [answer.text for answer in answers]
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
+def test_what_the_next_instances_need_is_known_after_one_call(fresh_node):
+    """The instance that was called stays: what it took is known all the same, and not all others are begun at once."""
+    node = fresh_node
+    node.deploy_app(HUNGRY, {"hungry": {"memory": "256Mi", "scale": {"max": 8}, "max_wait": "0s"}})
+    assert node.call("app/hungry/100").json() == 1
+    assert node.usage("app/hungry", limit=1)[0]["memory_peak_bytes"] > 100 << 20
+    answers = in_parallel(7, lambda n: node.call("app/hungry/90/3"))
+    ended = [answer.text for answer in answers if answer.status_code not in (200, 429)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert not ended and refused and len(refused) < 6, [answer.text for answer in answers]
 
 
 def test_more_than_the_node_has_cannot_be_reserved(node):
