@@ -222,7 +222,8 @@ def test_a_collector_that_asks_for_patience_gets_the_batch_again(traced, collect
     answer = get(traced, "tells")
     collector.call(answer.headers["X-Ebb-Request-Id"])
     assert collector.seen >= first + 2
-    assert "traces_exported_again" in traced.serve_log()
+    # The collector has the batch before the daemon has its answer, and the daemon says so after that.
+    eventually(lambda: "traces_exported_again" in traced.serve_log(), "the log line", evidence=traced.serve_log)
 
 
 @pytest.mark.parametrize("status", [302, 400, 500])
