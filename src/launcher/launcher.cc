@@ -19,6 +19,7 @@
 #include "launcher/daemon_process.h"
 #include "launcher/gvisor.h"
 #include "launcher/launcher_walls.h"
+#include "launcher/prompt_cores.h"
 #include "launcher/requests.h"
 #include "os/file.h"
 #include "os/path.h"
@@ -122,6 +123,7 @@ class Launcher {
   const std::unique_ptr<GvisorStarter> gvisor_;
   std::optional<DaemonProcess> daemon_;
   std::unique_ptr<Requests> requests_;
+  std::optional<PromptCores> prompt_cores_;
   Poller::Timer stop_deadline_ = Poller::Timer::kNone;
   bool stopping_ = false;
 };
@@ -205,6 +207,7 @@ void Launcher::serve_one_daemon() {
     EBB_TRY(daemon_, start_daemon(executable_, options_.daemon_argv, options_.daemon_uid, options_.daemon_gid));
     EBB_CHECKED(poller_.watch(daemon_->child.pidfd.get(), [this] { on_daemon_end(); }));
     requests_ = std::make_unique<Requests>(ground(), std::move(daemon_->socket));
+    prompt_cores_.emplace(poller_, daemon_->child.pid);
     return {};
   };
   if (base::Result<> begun = begin(); !begun) {
@@ -226,6 +229,7 @@ void Launcher::serve_one_daemon() {
 }
 
 void Launcher::on_daemon_end() {
+  prompt_cores_.reset();  // before its number can be another's
   const base::Result<std::optional<int>> status = os::reap_child(daemon_->child.pidfd);
   poller_.forget(daemon_->child.pidfd.get());
   if (!stopping_) {

@@ -356,7 +356,8 @@ def test_b23_fork_bomb_is_bounded_and_swept(node, how):
 def test_b23_fork_bomb_without_end_dies_at_its_deadline(node):
     response = run(node, "slow", "bomb_without_end()", status=504)
     assert "2s" in response.json()["error"]["message"]
-    eventually(lambda: len(node.pids_in("instances")) == len(main_processes(node)), "the end of the bomb")
+    # Hundreds of processes that are killed still have to run to their ends, on a machine that may be busy.
+    eventually(lambda: len(node.pids_in("instances")) == len(main_processes(node)), "the end of the bomb", seconds=60)
     assert run(node, "slow", "1").json() == 1
 
 
@@ -499,6 +500,17 @@ def test_b25_an_app_that_floods_the_processors_stands_back(node):
     eventually(lambda: weight_of(node, "app") == 1024, "its return")
     node.cli("rm", "victim", "--yes")
     eventually(lambda: not node.pids_in("instances", app="victim"), "the end of the other app")
+
+
+def test_b25_the_daemon_runs_before_functions_and_no_function_before_it(node):
+    prompt = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+    eventually(lambda: os.sched_getscheduler(node.daemon_pid) == prompt or "daemon not prompt" in node.serve_log(), "the daemon's promptness")
+    others = [int(task) for task in os.listdir(f"/proc/{node.daemon_pid}/task") if int(task) != node.daemon_pid]
+    names = {task: pathlib.Path(f"/proc/{node.daemon_pid}/task/{task}/comm").read_text().strip() for task in others}
+    assert all(os.sched_getscheduler(task) == os.SCHED_OTHER for task, name in names.items() if not name.startswith("core-"))
+    assert os.sched_getscheduler(node.launcher_pid) == os.SCHED_OTHER
+    assert run(node, "plain", "errno_of(lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1)))").text == "Operation not permitted"
+    assert run(node, "plain", "os.sched_getscheduler(0)").json() == os.SCHED_OTHER
 
 
 def test_b26_tmp_is_bounded(node):

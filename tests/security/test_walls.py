@@ -128,6 +128,7 @@ REFUSED = {
     "mknod": "call(133, b'/tmp/null', 0o020666, 0x103)", "open_by_handle_at": "call(304, 3, 0, 0)", "quotactl": "call(179, 0, 0, 0, 0)",
     "acct": "call(163, 0)", "setuid": "call(105, 0)", "setgid": "call(106, 0)", "iopl": "call(172, 3)",
     "personality": "call(135, 0x0400000)", "setpriority-up": "call(141, 0, 0, ctypes.c_long(-20))",
+    "real-time": "call(144, 0, 2, ctypes.byref(ctypes.c_int(1)))",
 }
 
 
