@@ -45,8 +45,7 @@ void PromptCores::look() {
 void PromptCores::find_cores() {
   std::set<pid_t> present;
   std::error_code error;
-  for (const auto& entry :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(daemon_) + "/task", error)) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(daemon_) + "/task", error)) {
     const std::string name = entry.path().filename();
     pid_t thread = 0;
     std::from_chars(name.data(), name.data() + name.size(), thread);
