@@ -36,6 +36,7 @@ base::Result<Subject> parse_subject(std::string_view text);
 /// "?app=vision&function=digits", "" for no subject.
 std::string query_of(const Subject& subject);
 
+void add_init(CLI::App& app, Session& session);
 void add_deploy(CLI::App& app, Session& session);
 void add_build(CLI::App& app, Session& session);
 void add_invoke(CLI::App& app, Session& session);

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/commands.h"
+#include "cli/templates.h"
 
 namespace ebb::cli {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 struct Words {
   std::string description;
   std::string options;  // separated by spaces, those of its own commands too
-  std::string inner;    // its own commands, as `create` of `ebb key`
+  std::string inner;    // its own commands, as `create` of `ebb key`, or what else its first word may be
 };
 
 void add_options(const CLI::App& command, Words& words) {
@@ -35,6 +36,7 @@ std::map<std::string, Words> words_of(const CLI::App& app) {
       add_options(*inner, words);
     }
   }
+  for (const Template& one : templates()) commands["init"].inner.append(" ").append(one.name);
   return commands;
 }
 

@@ -23,6 +23,7 @@ constexpr int kInterrupted = 130;
 constexpr const char* kExamples =
     "\nExamples:\n"
     "  ebb serve --config /etc/ebb/ebb.yaml      start the platform on this machine (as root)\n"
+    "  ebb init python hello                     begin a folder with a function that works\n"
     "  ebb deploy examples/digits                deploy a folder with an ebb.yaml\n"
     "  ebb invoke hello/hello --data '{\"a\": 1}'   call a function with an event\n"
     "  curl http://127.0.0.1:8080/fn/hello/hello/  call it by its URL\n"
@@ -131,6 +132,7 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std
   app.get_formatter()->column_width(32);
   for (const LocalCommand& command : local)
     app.add_subcommand(command.name, command.description)->group("Run the platform");
+  add_init(app, session);
   add_deploy(app, session);
   add_build(app, session);
   add_invoke(app, session);

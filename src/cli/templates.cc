@@ -1,0 +1,37 @@
+#include "cli/templates.h"
+
+namespace ebb::cli {
+namespace {
+
+constexpr std::string_view kImageSteps[] = {
+    "./make_image.sh    # needs umoci and busybox-static; the Dockerfile says the same"};
+constexpr std::string_view kCppSteps[] = {
+    "cmake -S . -B build -DCMAKE_PREFIX_PATH=SDK -DCMAKE_BUILD_TYPE=Release    # SDK: where sdk/cpp is installed",
+    "cmake --build build"};
+
+constexpr Template kTemplates[] = {
+    {"python", "hello", "a handler in Python", {}, "-s|/hello?name=Ada", "deploy.md"},
+    {"node", "hello-node", "handlers in JavaScript, one of them streaming", {}, "-s|/hello?name=Ada", "node.md"},
+    {"flask", "flask", "a Flask application, unchanged", {}, "-s|/web/square/7", "web-frameworks.md"},
+    {"http", "http", "a web server that listens on $PORT", {}, "-s|/site/?name=Ada", "programs.md"},
+    {"lambda",
+     "lambda",
+     "a function of AWS Lambda with AWS's own runtime client",
+     {},
+     "-s --data '{\"items\": [{\"price\": 3}]}'|/take/",
+     "programs.md"},
+    {"image", "image", "a container image with a web server", kImageSteps, "-s|/site/index.html", "images.md"},
+    {"model",
+     "digits-model",
+     "an ONNX model alone, without code",
+     {},
+     "-s --data @sample.json|/digits/v2/models/digits/infer",
+     "models.md"},
+    {"cpp", "hello-cpp", "a handler in C++", kCppSteps, "-s|/hello?name=Ada", "cpp.md"},
+};
+
+}  // namespace
+
+std::span<const Template> templates() { return kTemplates; }
+
+}  // namespace ebb::cli
