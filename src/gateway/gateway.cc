@@ -25,6 +25,8 @@ http::ServerOptions Gateway::server_options() const {
     const bool upload = request.method == "POST" && request.path == "/api/v1/deployments";
     return upload ? limits::kPackageUploadBytes : limits::kHttpBodyBytes;
   };
+  // Whose it is decides: a web server gets it as it comes, others whole.
+  options.leaves_unread = [](const http::Request& request) { return request.path.starts_with("/fn/"); };
   options.admit = [this](const http::Request& request) -> base::Result<> {
     if (!request.path.starts_with("/api/")) return {};
     EBB_TRY(const Caller caller, access_.caller(request.headers));

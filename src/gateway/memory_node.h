@@ -42,6 +42,11 @@ class MemoryNode final : public node::Node {
   std::vector<node::UsageQuery> usage_queries;
 
   io::Task<node::Reply> invoke(node::Call call) override {
+    if (call.request.unread) {
+      auto body = co_await std::exchange(call.request.unread, nullptr)->read_all();
+      if (!body) co_return node::Reply{.error = body.error()};
+      call.body = *std::move(body);
+    }
     std::lock_guard lock(mutex);
     node::Reply reply = on_invoke(call);
     calls.push_back(std::move(call));

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "http/chunked.h"
 #include "http/error_response.h"
 #include "http/response_head.h"
 #include "http/tls.h"
@@ -21,41 +20,11 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t kFirstBufferBytes = 4096;     // most heads fit; grows up to header_bytes_max
-constexpr std::size_t kBodyStepBytes = 256 * 1024;  // the body string grows by what L2 holds, see read_sized_body
 constexpr std::size_t kRequestLineRest = 64;        // what a request line holds beside its target: method and version
-constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-
-Refusal busy() {
-  Refusal refused = refusal(429, base::Code::kResourceExhausted,
-                            "the server holds as many request bodies as it may, try again shortly");
-  refused.error.retry_after = std::chrono::seconds(1);
-  return refused;
-}
-
-Refusal refusal_of(const base::Error& error) { return {base::http_status_of(error.code), error}; }
 
 Response server_fault(std::string message) { return error_response(base::internal(std::move(message))); }
 
 }  // namespace
-
-bool HeldBytes::grow(std::uint64_t bytes) {
-  const std::uint64_t before = state_.buffered_body_bytes.fetch_add(bytes, std::memory_order_relaxed);
-  if (before + bytes > state_.options.buffered_body_bytes_max) {
-    state_.buffered_body_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-    return false;
-  }
-  bytes_ += bytes;
-  return true;
-}
-
-void HeldBytes::take(std::uint64_t bytes) {
-  state_.buffered_body_bytes.fetch_add(bytes, std::memory_order_relaxed);
-  bytes_ += bytes;
-}
-
-void HeldBytes::release() {
-  if (bytes_ > 0) state_.buffered_body_bytes.fetch_sub(std::exchange(bytes_, 0), std::memory_order_relaxed);
-}
 
 Connection::Connection(Socket socket, std::shared_ptr<ServerState> state, std::shared_ptr<io::HangupWatch> watch)
     : socket_(std::move(socket)), state_(std::move(state)), watch_(std::move(watch)), held_(*state_) {
@@ -79,9 +48,9 @@ void Connection::enter(Phase phase, base::Duration limit) {
 }
 
 void Connection::expire(base::SteadyTime now) {
-  if (deadline_ > now) return;
-  deadline_ = base::SteadyTime::max();
-  timed_out_ = true;
+  if (deadline_ > now && body_deadline_ > now) return;
+  if (deadline_ <= now) timed_out_ = true;  // else only the body is late, and its reader knows
+  deadline_ = body_deadline_ = base::SteadyTime::max();
   boost::system::error_code ignored;
   socket_.cancel(ignored);
 }
@@ -150,7 +119,9 @@ io::Task<bool> Connection::serve_one() {
   const bool headed = co_await read_head();
   if (!headed) co_return false;
   if (head_.framing != Framing::kNone) {
-    const bool complete = co_await read_body();
+    if (!admitted()) co_return false;
+    if (is_left_unread()) co_return co_await serve_unread();
+    const bool complete = co_await read_body(head_.request.body, body_limit());
     if (!complete) co_return false;
   }
   co_return co_await handle();
@@ -216,99 +187,6 @@ bool Connection::parse_head(std::size_t size) {
   return true;
 }
 
-// Takes from the global budget or sets the refusal.
-bool Connection::hold(std::uint64_t bytes) {
-  if (held_.grow(bytes)) return true;
-  refused_ = busy();
-  return false;
-}
-
-// True when a read for the body did not bring bytes; sets the refusal where there is somebody to tell.
-bool Connection::body_refused(Read read) {
-  if (read == Read::kTimedOut) {
-    refused_ = refusal(408, base::Code::kDeadlineExceeded, "the request's body stopped coming, send it without pauses");
-  }
-  return read != Read::kBytes;
-}
-
-io::Task<bool> Connection::read_body() {
-  if (options().admit) {
-    const base::Result<> admitted = options().admit(head_.request);
-    if (!admitted) {
-      refused_ = refusal_of(admitted.error());
-      co_return false;
-    }
-  }
-  const std::uint64_t limit = options().body_limit ? options().body_limit(head_.request) : options().body_bytes_max;
-  const bool sized = head_.framing == Framing::kLength;
-  if (sized && head_.content_length > limit) {
-    refused_ = refusal_of(body_too_large(limit));
-    co_return false;
-  }
-  // Refused early when it cannot fit; taken as it comes, so that announcing a body and sending none holds nothing.
-  if (sized && state_->buffered_body_bytes + head_.content_length > options().buffered_body_bytes_max) {
-    refused_ = busy();
-    co_return false;
-  }
-  enter(Phase::kBody, options().body_stall_timeout);
-  if (head_.expects_continue && pending().empty() && !(sized && head_.content_length == 0)) {
-    Parts parts;
-    parts[0] = asio::buffer(kContinue);
-    const base::Result<> sent = co_await write_all(parts);
-    if (!sent) co_return false;
-    enter(Phase::kBody, options().body_stall_timeout);
-  }
-  if (sized) co_return co_await read_sized_body();
-  co_return co_await read_chunked_body(limit);
-}
-
-io::Task<bool> Connection::read_sized_body() {
-  std::string& body = head_.request.body;
-  const auto length = static_cast<std::size_t>(head_.content_length);
-  body.reserve(length);  // address space only: the kernel gives pages as bytes arrive
-  const std::size_t early = std::min(length, pending().size());
-  if (!hold(early)) co_return false;
-  body.append(pending().substr(0, early));
-  begin_ += early;
-  // resize() writes zeros, so it goes ahead of the reads by a step that is still in the cache when the bytes land on
-  // it.
-  std::size_t filled = early;
-  while (filled < length) {
-    if (filled == body.size()) {
-      const std::size_t step = std::min(kBodyStepBytes, length - filled);
-      if (!hold(step)) co_return false;
-      body.resize(filled + step);
-    }
-    const asio::mutable_buffer room(body.data() + filled, body.size() - filled);
-    boost::system::error_code failed;
-    const std::size_t count = co_await read_some(socket_, tls_.get(), room, failed);
-    const Read read = timed_out_ ? Read::kTimedOut : (failed ? Read::kEnded : Read::kBytes);
-    if (body_refused(read)) co_return false;
-    filled += count;
-    enter(Phase::kBody, options().body_stall_timeout);
-  }
-  co_return true;
-}
-
-io::Task<bool> Connection::read_chunked_body(std::uint64_t limit) {
-  ChunkDecoder decoder(limit);
-  std::string& body = head_.request.body;
-  for (;;) {
-    // Decoded bytes are at most the bytes read: the budget is asked before they are appended.
-    if (!hold(pending().size())) co_return false;
-    const base::Result<std::size_t> consumed = decoder.feed(pending(), body);
-    if (!consumed) {
-      refused_ = refusal_of(consumed.error());
-      co_return false;
-    }
-    begin_ += *consumed;
-    if (decoder.done()) co_return true;
-    const Read read = co_await fill();
-    if (body_refused(read)) co_return false;
-    enter(Phase::kBody, options().body_stall_timeout);
-  }
-}
-
 io::Task<bool> Connection::handle() {
   phase_ = Phase::kHandling;
   deadline_ = base::SteadyTime::max();  // how long a request may take is the handler's business
@@ -322,7 +200,7 @@ io::Task<bool> Connection::handle() {
     response = server_fault("the server failed to answer, its log says why");
   }
   // A handler that noticed the departure and returned anyway: nobody reads its answer.
-  if (peer_gone_) co_return false;
+  if (peer_gone_ || is_refused()) co_return false;
   if (!is_sendable(response)) {
     base::log(base::LogLevel::kError, "http_response_refused", {{"status", response.status}});
     response = server_fault("the answer has a status or a header that HTTP does not allow");

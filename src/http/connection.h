@@ -3,7 +3,9 @@
 //
 // 1. One coroutine does it all in order; the next request is parsed only after the response to the one before is out.
 // 2. Timeouts cost nothing per request: a phase sets `deadline_`, the core's sweep (server.cc) looks at it.
-// 3. A departed peer is reported by io::HangupWatch, not by reading: pipelined bytes stay in the kernel until their
+// 3. A handler that reads its request's body itself does so beside its answer (ClientBody, connection_body.cc); whoever
+//    reads has let go before the next request, or the end.
+// 4. A departed peer is reported by io::HangupWatch, not by reading: pipelined bytes stay in the kernel until their
 // turn. Single core. Called by server.cc only.
 #pragma once
 
@@ -86,6 +88,7 @@ class Connection {
  private:
   enum class Phase : std::uint8_t { kIdle, kHead, kBody, kHandling, kWriting, kTunnel, kLingering };
   enum class Read : std::uint8_t { kBytes, kEnded, kTimedOut };
+  class ClientBody;
   class StreamWriter;
   class NoBodyWriter;
   class ClientEnd;
@@ -94,9 +97,11 @@ class Connection {
   io::Task<> say_goodbye();
   io::Task<bool> serve_one();
   io::Task<bool> read_head();
-  io::Task<bool> read_body();
-  io::Task<bool> read_sized_body();
-  io::Task<bool> read_chunked_body(std::uint64_t limit);
+  io::Task<bool> serve_unread();
+  io::Task<bool> read_body(std::string& body, std::uint64_t limit);
+  io::Task<bool> say_continue();
+  io::Task<bool> read_sized_body(std::string& body);
+  io::Task<bool> read_chunked_body(std::string& body, std::uint64_t limit);
   io::Task<bool> handle();
   io::Task<bool> respond(Response response);
   io::Task<bool> stream_body(Response& response, bool chunked);
@@ -106,11 +111,17 @@ class Connection {
   io::Task<> refuse();
   io::Task<> linger();
   io::Task<> linger_if_unread();
+  io::Task<> let_go_of_body();
   io::Task<Read> fill();
   io::Task<base::Result<>> write_all(Parts parts);
 
   void enter(Phase phase, base::Duration limit);
   void peer_left();
+  bool admitted();
+  std::uint64_t body_limit() const;
+  bool is_left_unread() const;
+  bool has_unread() const;
+  bool is_refused();
   bool body_refused(Read read);
   bool parse_head(std::size_t size);
   bool hold(std::uint64_t bytes);
@@ -128,6 +139,7 @@ class Connection {
 
   Phase phase_ = Phase::kIdle;
   base::SteadyTime deadline_ = base::SteadyTime::max();
+  base::SteadyTime body_deadline_ = base::SteadyTime::max();  // of a read for unread_, beside all other waits
   bool timed_out_ = false;
   bool peer_gone_ = false;
   bool cut_ = false;  // the last answer is broken, and only a reset says so
@@ -138,7 +150,8 @@ class Connection {
   HeadScanner scanner_;
   RequestHead head_;                // of the request under way
   bool head_only_ = false;          // it is a HEAD: the method is gone with the request when the response comes
-  std::optional<Refusal> refused_;  // why it cannot be served
+  std::shared_ptr<ClientBody> unread_;  // of the request under way: its handler reads the body
+  std::optional<Refusal> refused_;      // why it cannot be served
   HeldBytes held_;
   std::string out_;  // the response's head, reused
 };

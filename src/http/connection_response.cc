@@ -146,7 +146,8 @@ io::Task<bool> Connection::respond(Response response) {
   form.version = head_.request.version;
   form.chunked = streaming && !sized_stream && !bodiless && form.version == 11;
   form.sized = (!streaming || sized_stream) && !bodiless;
-  form.keep_alive = head_.keep_alive && !refused_ && !state_->draining && (form.sized || form.chunked || bodiless) &&
+  form.keep_alive = head_.keep_alive && !refused_ && !has_unread() && !state_->draining &&
+                    (form.sized || form.chunked || bodiless) &&
                     !has_token(response.headers.get("connection"), "close");
   if (streaming && (head_only_ || bodiless)) {
     NoBodyWriter nobody;
@@ -166,7 +167,13 @@ io::Task<bool> Connection::respond(Response response) {
     const bool whole = co_await stream_body(response, form.chunked);
     if (!whole) co_return false;
   }
-  if (!form.keep_alive && !refused_) co_await linger_if_unread();
+  const bool left = has_unread();
+  co_await let_go_of_body();
+  if (left && !refused_) {
+    co_await linger();
+  } else if (!form.keep_alive && !refused_) {
+    co_await linger_if_unread();
+  }
   co_return form.keep_alive;
 }
 

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -62,6 +63,26 @@ class Headers {
   std::vector<Header> headers_;
 };
 
+/// A request's body that the server has not read: whoever serves the request says how. Used by one coroutine at a time,
+/// on the connection's core, while the request is served; afterwards reads fail with kCancelled. What is left unread
+/// when the answer is out ends the connection. A client that sends nothing for the server's body_stall_timeout is given
+/// up, one that breaks the framing as well: the client is told by the server, unless an answer has begun.
+class BodyReader {
+ public:
+  virtual ~BodyReader() = default;
+  /// Its length as announced; nothing when it comes in chunks.
+  virtual std::optional<std::uint64_t> length() const = 0;
+  /// Tells a client that waits for it to go on (100). Before the first read, and before anything is answered.
+  virtual io::Task<base::Result<>> begin() = 0;
+  /// Appends what comes next, a byte at least unless the body has ended, and no more than a piece of 64 KiB.
+  /// Errors: kCancelled when the client has gone or sends no body that could be read.
+  virtual io::Task<base::Result<>> read(std::string& bytes) = 0;
+  /// The whole body, if it keeps to the server's limits. In place of begin and read.
+  /// Errors: as read; kTooLarge, kResourceExhausted.
+  virtual io::Task<base::Result<std::string>> read_all() = 0;
+  virtual bool ended() const = 0;
+};
+
 struct Request {
   std::string method;
   std::string target;  // as sent
@@ -69,6 +90,7 @@ struct Request {
   std::string query;   // behind the first '?', still percent-encoded, without it
   Headers headers;
   std::string body;
+  std::shared_ptr<BodyReader> unread{};  // set: the body is still to be read, and `body` is empty
   std::string peer_address;        // numeric, without port
   unsigned version = 11;           // 10 or 11
   bool over_tls = false;           // between the client and this server

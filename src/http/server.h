@@ -47,6 +47,9 @@ struct ServerOptions {
   std::function<std::uint64_t(const Request&)> body_limit{};
   /// Whether a request with a body may send it, by its head: what strangers upload is refused unread. Any core.
   std::function<base::Result<>(const Request&)> admit{};
+  /// Whether the handler reads the body of such a request itself, where it is longer than limits::kUnreadBodyBytes or
+  /// of unknown length (Request::unread). Any core.
+  std::function<bool(const Request&)> leaves_unread{};
   std::uint64_t buffered_body_bytes_max = limits::kBufferedBodyBytes;
   std::size_t connections_max = limits::kConnections;
   base::Duration header_timeout = limits::kHttpHeaderTimeout;

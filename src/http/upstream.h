@@ -33,6 +33,9 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   /// Sends a whole head and its body; what of a large body does not go out at once follows while the answer is read,
   /// so the body is taken over. Errors: kUnavailable when the peer has gone.
   static io::Task<base::Result<>> send(std::shared_ptr<Upstream> self, std::string head, std::string body);
+  /// After a head that was sent without its body: what follows by send_bytes is the body, until end_body.
+  void begin_body() { sent_ = false; }
+  void end_body() { sent_ = true; }
   /// The answer's head, interim ones (1xx) left out. Errors: kUnavailable when the peer has gone before it was whole;
   /// kInvalidArgument when it is no HTTP/1.1.
   io::Task<base::Result<ResponseHead>> receive_head(std::string_view method);
@@ -43,7 +46,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
 
   /// After 101: appends what comes next as it is; nothing when the peer has ended its direction. Errors: kUnavailable.
   io::Task<base::Result<>> receive_bytes(std::string& bytes);
-  /// After 101. May be under way while receive_bytes is. Errors: kUnavailable.
+  /// After 101 or begin_body. May be under way while something is received. Errors: kUnavailable.
   io::Task<base::Result<>> send_bytes(std::string_view bytes);
 
   /// What is missing of a body of known length; 0 when it is not known.

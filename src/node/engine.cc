@@ -12,6 +12,7 @@
 #include "io/deadline.h"
 #include "meter/price_list.h"
 #include "node/billing.h"
+#include "node/invocation.h"
 #include "node/start_turns.h"
 #include "node/stores.h"
 #include "store/package.h"
@@ -159,6 +160,11 @@ io::Task<Reply> Engine::invoke(Call call) {
     const std::shared_ptr<VersionRunner> chosen = *runner;
     if (call.key_shown != Call::KeyShown::kGranted && asks_for_key(chosen->version().spec, services_.config)) {
       co_return Reply{.error = key_refusal(call)};
+    }
+    // Only a web server takes its body as it comes; others wait for an instance when theirs is here.
+    if (call.request.unread && chosen->version().spec.runtime != "http") {
+      const base::Result<> whole = co_await read_body(call);
+      if (!whole) co_return Reply{.version_number = chosen->version().number, .error = whole.error()};
     }
     auto place = Gate::enter(chosen->gate(), call.arrived);
     if (!place) co_return Reply{.version_number = chosen->version().number, .error = place.error()};

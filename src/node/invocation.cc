@@ -113,6 +113,14 @@ Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, b
   return phases;
 }
 
+io::Task<base::Result<>> read_body(Call& call) {
+  const std::shared_ptr<http::BodyReader> unread = std::exchange(call.request.unread, nullptr);
+  auto body = co_await unread->read_all();
+  if (!body) co_return body.error();
+  call.body = *std::move(body);
+  co_return base::Result<>();
+}
+
 io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instance> instance) {
   auto invocation = std::make_shared<Invocation>(shared_from_this(), call, std::move(instance));
   return Invocation::run(std::move(invocation), std::move(call));
@@ -204,8 +212,14 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
   if (it.instance_->program) co_return co_await run_program(std::move(self), std::move(call), std::move(reply));
   sandbox::Channel& channel = it.instance_->channel;
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
+  base::Result<> went;
+  if (call.request.unread) {  // a web server that the daemon cannot reach itself
+    went = co_await read_body(call);
+    it.bytes_in_ = call.body.size();
+    if (!went) it.body_error_ = went.error();
+  }
   const std::string meta = meta_of(call, runner.version_.spec.timeout);
-  base::Result<> went = channel.move_to(runner.services_.here());
+  if (went) went = channel.move_to(runner.services_.here());
   if (went) went = co_await channel.send(header, meta, call.body);
   if (went) went = co_await channel.receive_into(it.frame_);
 
@@ -255,6 +269,11 @@ void Invocation::broke_protocol(std::string what) {
 // The channel gave no frame, or the time was up.
 io::Task<> Invocation::learn_why(base::Error error) {
   healthy_ = false;
+  if (body_error_ && !timed_out_) {  // its caller's fault, and the caller is told what
+    outcome_ = model::Outcome::kCancelled;
+    error_ = body_error_;
+    co_return;
+  }
   if (timed_out_) {
     outcome_ = model::Outcome::kTimedOut;
     error_ = base::Error{.code = base::Code::kDeadlineExceeded,
@@ -286,6 +305,7 @@ void Invocation::blame_exit() {
 // The time in the handler ends here.
 void Invocation::settle() {
   timer_.cancel();
+  if (body_under_way_) upstream_->shut_down();  // answered without all of it: nobody reads the rest
   answered_ = base::steady_now();
   phases_.handler = answered_ - leased_;
 }

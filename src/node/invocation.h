@@ -23,6 +23,9 @@
 
 namespace ebb::node {
 
+/// Reads a body that is still unread into the call. Errors: as http::BodyReader::read_all.
+io::Task<base::Result<>> read_body(Call& call);
+
 class Invocation : public std::enable_shared_from_this<Invocation> {
  public:
   Invocation(std::shared_ptr<VersionRunner> runner, const Call& call, std::shared_ptr<sandbox::Instance> instance);
@@ -44,6 +47,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   static io::Task<base::Result<http::ResponseHead>> ask_program(std::shared_ptr<Invocation> self, Call& call,
                                                                 std::string_view upgrade);
   io::Task<base::Result<>> connect(bool anew);
+  static io::Task<> send_body(std::shared_ptr<Invocation> self, std::shared_ptr<http::BodyReader> body);
   static io::Task<base::Result<>> read_whole(std::shared_ptr<Invocation> self, std::string& body);
   static io::Task<base::Result<>> relay_program(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
   bool absorb_head(const http::ResponseHead& head, const std::string& upgrade, Reply& reply);
@@ -85,8 +89,10 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
 
   sandbox::Frame frame_;  // the one at hand; its memory serves a whole stream
   std::shared_ptr<http::Upstream> upstream_;
-  bool upstream_anew_ = false;  // made for this call
-  std::string piece_;           // of a program's answer: what has come and not gone out
+  bool upstream_anew_ = false;             // made for this call
+  bool body_under_way_ = false;            // send_body is not at its end
+  std::optional<base::Error> body_error_;  // what the caller's body ended with in the middle
+  std::string piece_;                      // of a program's answer: what has come and not gone out
   http::BodyWriter* writer_ = nullptr;
   http::Tunnel* tunnel_ = nullptr;
   std::optional<std::uint64_t> bytes_promised_;

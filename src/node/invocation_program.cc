@@ -46,7 +46,7 @@ std::string forwarded_for(const http::Request& request) {
 
 // The protocol that the caller asks to change to; empty when it asks for none, or may not. Before its body is sent.
 std::string upgrade_of(const Call& call) {
-  return call.body.empty() ? std::string(http::upgrade_wanted(call.request)) : std::string();
+  return call.body.empty() && !call.request.unread ? std::string(http::upgrade_wanted(call.request)) : std::string();
 }
 
 std::string head_of(const Call& call, std::string_view upgrade) {
@@ -70,7 +70,12 @@ std::string head_of(const Call& call, std::string_view upgrade) {
   add_line(head, "X-Forwarded-Prefix", call.url_prefix);
   add_line(head, "X-Forwarded-Proto", request.over_tls ? "https" : "http");
   const bool usual = request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
-  if (usual || !call.body.empty()) add_line(head, "Content-Length", std::to_string(call.body.size()));
+  const std::uint64_t length = request.unread ? request.unread->length().value_or(0) : call.body.size();
+  if (request.unread && !request.unread->length()) {
+    add_line(head, "Transfer-Encoding", "chunked");
+  } else if (usual || length > 0) {
+    add_line(head, "Content-Length", std::to_string(length));
+  }
   return head += "\r\n";
 }
 
@@ -155,20 +160,60 @@ io::Task<base::Result<http::ResponseHead>> Invocation::ask_program(std::shared_p
                                                                    std::string_view upgrade) {
   Invocation& it = *self;
   const std::string head = head_of(call, upgrade);
-  const bool repeatable = is_idempotent(call.request.method) && call.body.empty();
+  const std::shared_ptr<http::BodyReader> unread = std::exchange(call.request.unread, nullptr);
+  const bool repeatable = is_idempotent(call.request.method) && call.body.empty() && !unread;
   for (bool anew = false;; anew = true) {
     const base::Result<> connected = co_await it.connect(anew);
     if (!connected) co_return connected.error();
     if (it.timed_out_) co_return base::unavailable("took too long");
     std::string first = head;
     std::string body = std::move(call.body);
+    if (unread) {
+      const base::Result<> begun = co_await unread->begin();
+      if (!begun) co_return begun.error();
+    }
     const base::Result<> sent = co_await http::Upstream::send(it.upstream_, std::move(first), std::move(body));
+    if (sent && unread) {
+      it.upstream_->begin_body();
+      it.body_under_way_ = true;
+      io::spawn(it.runner_->services_.here(), "a body to a program", send_body(self, unread));
+    }
     // A program that refuses may close before it has read everything: its answer counts, not the broken write.
     auto answer = co_await it.upstream_->receive_head(call.request.method);
     const bool lost = !answer && answer.error().code == base::Code::kUnavailable;
     if (lost && it.upstream_->silent() && !it.upstream_anew_ && repeatable && !it.timed_out_) continue;
     if (lost) co_return base::unavailable("closed the connection without an answer");
     co_return answer;
+  }
+}
+
+// One piece at a time: a program that reads slowly holds up its client, by the socket's buffers.
+io::Task<> Invocation::send_body(std::shared_ptr<Invocation> self, std::shared_ptr<http::BodyReader> body) {
+  Invocation& it = *self;
+  const std::shared_ptr<http::Upstream> upstream = it.upstream_;
+  const bool chunked = !body->length();
+  std::string piece;
+  std::string framed;
+  base::Result<> read;
+  base::Result<> sent;
+  do {
+    piece.clear();
+    read = co_await body->read(piece);
+    if (!read) break;
+    it.bytes_in_ += piece.size();
+    if (chunked) {
+      framed.clear();
+      if (!piece.empty()) framed.append(http::chunk_head(piece.size())).append(piece).append("\r\n");
+      if (body->ended()) framed += http::kLastChunk;
+    }
+    const std::string_view outgoing = chunked ? framed : piece;
+    sent = co_await upstream->send_bytes(outgoing);
+  } while (sent && !body->ended());
+  it.body_under_way_ = false;
+  if (read && sent) upstream->end_body();
+  if (!read && it.answered_ == base::SteadyTime{}) {
+    it.body_error_ = read.error();
+    upstream->shut_down();
   }
 }
 
@@ -245,7 +290,7 @@ void Invocation::keep_connection() {
 
 // There was no whole answer.
 io::Task<> Invocation::learn_why_program(base::Error error) {
-  const bool left = error.code == base::Code::kCancelled && !timed_out_;
+  const bool left = (error.code == base::Code::kCancelled || body_error_) && !timed_out_;
   if (timed_out_ || left) {
     co_await learn_why(std::move(error));
     healthy_ = left && !alone_;  // its connection says to the program what to give up

@@ -43,7 +43,7 @@ struct Call {
   std::string function;
   std::uint32_t version_number = 0;  // 0: the current one
   enum class Kind : std::uint8_t { kHttp, kDirect } kind = Kind::kHttp;
-  http::Request request;   // kHttp: as it came, without a key of ours, and without its body
+  http::Request request;   // kHttp: as it came, without a key of ours, and its body only where that is unread
   std::string url_prefix;  // kHttp: the part of its path that leads to the function, "/fn/app/function"
   /// kHttp: the event of payload version 2.0 without "body" and "isBase64Encoded", as JSON text. Made where it is
   /// needed: a web server gets the request itself.
