@@ -3,8 +3,11 @@
 import json
 import pathlib
 import shutil
+import subprocess
 
 import pytest
+
+from ebb_node import eventually, in_parallel
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
@@ -21,6 +24,39 @@ def test_hello_node_greets_and_counts(node):
     node.deploy(EXAMPLES / "hello-node")
     assert node.call("hello-node/hello?name=Ada").json() == {"message": "hello, Ada"}
     assert node.call("hello-node/count").text == "1\n2\n3\n4\n5\n"
+
+
+@pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="no node or no npm on this machine")
+def test_express_runs_unchanged(node, tmp_path):
+    package = tmp_path / "express"
+    shutil.copytree(EXAMPLES / "express", package, ignore=shutil.ignore_patterns("node_modules"))
+    installed = subprocess.run(["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", tmp_path / "cache"], cwd=package,
+                               capture_output=True, text=True, timeout=240)
+    assert installed.returncode == 0, installed.stderr
+    node.deploy(package)
+
+    assert "<h1>Whom shall I greet?</h1>" in node.call("greetings/web").text
+    square = node.call("greetings/web/square/7?a=1")
+    assert square.json() == {"number": 7, "square": 49, "query": {"a": "1"}}
+    assert (square.headers["x-powered-by"], square.headers["set-cookie"]) == ("Express", "last=7; Path=/")
+
+    made = node.call("greetings/web/greetings", data=b'{"name": "Ada"}', headers={"content-type": "application/json"})
+    assert (made.status_code, made.json()) == (201, {"greeting": "Hello, Ada"})
+    refused = node.call("greetings/web/greetings", data=b"{}", headers={"content-type": "application/json"})
+    assert (refused.status_code, refused.json()) == (400, {"error": "a name is wanted"})
+    assert node.call("greetings/web/nowhere").status_code == 404
+
+    ticks = node.call("greetings/web/ticks")
+    assert ticks.headers["content-type"].startswith("text/event-stream")
+    assert "content-length" not in ticks.headers
+    assert ticks.text == "data: 1\n\ndata: 2\n\ndata: 3\n\n"
+
+    answers = in_parallel(12, lambda number: node.call(f"greetings/web/square/{number}").json()["square"])
+    assert answers == [number * number for number in range(12)]
+
+    failed = node.call("greetings/web/fails")
+    assert (failed.status_code, "this is what a bug looks like" in failed.text) == (500, False)  # production: no stack to the client
+    eventually(lambda: any("this is what a bug looks like" in line["text"] for line in node.logs("greetings/web")), "the stack in the logs")
 
 
 def test_digits_reads_unseen_images(node):
