@@ -11,6 +11,8 @@ using namespace std::chrono_literals;
 
 // Access and secrets.
 inline constexpr std::size_t kAccessKeys = 1000;             // of a node
+inline constexpr std::size_t kOrganisations = 1000;          // of a node
+inline constexpr std::size_t kAppNames = 100'000;            // of all organisations, of removed apps too
 inline constexpr std::size_t kBudgets = 10'000;              // of a node
 inline constexpr std::size_t kQuotas = 10'000;               // of a node
 inline constexpr std::uint64_t kQuotaCalls = 1'000'000;      // of an app, a second or at once

@@ -11,6 +11,7 @@ namespace {
 
 struct Options {
   std::string app;
+  std::string organisation;
   std::string month;
   std::string by = "function";
   bool csv = false;
@@ -27,6 +28,7 @@ base::Result<int> bill(const Session& session, const Options& options) {
     return base::invalid_argument("--json, --csv and --html exclude each other");
   std::string path = "/api/v1/bill?by=" + encoded(options.by);
   if (!options.app.empty()) path += "&app=" + encoded(options.app);
+  if (!options.organisation.empty()) path += "&organisation=" + encoded(options.organisation);
   if (!options.month.empty()) path += "&month=" + encoded(options.month);
   EBB_TRY(const Rest::Document answer, session.rest().get(path));
   if (session.json) {
@@ -69,6 +71,7 @@ void add_bill(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("bill", "Show what a month cost, line by line");
   command->group("Look");
   command->add_option("--app", options->app, "Only this app; all when left out")->type_name("APP");
+  command->add_option("--org", options->organisation, "Only the apps of this organisation")->type_name("ORGANISATION");
   command->add_option("--month", options->month, "A month such as 2026-11 (UTC); the present one when left out")
       ->type_name("YYYY-MM");
   command->add_option("--by", options->by, "A line per function, version, trigger or day (function)")

@@ -76,6 +76,12 @@ constexpr std::string_view kRounding =
     "CU are exact and shown rounded half up to nine decimals; an app's amount is rounded once, half up, to six "
     "decimals, and its lines are parts of it by their share of the CU.";
 
+// "Bill of acme for 2026-11".
+std::string heading(const Object& bill) {
+  const std::string organisation = text_of(bill, "organisation");
+  return (organisation.empty() ? "Bill" : "Bill of " + organisation) + " for " + text_of(bill, "month");
+}
+
 std::string csv_field(std::string text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = "\"";
@@ -117,7 +123,7 @@ std::vector<std::string> titles(const Object& bill) {
 
 std::string bill_table(const Object& bill, const Terminal& terminal) {
   const std::string currency = text_of(bill, "currency");
-  std::string out = terminal.on_out(Colour::kBold, "Bill for " + text_of(bill, "month")) + "\n";
+  std::string out = terminal.on_out(Colour::kBold, heading(bill)) + "\n";
   for (const Object* app : objects_in(bill, "apps")) {
     const Object& total = object_in(*app, "total");
     out += "\n" + terminal.on_out(Colour::kBold, text_of(*app, "app")) + "\n";
@@ -171,15 +177,15 @@ std::string bill_csv(const Object& bill) {
 }
 
 std::string bill_html(const Object& bill) {
-  const std::string month = escaped(text_of(bill, "month"));
+  const std::string title = escaped(heading(bill));
   const std::string currency = text_of(bill, "currency");
   std::string out =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Bill for " + month +
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + title +
       "</title>\n<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 "
       "1rem}table{border-collapse:collapse;width:100%}td,th{padding:.3rem .6rem;text-align:right;"
       "border-bottom:1px solid #ccc;font-variant-numeric:tabular-nums}td:first-child,th:first-child{"
-      "text-align:left}tr:last-child{font-weight:bold}small{color:#555}</style></head><body>\n<h1>Bill for " +
-      month + "</h1>\n";
+      "text-align:left}tr:last-child{font-weight:bold}small{color:#555}</style></head><body>\n<h1>" +
+      title + "</h1>\n";
   for (const Object* app : objects_in(bill, "apps")) {
     const Object& total = object_in(*app, "total");
     out += "<h2>" + escaped(text_of(*app, "app")) + "</h2>\n<table>\n" + html_row(titles(bill), "th");

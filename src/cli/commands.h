@@ -49,6 +49,7 @@ void add_remove(CLI::App& app, Session& session);
 void add_budget(CLI::App& app, Session& session);
 void add_quota(CLI::App& app, Session& session);
 void add_secrets(CLI::App& app, Session& session);
+void add_organisations(CLI::App& app, Session& session);
 void add_keys(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);
 

@@ -51,10 +51,11 @@ base::Result<model::Manifest> read_manifest(const std::string& folder) {
 
 class Deployment {
  public:
-  explicit Deployment(const Session& session, bool build_only = false)
+  explicit Deployment(const Session& session, bool build_only = false, std::string organisation = {})
       : session_(session),
         rest_(session.rest()),
         build_only_(build_only),
+        organisation_(std::move(organisation)),
         line_(session.terminal.err && !session.json) {}
 
   base::Result<int> run(const std::string& folder) {
@@ -101,6 +102,7 @@ class Deployment {
     const std::uint64_t all = archive.size();
     http::ClientRequest request{.method = "POST", .url = "/api/v1/deployments"};
     if (build_only_) request.url += "?only=build";
+    if (!organisation_.empty()) request.url += "?organisation=" + encoded(organisation_);
     request.headers.add("Content-Type", "application/gzip");
     request.body = std::move(archive);
     request.on_sent = [this, all](std::uint64_t sent) { line_.show_bar("uploading", sent, all); };
@@ -213,6 +215,7 @@ class Deployment {
   const Session& session_;
   const Rest rest_;
   const bool build_only_;
+  const std::string organisation_;  // "": that of the key
   ProgressLine line_;
   boost::json::array events_;
   std::string last_ = "waiting";
@@ -239,6 +242,9 @@ void add_deploy(CLI::App& app, Session& session) {
       "The versions that serve go on serving until the new ones are ready; an unchanged function keeps its version.");
   command->add_option("folder", *subject, "Where ebb.yaml is (default: here); with --image or --zip: APP/FUNCTION")
       ->type_name("");
+  auto organisation = std::make_shared<std::string>();
+  command->add_option("--org", *organisation, "In which a new app is made; that of the key, else default")
+      ->type_name("ORGANISATION");
   auto* of_image = command->add_option("--image", image->reference, "A container image alone, without an ebb.yaml")
                        ->type_name("REFERENCE");
   auto* of_zip =
@@ -262,14 +268,15 @@ void add_deploy(CLI::App& app, Session& session) {
         if (!runtime->empty() || !memory->empty())
           return base::invalid_argument(
               "ebb.yaml says runtime and memory: --runtime and --memory are of --image and --zip");
-        return Deployment(session).run(folder_of(*subject));
+        return Deployment(session, false, *organisation).run(folder_of(*subject));
       }
       if (by_image && subject->empty())
         return base::invalid_argument("name what the image becomes: ebb deploy --image REFERENCE APP/FUNCTION");
       image->name = zip->name = *subject;
       image->memory = zip->memory = *memory;
       if (!runtime->empty()) image->runtime = zip->runtime = *runtime;
-      return by_image ? Deployment(session).run(*image) : Deployment(session).run(*zip);
+      Deployment deployment(session, false, *organisation);
+      return by_image ? deployment.run(*image) : deployment.run(*zip);
     };
   });
 }

@@ -13,6 +13,7 @@ constexpr auto kLimit = std::chrono::seconds(60);
 struct Options {
   std::string role;
   std::string app;
+  std::string organisation;
   std::string label;
   std::string id;
 };
@@ -22,6 +23,7 @@ base::Result<int> create(const Session& session, const Options& options) {
   request.url = "/api/v1/keys";
   request.headers.add("Content-Type", "application/json");
   request.body = "{\"role\":" + http::json_quoted(options.role) + ",\"app\":" + http::json_quoted(options.app) +
+                 ",\"organisation\":" + http::json_quoted(options.organisation) +
                  ",\"label\":" + http::json_quoted(options.label) + "}";
   EBB_TRY(const http::ClientResponse response, session.rest().call(std::move(request), kLimit));
   if (session.json) {
@@ -31,7 +33,10 @@ base::Result<int> create(const Session& session, const Options& options) {
   EBB_TRY(const boost::json::object made, json_object(response.body));
   // The key alone on standard output, so that it can go into a file or a secret store; the rest is for the person.
   print_out(text_of(made, "key") + "\n");
-  const std::string where = options.app.empty() ? "the whole node" : "app " + options.app;
+  const std::string organisation = text_of(made, "organisation");
+  const std::string where = !options.app.empty()   ? "app " + options.app
+                            : organisation.empty() ? "the whole node"
+                                                   : "organisation " + organisation;
   print_err("key " + harmless(text_of(made, "id")) + " of role " + options.role + " for " + where +
             ". It is not shown again: keep it in EBB_KEY or in a file for --key-file\n");
   return 0;
@@ -43,11 +48,13 @@ base::Result<int> list(const Session& session) {
     print_out(answer.text);
     return 0;
   }
-  Table table({"ID", "ROLE", "APP", "CREATED", "LABEL"});
+  Table table({"ID", "ROLE", "ORGANISATION", "APP", "CREATED", "LABEL"});
   for (const auto* key : objects_in(answer.object, "keys")) {
     const std::string app = text_of(*key, "app");
-    table.add({text_of(*key, "id"), text_of(*key, "role"), app.empty() ? "(all)" : app, text_of(*key, "created"),
-               text_of(*key, "label")});
+    const std::string organisation = text_of(*key, "organisation");
+    const std::string of_app = app.empty() ? "(all)" : "";  // that of the app, whichever it is in
+    table.add({text_of(*key, "id"), text_of(*key, "role"), organisation.empty() ? of_app : organisation,
+               app.empty() ? "(all)" : app, text_of(*key, "created"), text_of(*key, "label")});
   }
   print_out(table.text(session.terminal));
   return 0;
@@ -70,13 +77,16 @@ void add_keys(CLI::App& app, Session& session) {
   keys->group("Security");
   keys->require_subcommand(1);
   keys->footer(
-      "\nRoles: admin (all of the node), deploy (publish and remove; invoke and read too), invoke (call), read "
+      "\nRoles: admin (everything, keys too), deploy (publish and remove; invoke and read too), invoke (call), read "
       "(look).\n"
-      "A key is for one app with --app, else for all. The node's own admin key is admin.key in its data directory.");
+      "A key is for one app with --app, for one organisation with --org, else for all of the node. The node's own "
+      "admin key is admin.key in its data directory.");
 
   auto* make = keys->add_subcommand("create", "Make a key and print it, this once");
   make->add_option("--role", options->role, "admin, deploy, invoke or read")->required()->type_name("ROLE");
   make->add_option("--app", options->app, "For this app only")->type_name("APP");
+  make->add_option("--org", options->organisation, "For this organisation and its apps; with --app: the app's")
+      ->type_name("ORGANISATION");
   make->add_option("--label", options->label, "A note, such as who has it")->type_name("TEXT");
   add_common_options(*make, session);
   make->callback([&session, options] { session.action = [&session, options] { return create(session, *options); }; });

@@ -146,6 +146,7 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std
   add_budget(app, session);
   add_quota(app, session);
   add_secrets(app, session);
+  add_organisations(app, session);
   add_keys(app, session);
   add_version(app, session);
   add_completion(app, session);

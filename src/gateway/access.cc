@@ -42,7 +42,7 @@ base::Error denied(std::string message) {
 
 }  // namespace
 
-Access::Access(const std::vector<model::AccessKey>& keys) {
+Access::Access(const std::vector<model::AccessKey>& keys, const node::Node& node) : node_(node) {
   base::MutexLock lock(mutex_);
   for (const model::AccessKey& key : keys) keys_[key.id] = key;
 }
@@ -60,7 +60,10 @@ base::Result<Caller> Access::caller(const http::Headers& headers) const {
   if (!key || !store::matches(*key, shown)) {
     return unauthenticated("this key is not known here, it may have been revoked");
   }
-  return Caller{.key_id = std::move(key->id), .role = key->role, .app = std::move(key->app)};
+  return Caller{.key_id = std::move(key->id),
+                .role = key->role,
+                .app = std::move(key->app),
+                .organisation = std::move(key->organisation)};
 }
 
 void Access::add(const model::AccessKey& key) {
@@ -90,24 +93,40 @@ node::Call::KeyShown Access::key_shown(const http::Headers& headers, std::string
   if (shown.empty() || (!looks_like_key(shown) && headers.find("x-ebb-key") == nullptr)) return KeyShown::kNone;
   const auto known = caller(headers);
   if (!known) return KeyShown::kUnknown;
-  return may(*known, model::Permission::kInvoke) && may_touch(*known, app) ? KeyShown::kGranted : KeyShown::kNotAllowed;
+  const bool granted = may(*known, model::Permission::kInvoke) && sees(*known, std::string(app));
+  return granted ? KeyShown::kGranted : KeyShown::kNotAllowed;
+}
+
+bool Access::sees(const Caller& caller, const std::string& app) const {
+  if (!caller.app.empty()) return caller.app == app;
+  return caller.organisation.empty() || node_.organisation_of(app) == caller.organisation;
+}
+
+base::Result<> Access::may_touch(const Caller& caller, const std::string& app) const {
+  if (sees(caller, app)) return {};
+  if (!caller.organisation.empty())
+    return base::not_found("there is no app " + app.substr(0, 64) + ", `ebb ls` shows what is deployed");
+  return denied("key " + caller.key_id + " is for app " + caller.app + ", this takes a key for app " +
+                app.substr(0, 64));
+}
+
+bool Access::sees(const Caller& caller, const model::AccessKey& key) const {
+  if (caller.organisation.empty()) return caller.app.empty();
+  return key.app.empty() ? key.organisation == caller.organisation : sees(caller, key.app);
 }
 
 base::Result<> may(const Caller& caller, model::Permission permission) {
-  if (model::allows(caller.role, permission)) return {};
+  const bool allowed = model::allows(caller.role, permission);
+  if (allowed && permission == model::Permission::kNodeAdmin) return may_see_node(caller);
+  if (allowed) return {};
   return denied("this takes a key of role " + std::string(model::name_of(model::role_for(permission))) + ", key " +
                 caller.key_id + " is of role " + std::string(model::name_of(caller.role)));
 }
 
-base::Result<> may_touch(const Caller& caller, std::string_view app) {
-  if (caller.app.empty() || caller.app == app) return {};
-  return denied("key " + caller.key_id + " is for app " + caller.app + ", this takes a key for app " +
-                std::string(app.substr(0, 64)));
-}
-
 base::Result<> may_see_node(const Caller& caller) {
-  if (caller.app.empty()) return {};
-  return denied("this takes a key for the whole node, key " + caller.key_id + " is for app " + caller.app);
+  if (caller.of_node()) return {};
+  return denied("this takes a key for the whole node, key " + caller.key_id + " is for " +
+                (caller.app.empty() ? "organisation " + caller.organisation : "app " + caller.app));
 }
 
 void strip_keys(http::Headers& headers) {

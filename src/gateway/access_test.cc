@@ -81,6 +81,90 @@ TEST(Access, AnAppsKeyUsesAndDeploysThatAppOnly) {
   EXPECT_TRUE(server.node.removed.empty());
 }
 
+TEST(Access, ToAnOrganisationsKeyWhatIsOutsideIsNotThere) {
+  MemoryServer server;
+  server.node.owners = {{"vision", "acme"}, {"other", "default"}};
+  const auto made = server.fetch("POST", "/api/v1/keys", R"({"role":"admin","organisation":"acme"})");
+  ASSERT_EQ(made.status, 201) << made.body;
+  const std::string key(boost::json::parse(made.body).at("key").as_string());
+  const auto ask = [&](const char* method, std::string path, std::string body = {}) {
+    return server.fetch(method, path, std::move(body), bearer(key));
+  };
+  EXPECT_EQ(ask("GET", "/api/v1/functions?app=vision").status, 200);
+  EXPECT_EQ(ask("POST", "/api/v1/apps/vision/functions/f/invocations", "1").status, 200);
+  // The same answer, to the letter, for an app of others and for one that nobody has.
+  struct Question {
+    const char* method;
+    std::string before;
+    std::string after;
+  };
+  for (const Question& one :
+       {Question{"GET", "/api/v1/functions?app=", ""}, Question{"GET", "/api/v1/logs?app=", ""},
+        Question{"GET", "/api/v1/usage?app=", ""}, Question{"GET", "/api/v1/usage/records?app=", ""},
+        Question{"GET", "/api/v1/bill?app=", ""}, Question{"GET", "/api/v1/bill/explanation?function=f&app=", ""},
+        Question{"GET", "/api/v1/apps/", "/secrets"}, Question{"DELETE", "/api/v1/apps/", "/secrets/token"},
+        Question{"DELETE", "/api/v1/apps/", ""}, Question{"DELETE", "/api/v1/apps/", "/functions/f"},
+        Question{"DELETE", "/api/v1/apps/", "/functions/f/versions/1"},
+        Question{"POST", "/api/v1/apps/", "/functions/f/versions"},
+        Question{"POST", "/api/v1/apps/", "/functions/f/invocations"}}) {
+    const auto others = ask(one.method, one.before + "other" + one.after, "{}");
+    const auto nobodys = ask(one.method, one.before + "nobod" + one.after, "{}");
+    EXPECT_EQ(others.status, 404) << one.method << one.before << others.body;
+    std::string expected(boost::json::parse(nobodys.body).at("error").at("message").as_string());
+    if (const auto at = expected.find("nobod"); at != std::string::npos) expected.replace(at, 5, "other");
+    EXPECT_EQ(boost::json::parse(others.body).at("error").at("message").as_string(), expected) << one.before;
+  }
+  EXPECT_TRUE(server.node.removed.empty());
+  for (const char* path : {"/api/v1/bill?organisation=default", "/api/v1/usage/records?organisation=nobody"})
+    EXPECT_EQ(ask("GET", path).status, 404) << path;
+  EXPECT_EQ(ask("POST", "/api/v1/deployments?organisation=default", "archive").status, 404);
+  EXPECT_EQ(ask("POST", "/api/v1/deployments", "archive").status, 202);
+  EXPECT_EQ(server.node.organisations_asked, std::vector<std::string>{"acme"});
+  EXPECT_EQ(ask("PUT", "/api/v1/apps/other/secrets/token", R"({"value":"x"})").status, 409);
+  EXPECT_EQ(ask("PUT", "/api/v1/apps/fresh/secrets/token", R"({"value":"x"})").status, 204);
+  EXPECT_EQ(server.node.owners["fresh"], "acme");
+}
+
+TEST(Access, AnOrganisationsAdminMakesKeysOfItAndNothingOfTheNode) {
+  MemoryServer server;
+  server.node.owners = {{"vision", "acme"}, {"other", "default"}};
+  server.node.made_organisations = {"acme", "default"};
+  const auto made = server.fetch("POST", "/api/v1/keys", R"({"role":"admin","organisation":"acme"})");
+  const std::string key(boost::json::parse(made.body).at("key").as_string());
+  const auto ask = [&](const char* method, std::string path, std::string body = {}) {
+    return server.fetch(method, path, std::move(body), bearer(key));
+  };
+  const char* const node_alone[][2] = {{"GET", "/api/v1/ledger"},
+                                       {"POST", "/api/v1/ledger/rebuild"},
+                                       {"PUT", "/api/v1/apps/vision/budget"},
+                                       {"DELETE", "/api/v1/apps/vision/budget"},
+                                       {"PUT", "/api/v1/apps/vision/quota"},
+                                       {"DELETE", "/api/v1/apps/vision/quota"},
+                                       {"PUT", "/api/v1/organisations/mine"},
+                                       {"DELETE", "/api/v1/organisations/acme"},
+                                       {"PUT", "/api/v1/apps/other/organisation"},
+                                       {"GET", "/metrics"}};
+  for (const auto& [method, path] : node_alone) EXPECT_EQ(ask(method, path, "{}").status, 403) << method << path;
+  EXPECT_EQ(ask("POST", "/api/v1/keys", R"({"role":"read","organisation":"default"})").status, 404);
+  EXPECT_EQ(ask("POST", "/api/v1/keys", R"({"role":"read","app":"other"})").status, 409);
+  const auto of_app = ask("POST", "/api/v1/keys", R"({"role":"read","app":"vision"})");
+  const auto of_all = ask("POST", "/api/v1/keys", R"({"role":"read"})");
+  ASSERT_EQ(of_app.status, 201);
+  ASSERT_EQ(of_all.status, 201);
+  EXPECT_EQ(boost::json::parse(of_all.body).at("organisation").as_string(), "acme");
+  const auto others = server.fetch("POST", "/api/v1/keys", R"({"role":"read","app":"other"})");
+  const std::string others_id(boost::json::parse(others.body).at("id").as_string());
+  const auto listed = boost::json::parse(ask("GET", "/api/v1/keys").body);
+  EXPECT_EQ(listed.at("keys").as_array().size(), 3U);
+  const auto refused = ask("DELETE", "/api/v1/keys/" + others_id);
+  EXPECT_EQ(refused.status, 404);
+  EXPECT_EQ(server.fetch("DELETE", "/api/v1/keys/" + others_id).status, 204) << "it was left alone";
+  EXPECT_EQ(ask("DELETE", "/api/v1/keys/" + MemoryServer::admin().key.id).status, 404);
+  const auto seen = boost::json::parse(ask("GET", "/api/v1/organisations").body);
+  ASSERT_EQ(seen.at("organisations").as_array().size(), 1U);
+  EXPECT_EQ(seen.at("organisations").as_array()[0].at("name").as_string(), "acme");
+}
+
 TEST(Access, FunctionsNeverSeeAKeyButTheirOwnTokens) {
   using KeyShown = node::Call::KeyShown;
   MemoryServer server;

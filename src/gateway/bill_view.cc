@@ -93,13 +93,14 @@ std::string texts(const std::vector<std::string>& values) {
   return list.close();
 }
 
-std::string bill_object(const meter::Bill& bill) {
+std::string bill_object(const meter::Bill& bill, std::string_view organisation) {
   JsonArray lists;
   for (const std::size_t list : bill.lists) lists.add(list_json(bill.prices.lists[list]));
   JsonArray apps;
   for (const meter::AppBill& app : bill.apps) apps.add(app_json(app, bill.prices));
   return JsonObject()
       .text("month", meter::to_string(bill.month))
+      .text("organisation", organisation)
       .text("by", meter::name_of(bill.by))
       .text("currency", bill.prices.currency)
       .number("open", bill.open)
@@ -172,7 +173,9 @@ void add_bill_steps(JsonArray& steps, const model::UsageRecord& record, const me
 
 }  // namespace
 
-std::string bill_json(const meter::Bill& bill) { return bill_object(bill) + "\n"; }
+std::string bill_json(const meter::Bill& bill, std::string_view organisation) {
+  return bill_object(bill, organisation) + "\n";
+}
 
 std::string quotas_json(const std::vector<node::Quotas::View>& quotas) {
   JsonArray list;
@@ -225,7 +228,7 @@ std::string explanation_json(const node::BillExplanation& explanation) {
   return JsonObject()
              .raw("record", boost::json::serialize(model::to_json(record)))
              .raw("steps", steps.close())
-             .raw("bill", bill_object(bill))
+             .raw("bill", bill_object(bill, ""))
              .close() +
          "\n";
 }

@@ -4,13 +4,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "meter/bill.h"
 #include "node/node.h"
 
 namespace ebb::gateway {
 
-std::string bill_json(const meter::Bill& bill);
+/// `organisation`: the one whose apps are on it, "" for all.
+std::string bill_json(const meter::Bill& bill, std::string_view organisation);
 
 std::string quotas_json(const std::vector<node::Quotas::View>& quotas);
 std::string budgets_json(const std::vector<meter::BudgetView>& budgets);

@@ -10,6 +10,7 @@
 #include "base/limits_access.h"
 #include "base/log.h"
 #include "gateway/bill_view.h"
+#include "gateway/control_answer.h"
 #include "gateway/json_body.h"
 #include "gateway/json_text.h"
 #include "gateway/query.h"
@@ -17,7 +18,6 @@
 #include "http/error_response.h"
 #include "io/deadline.h"
 #include "model/names.h"
-#include "store/access_keys.h"
 
 namespace ebb::gateway {
 namespace {
@@ -40,14 +40,6 @@ constexpr std::string_view kFrontPage = "This is Ebb " EBB_VERSION
                                         "  /api/v1/limits             the bounds of this node\n"
                                         "  /metrics /healthz /readyz  for monitoring\n\n"
                                         "Deploy a folder with an ebb.yaml: ebb deploy FOLDER. More: ebb --help.\n";
-
-http::Response json_response(int status, std::string body) {
-  http::Response response;
-  response.status = status;
-  response.headers.add("Content-Type", "application/json");
-  response.body = std::move(body);
-  return response;
-}
 
 http::Response text_response(int status, std::string body, std::string type = "text/plain; charset=utf-8") {
   http::Response response;
@@ -83,6 +75,14 @@ base::Result<meter::Month> month_in(const Query& query) {
   return meter::parse_month(text);
 }
 
+// The organisation that a request names, else that of the key. Errors: kNotFound for another than the key's own.
+base::Result<std::string> organisation_in(const Query& query, const Caller& caller) {
+  EBB_TRY(std::string named, query.name("organisation"));
+  if (named.empty() || named == caller.organisation) return caller.organisation;
+  EBB_CHECKED(may_name_organisation(caller, named));
+  return named;
+}
+
 constexpr std::uint64_t kWaitMax = std::chrono::milliseconds(limits::kLongPoll).count();
 
 }  // namespace
@@ -112,18 +112,23 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
   EBB_CHECKED(add(router, "GET", "/api/v1/usage/records", Permission::kRead, &ControlPlane::usage_records));
   EBB_CHECKED(add(router, "GET", "/api/v1/bill", Permission::kRead, &ControlPlane::bill));
   EBB_CHECKED(add(router, "GET", "/api/v1/bill/explanation", Permission::kRead, &ControlPlane::explain_bill));
-  EBB_CHECKED(add(router, "GET", "/api/v1/ledger", Permission::kAdmin, &ControlPlane::verify_ledger));
-  EBB_CHECKED(add(router, "POST", "/api/v1/ledger/rebuild", Permission::kAdmin, &ControlPlane::rebuild_ledger));
+  EBB_CHECKED(add(router, "GET", "/api/v1/ledger", Permission::kNodeAdmin, &ControlPlane::verify_ledger));
+  EBB_CHECKED(add(router, "POST", "/api/v1/ledger/rebuild", Permission::kNodeAdmin, &ControlPlane::rebuild_ledger));
   EBB_CHECKED(add(router, "GET", "/api/v1/budgets", Permission::kRead, &ControlPlane::budgets));
-  EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/budget", Permission::kAdmin, &ControlPlane::set_budget));
-  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/budget", Permission::kAdmin, &ControlPlane::remove_budget));
+  EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/budget", Permission::kNodeAdmin, &ControlPlane::set_budget));
+  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/budget", Permission::kNodeAdmin, &ControlPlane::remove_budget));
   EBB_CHECKED(add(router, "GET", "/api/v1/quotas", Permission::kRead, &ControlPlane::quotas));
-  EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/quota", Permission::kAdmin, &ControlPlane::set_quota));
-  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/quota", Permission::kAdmin, &ControlPlane::remove_quota));
+  EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/quota", Permission::kNodeAdmin, &ControlPlane::set_quota));
+  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/quota", Permission::kNodeAdmin, &ControlPlane::remove_quota));
   constexpr const char* kSecret = "/api/v1/apps/{app}/secrets/{name}";
   EBB_CHECKED(add(router, "GET", "/api/v1/apps/{app}/secrets", Permission::kRead, &ControlPlane::secrets));
   EBB_CHECKED(add(router, "PUT", kSecret, Permission::kDeploy, &ControlPlane::set_secret));
   EBB_CHECKED(add(router, "DELETE", kSecret, Permission::kDeploy, &ControlPlane::remove_secret));
+  constexpr const char* kOrganisation = "/api/v1/organisations/{organisation}";
+  EBB_CHECKED(add(router, "GET", "/api/v1/organisations", Permission::kRead, &ControlPlane::organisations));
+  EBB_CHECKED(add(router, "PUT", kOrganisation, Permission::kNodeAdmin, &ControlPlane::add_organisation));
+  EBB_CHECKED(add(router, "DELETE", kOrganisation, Permission::kNodeAdmin, &ControlPlane::remove_organisation));
+  EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/organisation", Permission::kNodeAdmin, &ControlPlane::move_app));
   EBB_CHECKED(add(router, "GET", "/api/v1/keys", Permission::kAdmin, &ControlPlane::keys));
   EBB_CHECKED(add(router, "POST", "/api/v1/keys", Permission::kAdmin, &ControlPlane::create_key));
   EBB_CHECKED(add(router, "DELETE", "/api/v1/keys/{id}", Permission::kAdmin, &ControlPlane::remove_key));
@@ -161,7 +166,7 @@ io::Task<http::Response> ControlPlane::answer(Needs needs, Method handler, http:
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::deploy(Caller caller, http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {"only"}));
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {"only", "organisation"}));
   const std::string only = query.text("only");
   if (!only.empty() && only != "build") {
     co_return base::invalid_argument("parameter only is '" + only + "', it can be build");
@@ -170,6 +175,7 @@ io::Task<ControlPlane::Answer> ControlPlane::deploy(Caller caller, http::Request
     co_return base::invalid_argument("the body is empty, send a tar, tar.gz or zip archive with ebb.yaml at its root");
   }
   node::DeploymentOptions options;
+  EBB_CO_TRY(options.organisation, organisation_in(query, caller));
   options.only_app = std::move(caller.app);
   options.build_only = !only.empty();
   const auto id = co_await node_.deploy(std::move(request.body), std::move(options));
@@ -190,7 +196,9 @@ io::Task<ControlPlane::Answer> ControlPlane::deployment(Caller caller, http::Req
     const auto status = co_await node_.deployment(id, after, wait);
     if (!status) co_return status.error();
     // Another app's deployment is to an app's key as if it were not there.
-    const bool own = caller.app.empty() || caller.app == status->app || caller.app == status->only_app;
+    const bool asked =
+        caller.app.empty() ? caller.organisation == status->organisation : caller.app == status->only_app;
+    const bool own = caller.of_node() || asked || access_.sees(caller, status->app);
     if (!own) co_return base::not_found("deployment " + std::to_string(id) + " is not known");
     const bool over = status->state != node::DeploymentStatus::State::kRunning || !status->events.empty();
     if (over || left <= kDeploymentLook || stopping_.load(std::memory_order_relaxed)) {
@@ -204,13 +212,22 @@ io::Task<ControlPlane::Answer> ControlPlane::functions(Caller caller, http::Requ
   EBB_CO_TRY(std::string app, query.name("app"));
   const bool all_of_key = app.empty() && !caller.app.empty();
   if (all_of_key) app = caller.app;
-  EBB_CO_CHECKED(may_touch(caller, app));
-  const auto views = co_await node_.functions(std::move(app));
+  if (!app.empty()) EBB_CO_CHECKED(access_.may_touch(caller, app));
+  auto views = co_await node_.functions(std::move(app));
   // Nobody asked for that app by name: it may have nothing deployed yet.
   if (all_of_key && !views && views.error().code == base::Code::kNotFound)
     co_return json_response(200, functions_json({}));
   if (!views) co_return views.error();
+  std::erase_if(*views, [&](const auto& view) { return !access_.sees(caller, view.version.app); });
   co_return json_response(200, functions_json(*views));
+}
+
+// What a question without an app is about: all that the key is for.
+base::Result<> ControlPlane::narrow(const Caller& caller, std::string& app, std::string& organisation) const {
+  if (app.empty()) app = caller.app;
+  if (organisation.empty()) organisation = caller.organisation;
+  if (app.empty()) return {};
+  return access_.may_touch(caller, app);
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::remove_app(Caller caller, http::Request request, http::PathParams params) {
@@ -218,7 +235,7 @@ io::Task<ControlPlane::Answer> ControlPlane::remove_app(Caller caller, http::Req
   std::string app = params["app"];
   const auto named = model::check_name("app", app);
   if (!named) co_return named.error();
-  EBB_CO_CHECKED(may_touch(caller, app));
+  EBB_CO_CHECKED(access_.may_touch(caller, app));
   std::string every;
   const auto removed = co_await node_.remove(std::move(app), std::move(every));
   if (!removed) co_return removed.error();
@@ -227,12 +244,12 @@ io::Task<ControlPlane::Answer> ControlPlane::remove_app(Caller caller, http::Req
 
 // The function that the path names, which the caller may change.
 base::Result<ControlPlane::FunctionName> ControlPlane::function_of(const Caller& caller, const http::Request& request,
-                                                                   const http::PathParams& params) {
+                                                                   const http::PathParams& params) const {
   EBB_TRY(const Query query, Query::parse(request.query, {}));
   FunctionName name{std::string(params["app"]), std::string(params["function"])};
   EBB_CHECKED(model::check_name("app", name.app));
   EBB_CHECKED(model::check_name("function", name.function));
-  EBB_CHECKED(may_touch(caller, name.app));
+  EBB_CHECKED(access_.may_touch(caller, name.app));
   return name;
 }
 
@@ -290,7 +307,7 @@ io::Task<ControlPlane::Answer> ControlPlane::logs(Caller caller, http::Request r
   EBB_CO_TRY(const std::uint64_t wait_ms, query.number("wait_ms", 0, 0, kWaitMax));
   wanted.cursor = query.text("cursor");
   if (wanted.app.empty()) co_return base::invalid_argument("parameter app is missing: whose logs?");
-  EBB_CO_CHECKED(may_touch(caller, wanted.app));
+  EBB_CO_CHECKED(access_.may_touch(caller, wanted.app));
   const base::SteadyTime until = base::steady_now() + wait_of(wait_ms);
   for (;;) {
     node::LogQuery look = wanted;
@@ -317,8 +334,7 @@ io::Task<ControlPlane::Answer> ControlPlane::usage(Caller caller, http::Request 
   if (wanted.app.empty() && !wanted.function.empty()) {
     co_return base::invalid_argument("parameter function needs parameter app beside it");
   }
-  if (wanted.app.empty()) wanted.app = caller.app;
-  EBB_CO_CHECKED(may_touch(caller, wanted.app));
+  EBB_CO_CHECKED(narrow(caller, wanted.app, wanted.organisation));
   const auto page = co_await node_.usage(std::move(wanted));
   if (!page) co_return page.error();
   co_return json_response(200, usage_json(*page));
@@ -326,22 +342,22 @@ io::Task<ControlPlane::Answer> ControlPlane::usage(Caller caller, http::Request 
 
 // A month's records as JSON lines, a page at a time: what is held is one page, whatever the month holds.
 io::Task<ControlPlane::Answer> ControlPlane::usage_records(Caller caller, http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "month"}));
-  EBB_CO_TRY(std::string app, query.name("app"));
-  if (app.empty()) app = caller.app;
-  EBB_CO_CHECKED(may_touch(caller, app));
-  EBB_CO_TRY(const meter::Month month, month_in(query));
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "organisation", "month"}));
+  node::ExportQuery wanted;
+  EBB_CO_TRY(wanted.app, query.name("app"));
+  EBB_CO_TRY(wanted.organisation, organisation_in(query, caller));
+  EBB_CO_CHECKED(narrow(caller, wanted.app, wanted.organisation));
+  EBB_CO_TRY(wanted.month, month_in(query));
   http::Response response;
   response.headers.add("Content-Type", "application/jsonl");
-  response.stream = [this, app, month](http::BodyWriter& writer) { return write_records(*this, app, month, writer); };
+  response.stream = [this, wanted](http::BodyWriter& writer) { return write_records(*this, wanted, writer); };
   co_return response;
 }
 
-io::Task<base::Result<>> ControlPlane::write_records(ControlPlane& self, std::string app, meter::Month month,
+io::Task<base::Result<>> ControlPlane::write_records(ControlPlane& self, node::ExportQuery query,
                                                      http::BodyWriter& writer) {
-  std::uint64_t segment = 0;
   for (;;) {
-    const auto page = co_await self.node_.usage_page(app, month, segment);
+    const auto page = co_await self.node_.usage_page(query);
     if (!page) co_return page.error();
     if (!page->records.empty()) {
       const std::string lines = record_lines(page->records);
@@ -349,24 +365,25 @@ io::Task<base::Result<>> ControlPlane::write_records(ControlPlane& self, std::st
       if (!written) co_return written;
     }
     if (!page->next) co_return base::Result<>();
-    segment = *page->next;
+    query.segment = *page->next;
   }
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::bill(Caller caller, http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "month", "by"}));
+  EBB_CO_TRY(const Query query, Query::parse(request.query, {"app", "organisation", "month", "by"}));
   node::BillQuery wanted;
   EBB_CO_TRY(wanted.app, query.name("app"));
-  if (wanted.app.empty()) wanted.app = caller.app;
-  EBB_CO_CHECKED(may_touch(caller, wanted.app));
+  EBB_CO_TRY(wanted.organisation, organisation_in(query, caller));
+  EBB_CO_CHECKED(narrow(caller, wanted.app, wanted.organisation));
   EBB_CO_TRY(wanted.month, month_in(query));
   const std::string by = query.text("by");
   const auto known = meter::bill_by_named(by.empty() ? "function" : by);
   if (!known) co_return base::invalid_argument("parameter by must be function, version, trigger or day");
   wanted.by = *known;
+  const std::string organisation = wanted.organisation;
   const auto bill = co_await node_.bill(std::move(wanted));
   if (!bill) co_return bill.error();
-  co_return json_response(200, bill_json(**bill));
+  co_return json_response(200, bill_json(**bill, organisation));
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::explain_bill(Caller caller, http::Request request, http::PathParams) {
@@ -376,7 +393,7 @@ io::Task<ControlPlane::Answer> ControlPlane::explain_bill(Caller caller, http::R
   EBB_CO_TRY(std::optional<base::InvocationId> id, query.request());
   if (app.empty() || function.empty())
     co_return base::invalid_argument("parameters app and function are missing: which one?");
-  EBB_CO_CHECKED(may_touch(caller, app));
+  EBB_CO_CHECKED(access_.may_touch(caller, app));
   const auto explanation = co_await node_.explain_bill(std::move(app), std::move(function), std::move(id));
   if (!explanation) co_return explanation.error();
   co_return json_response(200, explanation_json(*explanation));
@@ -400,7 +417,7 @@ io::Task<ControlPlane::Answer> ControlPlane::budgets(Caller caller, http::Reques
   EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
   auto views = co_await node_.budgets();
   if (!views) co_return views.error();
-  if (!caller.app.empty()) std::erase_if(*views, [&](const auto& budget) { return budget.app != caller.app; });
+  std::erase_if(*views, [&](const auto& budget) { return !access_.sees(caller, budget.app); });
   co_return json_response(200, budgets_json(*views));
 }
 
@@ -437,7 +454,7 @@ io::Task<ControlPlane::Answer> ControlPlane::quotas(Caller caller, http::Request
   EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
   auto views = co_await node_.quotas();
   if (!views) co_return views.error();
-  if (!caller.app.empty()) std::erase_if(*views, [&](const auto& view) { return view.quota.app != caller.app; });
+  std::erase_if(*views, [&](const auto& view) { return !access_.sees(caller, view.quota.app); });
   co_return json_response(200, quotas_json(*views));
 }
 
@@ -489,7 +506,7 @@ io::Task<ControlPlane::Answer> ControlPlane::secrets(Caller caller, http::Reques
   EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
   std::string app = params["app"];
   EBB_CO_CHECKED(model::check_name("app", app));
-  EBB_CO_CHECKED(may_touch(caller, app));
+  EBB_CO_CHECKED(access_.may_touch(caller, app));
   const auto views = co_await node_.secrets(std::move(app));
   if (!views) co_return views.error();
   co_return json_response(200, secrets_json(*views));
@@ -501,11 +518,16 @@ io::Task<ControlPlane::Answer> ControlPlane::set_secret(Caller caller, http::Req
   std::string name = params["name"];
   EBB_CO_CHECKED(model::check_name("app", app));
   EBB_CO_CHECKED(model::check_name("secret", name));
-  EBB_CO_CHECKED(may_touch(caller, app));
+  if (!caller.app.empty()) EBB_CO_CHECKED(access_.may_touch(caller, app));
   EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"value"}));
   if (!members.contains("value")) co_return base::invalid_argument("member value of the body is missing");
   std::string value = std::move(members["value"]);
   const std::string what = app + "/" + name;
+  // A secret may come before its app's first deployment: from here on the name is the organisation's.
+  std::string claimed = app;
+  std::string organisation = caller.organisation;
+  const auto claim = co_await node_.claim_app(std::move(claimed), std::move(organisation));
+  if (!claim) co_return claim.error();
   const auto id = co_await node_.set_secret(std::move(app), std::move(name), std::move(value));
   if (!id) co_return id.error();
   base::log(base::LogLevel::kInfo, "secret_set", {{"secret", what}, {"by", caller.key_id}});
@@ -520,53 +542,11 @@ io::Task<ControlPlane::Answer> ControlPlane::remove_secret(Caller caller, http::
   std::string name = params["name"];
   EBB_CO_CHECKED(model::check_name("app", app));
   EBB_CO_CHECKED(model::check_name("secret", name));
-  EBB_CO_CHECKED(may_touch(caller, app));
+  EBB_CO_CHECKED(access_.may_touch(caller, app));
   const std::string what = app + "/" + name;
   const auto removed = co_await node_.remove_secret(std::move(app), std::move(name));
   if (!removed) co_return removed.error();
   base::log(base::LogLevel::kInfo, "secret_removed", {{"secret", what}, {"by", caller.key_id}});
-  co_return http::Response{.status = 204};
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::keys(Caller, http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  co_return json_response(200, keys_json(access_.keys()));
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::create_key(Caller caller, http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  EBB_CO_TRY(TextMembers wanted, parse_text_members(request.body, {"role", "app", "label"}));
-  const auto role = model::role_named(wanted["role"]);
-  if (!role) co_return base::invalid_argument("member role of the body must be admin, deploy, invoke or read");
-  EBB_CO_CHECKED(model::check_key(*role, wanted["app"], wanted["label"]));
-  EBB_CO_TRY(store::FreshKey fresh, store::make_key(*role, wanted["app"], wanted["label"]));
-  const auto added = co_await node_.add_key(fresh.key);
-  if (!added) co_return added.error();
-  access_.add(fresh.key);
-  base::log(base::LogLevel::kInfo, "key_created",
-            {{"key", fresh.key.id}, {"role", wanted["role"]}, {"app", fresh.key.app}, {"by", caller.key_id}});
-  http::Response response = json_response(201, fresh_key_json(fresh.key, fresh.text));
-  response.headers.add("Cache-Control", "no-store");
-  co_return response;
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::remove_key(Caller caller, http::Request request, http::PathParams params) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  std::string id = params["id"];
-  if (!model::is_key_id(id)) co_return base::not_found("there is no such key, its id is 12 digits: see ebb key ls");
-  for (const model::AccessKey& key : access_.keys()) {
-    if (key.id == id && key.local) {
-      co_return base::Error{.code = base::Code::kConflict,
-                            .message =
-                                "this is the node's own admin key, to change it delete admin.key in the data "
-                                "directory and restart"};
-    }
-  }
-  const std::string removed_id = id;
-  const auto removed = co_await node_.remove_key(std::move(id));
-  if (!removed) co_return removed.error();
-  access_.remove(removed_id);
-  base::log(base::LogLevel::kInfo, "key_revoked", {{"key", removed_id}, {"by", caller.key_id}});
   co_return http::Response{.status = 204};
 }
 

@@ -4,8 +4,8 @@
 // 2. A parameter that is not known is an error, never ignored.
 // 3. A request that waits (wait_ms) ends early when the daemon drains.
 // 4. A page of another site cannot change anything: a writing request with a foreign Origin is refused.
-// 5. Every route but /, /healthz and /readyz takes a key: none or a wrong one is 401, one of another role or app 403.
-// Routed to by Gateway; runs on the connection's core.
+// 5. Every route but /, /healthz and /readyz takes a key: none or a wrong one is 401, one of another role or app 403,
+// and to an organisation's key what is outside of it is 404. Routed to by Gateway; runs on the connection's core.
 #pragma once
 
 #include <atomic>
@@ -44,8 +44,9 @@ class ControlPlane {
     std::string function;
   };
 
-  static base::Result<FunctionName> function_of(const Caller& caller, const http::Request& request,
-                                                const http::PathParams& params);
+  base::Result<FunctionName> function_of(const Caller& caller, const http::Request& request,
+                                         const http::PathParams& params) const;
+  base::Result<> narrow(const Caller& caller, std::string& app, std::string& organisation) const;
   base::Result<> add(http::Router& router, std::string method, std::string pattern, Needs needs, Method handler);
   io::Task<http::Response> answer(Needs needs, Method handler, http::Request request, http::PathParams params);
 
@@ -59,8 +60,7 @@ class ControlPlane {
   io::Task<Answer> logs(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> usage(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> usage_records(Caller caller, http::Request request, http::PathParams params);
-  static io::Task<base::Result<>> write_records(ControlPlane& self, std::string app, meter::Month month,
-                                                http::BodyWriter& writer);
+  static io::Task<base::Result<>> write_records(ControlPlane& self, node::ExportQuery query, http::BodyWriter& writer);
   io::Task<Answer> bill(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> explain_bill(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> verify_ledger(Caller caller, http::Request request, http::PathParams params);
@@ -74,6 +74,11 @@ class ControlPlane {
   io::Task<Answer> secrets(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_secret(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_secret(Caller caller, http::Request request, http::PathParams params);
+  // control_plane_keys.cc: organisations and keys.
+  io::Task<Answer> organisations(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> add_organisation(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_organisation(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> move_app(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> keys(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> create_key(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_key(Caller caller, http::Request request, http::PathParams params);

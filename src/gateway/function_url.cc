@@ -146,7 +146,7 @@ io::Task<http::Response> FunctionUrl::direct(http::Request request, http::PathPa
   const base::Result<Caller> caller = access_.caller(request.headers);
   if (!caller) co_return refused(caller.error(), id);
   base::Result<> allowed = may(*caller, model::Permission::kInvoke);
-  if (allowed) allowed = may_touch(*caller, params["app"]);
+  if (allowed) allowed = access_.may_touch(*caller, params["app"]);
   if (!allowed) co_return refused(allowed.error(), id);
   const std::string& app = params["app"];
   const std::string& function = params["function"];

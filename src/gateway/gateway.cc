@@ -6,7 +6,7 @@
 namespace ebb::gateway {
 
 Gateway::Gateway(node::Node& node, const std::vector<model::AccessKey>& keys, Traces* traces)
-    : access_(keys),
+    : access_(keys, node),
       function_url_(node, access_, traces),
       control_plane_(node, access_, traces),
       router_("function URLs begin with /fn/, the control plane with /api/v1/, GET / says more") {

@@ -17,7 +17,7 @@ namespace ebb::gateway {
 class MemoryNode final : public node::Node {
  public:
   // What the test sets before the server runs, or under `mutex` after.
-  std::mutex mutex;
+  mutable std::mutex mutex;
   std::function<node::Reply(const node::Call&)> on_invoke = [](const node::Call& call) {
     node::Reply reply{.version_number = 1};
     reply.headers.add("Content-Type", call.content_type.empty() ? "application/octet-stream" : call.content_type);
@@ -37,6 +37,9 @@ class MemoryNode final : public node::Node {
   std::vector<std::string> archives;
   std::vector<std::string> removed;
   std::vector<std::string> only_apps;
+  std::vector<std::string> organisations_asked;  // one per deployment
+  std::map<std::string, std::string> owners;     // app -> organisation
+  std::vector<std::string> made_organisations{"default"};
   std::vector<model::AccessKey> keys;
   std::vector<node::LogQuery> log_queries;
   std::vector<node::UsageQuery> usage_queries;
@@ -56,6 +59,7 @@ class MemoryNode final : public node::Node {
   io::Task<base::Result<std::uint64_t>> deploy(std::string archive, node::DeploymentOptions options) override {
     std::lock_guard lock(mutex);
     only_apps.push_back(std::move(options.only_app));
+    organisations_asked.push_back(std::move(options.organisation));
     archives.push_back(std::move(archive));
     co_return deploy_answer;
   }
@@ -103,13 +107,13 @@ class MemoryNode final : public node::Node {
 
   meter::Prices prices;
   std::vector<node::BillQuery> bill_queries;
-  io::Task<base::Result<node::UsageExportPage>> usage_page(std::string app, meter::Month month,
-                                                           std::uint64_t segment) override {
+  io::Task<base::Result<node::UsageExportPage>> usage_page(node::ExportQuery query) override {
     std::lock_guard lock(mutex);
     node::UsageExportPage page;
-    for (const model::UsageRecord& record : records_of(app, month)) page.records.push_back(record);
-    if (segment == 0) page.next = 1;
-    if (segment != 0) page.records.clear();
+    if (query.segment == 0) {
+      for (const model::UsageRecord& record : records_of(query.app, query.month)) page.records.push_back(record);
+      page.next = 1;
+    }
     co_return page;
   }
   io::Task<base::Result<std::shared_ptr<const meter::Bill>>> bill(node::BillQuery query) override {
@@ -204,6 +208,46 @@ class MemoryNode final : public node::Node {
     std::lock_guard lock(mutex);
     if (secret_values.erase(app + "/" + name) == 0) co_return base::not_found("no such secret");
     co_return base::Result<>();
+  }
+  io::Task<base::Result<std::vector<model::Organisation>>> organisations() override {
+    std::lock_guard lock(mutex);
+    std::vector<model::Organisation> views;
+    for (const std::string& name : made_organisations) {
+      model::Organisation& view = views.emplace_back();
+      view.name = name;
+      for (const auto& [app, owner] : owners) {
+        if (owner == name) view.apps.push_back(app);
+      }
+    }
+    co_return views;
+  }
+  io::Task<base::Result<>> add_organisation(std::string name) override {
+    std::lock_guard lock(mutex);
+    made_organisations.push_back(std::move(name));
+    co_return base::Result<>();
+  }
+  io::Task<base::Result<>> remove_organisation(std::string name) override {
+    std::lock_guard lock(mutex);
+    if (std::erase(made_organisations, name) == 0) co_return base::not_found("no such organisation");
+    co_return base::Result<>();
+  }
+  io::Task<base::Result<>> claim_app(std::string app, std::string organisation) override {
+    std::lock_guard lock(mutex);
+    std::string& owner = owners[app];
+    if (owner.empty()) owner = organisation.empty() ? "default" : organisation;
+    if (!organisation.empty() && owner != organisation)
+      co_return base::Error{.code = base::Code::kConflict, .message = "the name is taken"};
+    co_return base::Result<>();
+  }
+  io::Task<base::Result<>> move_app(std::string app, std::string organisation) override {
+    std::lock_guard lock(mutex);
+    owners[app] = organisation;
+    co_return base::Result<>();
+  }
+  std::string organisation_of(const std::string& app) const override {
+    std::lock_guard lock(mutex);
+    const auto at = owners.find(app);
+    return at == owners.end() ? std::string() : at->second;
   }
   base::Result<std::vector<model::AccessKey>> stored_keys() override { return keys; }
   io::Task<base::Result<>> add_key(model::AccessKey key) override {

@@ -119,6 +119,7 @@ JsonObject key_object(const model::AccessKey& key) {
   object.text("id", key.id)
       .text("role", model::name_of(key.role))
       .text("app", key.app)
+      .text("organisation", key.organisation)
       .text("label", key.label)
       .text("created", base::to_rfc3339(key.created))
       .flag("local", key.local);
@@ -139,6 +140,24 @@ std::string secrets_json(const std::vector<node::SecretView>& secrets) {
                  .close());
   }
   return JsonObject().raw("secrets", list.close()).close() + "\n";
+}
+
+std::string organisations_json(const std::vector<model::Organisation>& organisations) {
+  JsonArray list;
+  const auto names = [](const std::vector<std::string>& apps) {
+    JsonArray array;
+    for (const std::string& app : apps) array.add("\"" + app + "\"");
+    return array.close();
+  };
+  for (const model::Organisation& one : organisations) {
+    list.add(JsonObject()
+                 .text("name", one.name)
+                 .text("created", base::to_rfc3339(one.created))
+                 .raw("apps", names(one.apps))
+                 .raw("reserved", names(one.reserved))
+                 .close());
+  }
+  return JsonObject().raw("organisations", list.close()).close() + "\n";
 }
 
 std::string keys_json(const std::vector<model::AccessKey>& keys) {

@@ -21,6 +21,7 @@ std::string usage_json(const node::UsagePage& page);
 std::string record_lines(const std::vector<model::UsageRecord>& records);
 /// Names, versions and users: never a value.
 std::string secrets_json(const std::vector<node::SecretView>& secrets);
+std::string organisations_json(const std::vector<model::Organisation>& organisations);
 std::string keys_json(const std::vector<model::AccessKey>& keys);
 /// The one answer that holds a key's text.
 std::string fresh_key_json(const model::AccessKey& key, std::string_view text);

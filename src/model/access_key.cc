@@ -29,7 +29,7 @@ std::optional<Role> role_named(std::string_view name) {
 bool allows(Role role, Permission permission) {
   switch (role) {
     case Role::kAdmin: return true;
-    case Role::kDeploy: return permission != Permission::kAdmin;
+    case Role::kDeploy: return permission != Permission::kAdmin && permission != Permission::kNodeAdmin;
     case Role::kInvoke: return permission == Permission::kInvoke || permission == Permission::kAnyKey;
     case Role::kRead: return permission == Permission::kRead || permission == Permission::kAnyKey;
   }
@@ -38,7 +38,8 @@ bool allows(Role role, Permission permission) {
 
 Role role_for(Permission permission) {
   switch (permission) {
-    case Permission::kAdmin: return Role::kAdmin;
+    case Permission::kAdmin:
+    case Permission::kNodeAdmin: return Role::kAdmin;
     case Permission::kDeploy: return Role::kDeploy;
     case Permission::kInvoke: return Role::kInvoke;
     case Permission::kRead:
@@ -58,13 +59,18 @@ std::optional<std::string_view> key_id_of(std::string_view text) {
 
 bool is_key_id(std::string_view text) { return text.size() == kIdDigits && base::is_hex(text); }
 
-base::Result<void> check_key(Role role, std::string_view app, std::string_view label) {
-  if (role == Role::kAdmin && !app.empty()) {
-    return base::invalid_argument("an admin key is for the whole node, leave app out or take role deploy");
+base::Result<void> check_key(const AccessKey& key) {
+  if (key.role == Role::kAdmin && !key.app.empty()) {
+    return base::invalid_argument(
+        "an admin key is for the whole node or an organisation, leave app out or take role deploy");
   }
-  if (!app.empty()) EBB_CHECKED(check_name("app", app));
-  const bool plain = std::all_of(label.begin(), label.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-  if (!plain || label.size() > limits::kKeyLabelBytes) {
+  if (!key.app.empty()) EBB_CHECKED(check_name("app", key.app));
+  if (!key.organisation.empty()) EBB_CHECKED(check_name("organisation", key.organisation));
+  if (!key.app.empty() && !key.organisation.empty()) {
+    return base::invalid_argument("a key is for one app or for an organisation, not for both");
+  }
+  const bool plain = std::all_of(key.label.begin(), key.label.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+  if (!plain || key.label.size() > limits::kKeyLabelBytes) {
     return base::invalid_argument("the label must be at most " + std::to_string(limits::kKeyLabelBytes) +
                                   " printable ASCII characters");
   }

@@ -46,13 +46,16 @@ TEST(AccessKey, OnlyTheExactFormIsAKey) {
   for (const std::string& text : wrong) EXPECT_FALSE(key_id_of(text)) << text;
 }
 
-TEST(AccessKey, AdminIsTheWholeNodesAndLabelsArePlain) {
-  EXPECT_TRUE(check_key(Role::kAdmin, "", "me"));
-  EXPECT_TRUE(check_key(Role::kRead, "vision", ""));
-  EXPECT_FALSE(check_key(Role::kAdmin, "vision", ""));
-  EXPECT_FALSE(check_key(Role::kRead, "../x", ""));
-  EXPECT_FALSE(check_key(Role::kRead, "", "two\nlines"));
-  EXPECT_FALSE(check_key(Role::kRead, "", std::string(65, 'x')));
+TEST(AccessKey, AdminIsNeverOneAppsAndLabelsArePlain) {
+  EXPECT_TRUE(check_key({.role = Role::kAdmin, .label = "me"}));
+  EXPECT_TRUE(check_key({.role = Role::kAdmin, .organisation = "acme"}));
+  EXPECT_TRUE(check_key({.role = Role::kRead, .app = "vision"}));
+  EXPECT_FALSE(check_key({.role = Role::kAdmin, .app = "vision"}));
+  EXPECT_FALSE(check_key({.role = Role::kRead, .app = "vision", .organisation = "acme"}));
+  EXPECT_FALSE(check_key({.role = Role::kRead, .app = "../x"}));
+  EXPECT_FALSE(check_key({.role = Role::kRead, .organisation = "../x"}));
+  EXPECT_FALSE(check_key({.role = Role::kRead, .label = "two\nlines"}));
+  EXPECT_FALSE(check_key({.role = Role::kRead, .label = std::string(65, 'x')}));
 }
 
 TEST(LocalNode, OnlyLoopbackAddressesAreLocal) {

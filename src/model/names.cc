@@ -21,9 +21,10 @@ bool is_name(std::string_view text) {
 
 base::Result<void> check_name(std::string_view what, std::string_view text) {
   if (is_name(text)) return {};
-  return base::invalid_argument("'" + std::string(text.substr(0, 80)) + "' cannot name an " +
-                                (what == "app" ? "app" : "app's " + std::string(what)) + ": use 1 to " +
-                                std::to_string(limits::kNameLength) + " lower-case letters, digits and inner hyphens");
+  return base::invalid_argument(
+      "'" + std::string(text.substr(0, 80)) + "' cannot name an " +
+      (what == "app" || what == "organisation" ? std::string(what) : "app's " + std::string(what)) + ": use 1 to " +
+      std::to_string(limits::kNameLength) + " lower-case letters, digits and inner hyphens");
 }
 
 bool is_identifier(std::string_view text) {

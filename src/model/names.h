@@ -12,7 +12,8 @@ namespace ebb::model {
 /// True when the text can name an app or a function.
 bool is_name(std::string_view text);
 
-/// Errors: kInvalidArgument saying what a name looks like; `what` is "app" or "function".
+/// Errors: kInvalidArgument saying what a name looks like; `what` is "app", "function" or
+/// "organisation".
 base::Result<void> check_name(std::string_view what, std::string_view text);
 
 /// True for [A-Za-z_][A-Za-z0-9_]*: an environment variable's name or one part of a handler's path.

@@ -11,20 +11,25 @@ constexpr std::size_t kNewestLooked = 1000;  // for a closed one among those tha
 }  // namespace
 
 // What full segments hold comes from the ledger, the rest from the records themselves.
-base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, const BillQuery& query) {
+base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, const BillQuery& query,
+                                                           const AppSet& apps) {
   EBB_TRY(const meter::Prices prices, meter::load_prices(books.price_file));
   const meter::Month month = query.month;
   const bool one_list = prices.list_on(month.first_day()) == prices.list_on(month.end_day() - 1);
   const bool by_day = query.by == meter::BillBy::kDay || !one_list;
   meter::UsageSum sum;
-  EBB_TRY(meter::Ledger::Part part, books.ledger.add_to(sum, month, query.app, by_day));
+  meter::UsageSum of_ledger;
+  EBB_TRY(meter::Ledger::Part part, books.ledger.add_to(of_ledger, month, query.app, by_day));
+  for (const auto& [key, quantities] : of_ledger.entries()) {
+    if (!apps || apps->contains(key.app)) EBB_CHECKED(sum.add(key, quantities));
+  }
   const meter::UsageFilter filter{.app = query.app, .since = month.begin(), .until = month.end()};
   EBB_TRY(const std::vector<std::uint64_t> numbers, books.usage.segments());
   for (const std::uint64_t number : numbers) {
     if (part.rolled.contains(number)) continue;
     base::Result<> added;
     const auto add = [&](const model::UsageRecord& record) {
-      added = sum.add(record);
+      if (!apps || apps->contains(record.app)) added = sum.add(record);
       return added.has_value();
     };
     EBB_CHECKED(books.usage.read_one(number, filter, add, &part.damage));
@@ -83,15 +88,14 @@ base::Result<LedgerReport> look_at_ledger(const meter::UsageLog& usage, meter::L
   return report;
 }
 
-base::Result<UsageExportPage> export_page(const meter::UsageLog& usage, const std::string& app, meter::Month month,
-                                          std::uint64_t segment) {
+base::Result<UsageExportPage> export_page(const meter::UsageLog& usage, const ExportQuery& query, const AppSet& apps) {
   EBB_TRY(const std::vector<std::uint64_t> numbers, usage.segments());
-  const auto at = std::lower_bound(numbers.begin(), numbers.end(), segment);
+  const auto at = std::lower_bound(numbers.begin(), numbers.end(), query.segment);
   UsageExportPage page;
   if (at == numbers.end()) return page;
-  const meter::UsageFilter filter{.app = app, .since = month.begin(), .until = month.end()};
+  const meter::UsageFilter filter{.app = query.app, .since = query.month.begin(), .until = query.month.end()};
   EBB_CHECKED(usage.read_one(*at, filter, [&](const model::UsageRecord& record) {
-    page.records.push_back(record);
+    if (!apps || apps->contains(record.app)) page.records.push_back(record);
     return true;
   }));
   if (std::next(at) != numbers.end()) page.next = *std::next(at);

@@ -11,6 +11,7 @@
 #include "meter/ledger.h"
 #include "meter/usage_log.h"
 #include "node/node.h"
+#include "node/stores.h"
 #include "store/metadata.h"
 
 namespace ebb::node {
@@ -22,7 +23,8 @@ struct Books {
   std::string price_file;
 };
 
-base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, const BillQuery& query);
+base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, const BillQuery& query,
+                                                           const AppSet& apps = std::nullopt);
 
 /// Errors: kNotFound when no closed record matches.
 base::Result<BillExplanation> explain(const Books& books, const std::string& app, const std::string& function,
@@ -34,7 +36,6 @@ base::Result<std::unique_ptr<meter::Budgets>> open_budgets(const Books& books, s
 base::Result<LedgerReport> look_at_ledger(const meter::UsageLog& usage, meter::Ledger& ledger, bool rebuild);
 
 /// A page of the export: the records of one segment.
-base::Result<UsageExportPage> export_page(const meter::UsageLog& usage, const std::string& app, meter::Month month,
-                                          std::uint64_t segment);
+base::Result<UsageExportPage> export_page(const meter::UsageLog& usage, const ExportQuery& query, const AppSet& apps);
 
 }  // namespace ebb::node

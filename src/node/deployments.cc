@@ -90,6 +90,7 @@ base::Result<std::uint64_t> Deployments::begin(std::string archive, DeploymentOp
   auto job = std::make_shared<Job>();
   job->archive = std::move(archive);
   job->status.only_app = std::move(options.only_app);
+  job->status.organisation = std::move(options.organisation);
   job->build_only = options.build_only;
   return begin_job(std::move(job));
 }
@@ -252,7 +253,10 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
     job->status.app = plan.manifest.app;
   }
   const std::string app = plan.manifest.app;
-  std::function<base::Result<store::App>()> create = [&metadata = services_.metadata, app] {
+  std::function<base::Result<store::App>()> create =
+      [&metadata = services_.metadata, &organisations = services_.organisations, app,
+       organisation = job->status.organisation]() -> base::Result<store::App> {
+    EBB_CHECKED(organisations.claim(app, organisation));
     return metadata.create_or_get_app(app);
   };
   auto row = co_await io::offload(services_.pool, "create app", std::move(create));

@@ -127,6 +127,7 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
       [this] { launcher_lost(); });
   services_.launcher->tell_of_links([this](const wire::Linked& event) { egress_.linked(event); },
                                     [this](const wire::Unlinked& event) { egress_.unlinked(event); });
+  EBB_CHECKED(services_.organisations.load());
   EBB_TRY(const std::vector<model::Quota> quotas, services_.metadata.quotas());
   for (const model::Quota& quota : quotas) services_.quotas.set(quota);
   EBB_TRY(const std::vector<model::Version> versions, services_.metadata.all_current());
@@ -386,21 +387,24 @@ io::Task<base::Result<LogPage>> Engine::logs(LogQuery query) {
 
 io::Task<base::Result<UsagePage>> Engine::usage(UsageQuery query) {
   meter::UsageLog& usage = services_.usage;
-  std::function<base::Result<UsagePage>()> read = [&usage, query] { return read_usage(usage, query); };
+  const AppSet apps = apps_of(query.organisation);
+  std::function<base::Result<UsagePage>()> read = [&usage, query, apps] { return read_usage(usage, query, apps); };
   co_return co_await io::offload(services_.pool, "read usage", std::move(read));
 }
 
-io::Task<base::Result<UsageExportPage>> Engine::usage_page(std::string app, meter::Month month, std::uint64_t segment) {
-  std::function<base::Result<UsageExportPage>()> read = [this, app, month, segment] {
-    return export_page(services_.usage, app, month, segment);
+io::Task<base::Result<UsageExportPage>> Engine::usage_page(ExportQuery query) {
+  const AppSet apps = apps_of(query.organisation);
+  std::function<base::Result<UsageExportPage>()> read = [this, query, apps] {
+    return export_page(services_.usage, query, apps);
   };
   co_return co_await io::offload(services_.pool, "export usage", std::move(read));
 }
 
 io::Task<base::Result<std::shared_ptr<const meter::Bill>>> Engine::bill(BillQuery query) {
   using Answer = base::Result<std::shared_ptr<const meter::Bill>>;
-  std::function<Answer()> read = [this, query] {
-    return read_bill({services_.usage, *stores_.ledger, services_.config.price_file}, query);
+  const AppSet apps = apps_of(query.organisation);
+  std::function<Answer()> read = [this, query, apps] {
+    return read_bill({services_.usage, *stores_.ledger, services_.config.price_file}, query, apps);
   };
   co_return co_await io::offload(services_.pool, "make a bill", std::move(read));
 }
@@ -458,6 +462,45 @@ io::Task<base::Result<>> Engine::remove_budget(std::string app) {
     return {};
   };
   co_return co_await io::offload(services_.pool, "remove a budget", std::move(remove));
+}
+
+AppSet Engine::apps_of(const std::string& organisation) const {
+  if (organisation.empty()) return std::nullopt;
+  return services_.organisations.apps_of(organisation);
+}
+
+io::Task<base::Result<std::vector<model::Organisation>>> Engine::organisations() {
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<std::vector<model::Organisation>>()> read = [&metadata] {
+    return metadata.organisations();
+  };
+  co_return co_await io::offload(services_.pool, "list organisations", std::move(read));
+}
+
+io::Task<base::Result<>> Engine::add_organisation(std::string name) {
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<>()> add = [&metadata, name] { return metadata.add_organisation(name); };
+  co_return co_await io::offload(services_.pool, "add an organisation", std::move(add));
+}
+
+io::Task<base::Result<>> Engine::remove_organisation(std::string name) {
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<>()> remove = [&metadata, name] { return metadata.remove_organisation(name); };
+  co_return co_await io::offload(services_.pool, "remove an organisation", std::move(remove));
+}
+
+io::Task<base::Result<>> Engine::claim_app(std::string app, std::string organisation) {
+  std::function<base::Result<>()> claim = [this, app, organisation] {
+    return services_.organisations.claim(app, organisation);
+  };
+  co_return co_await io::offload(services_.pool, "claim a name", std::move(claim));
+}
+
+io::Task<base::Result<>> Engine::move_app(std::string app, std::string organisation) {
+  std::function<base::Result<>()> move = [this, app, organisation] {
+    return services_.organisations.move(app, organisation);
+  };
+  co_return co_await io::offload(services_.pool, "move an app", std::move(move));
 }
 
 io::Task<base::Result<>> Engine::add_key(model::AccessKey key) {

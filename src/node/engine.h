@@ -44,8 +44,7 @@ class Engine final : public Node, private Publisher {
   io::Task<base::Result<>> remove_version(std::string app, std::string function, std::uint32_t number) override;
   io::Task<base::Result<LogPage>> logs(LogQuery query) override;
   io::Task<base::Result<UsagePage>> usage(UsageQuery query) override;
-  io::Task<base::Result<UsageExportPage>> usage_page(std::string app, meter::Month month,
-                                                     std::uint64_t segment) override;
+  io::Task<base::Result<UsageExportPage>> usage_page(ExportQuery query) override;
   io::Task<base::Result<std::shared_ptr<const meter::Bill>>> bill(BillQuery query) override;
   io::Task<base::Result<LedgerReport>> check_ledger(bool rebuild) override;
   io::Task<base::Result<std::vector<meter::BudgetView>>> budgets() override;
@@ -59,6 +58,12 @@ class Engine final : public Node, private Publisher {
   io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override;
   io::Task<base::Result<std::vector<SecretView>>> secrets(std::string app) override;
   io::Task<base::Result<>> remove_secret(std::string app, std::string name) override;
+  io::Task<base::Result<std::vector<model::Organisation>>> organisations() override;
+  io::Task<base::Result<>> add_organisation(std::string name) override;
+  io::Task<base::Result<>> remove_organisation(std::string name) override;
+  io::Task<base::Result<>> claim_app(std::string app, std::string organisation) override;
+  io::Task<base::Result<>> move_app(std::string app, std::string organisation) override;
+  std::string organisation_of(const std::string& app) const override { return services_.organisations.of(app); }
   base::Result<std::vector<model::AccessKey>> stored_keys() override { return services_.metadata.keys(); }
   io::Task<base::Result<>> add_key(model::AccessKey key) override;
   io::Task<base::Result<>> remove_key(std::string id) override;
@@ -82,6 +87,7 @@ class Engine final : public Node, private Publisher {
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);
   void tell_of_budgets();
+  AppSet apps_of(const std::string& organisation) const;
   void close_unused(base::SteadyTime now);
 
   Stores stores_;

@@ -24,6 +24,7 @@
 #include "meter/month.h"
 #include "model/access_key.h"
 #include "model/config.h"
+#include "model/organisation.h"
 #include "model/usage.h"
 #include "model/version.h"
 #include "node/quotas.h"
@@ -108,8 +109,9 @@ struct DeployedFunction {
 };
 
 struct DeploymentOptions {
-  std::string only_app;     // that of another app fails with kPermissionDenied; "" for any
-  bool build_only = false;  // ends when all is built: nothing is tried or published
+  std::string only_app;        // that of another app fails with kPermissionDenied; "" for any
+  std::string organisation{};  // in which a new app is made; an app of another fails with kConflict; "" for any
+  bool build_only = false;     // ends when all is built: nothing is tried or published
 };
 
 struct DeploymentStatus {
@@ -117,6 +119,7 @@ struct DeploymentStatus {
   enum class State : std::uint8_t { kRunning, kSucceeded, kFailed } state = State::kRunning;
   std::string app;                          // known once the manifest is read
   std::string only_app;                     // the app that the deployer's key is for, "" for any
+  std::string organisation;                 // the one that was asked for, "" for any
   std::vector<DeploymentEvent> events;      // those after the sequence asked for
   std::string package_key;                  // once it is built: content key of the code as it is run
   std::string layer_key;                    // the same of the requirements, "" without any
@@ -173,8 +176,9 @@ struct LogPage {
 };
 
 struct UsageQuery {
-  std::string app;       // empty: all
-  std::string function;  // empty: all
+  std::string app;           // empty: all
+  std::string organisation;  // whose apps, empty: of all
+  std::string function;      // empty: all
   std::optional<base::InvocationId> request;
   std::optional<base::WallTime> since;
   std::optional<base::WallTime> until;
@@ -193,8 +197,17 @@ struct UsageExportPage {
   std::optional<std::uint64_t> next;  // the segment to ask for next; nothing: this was the last
 };
 
+/// Which records to export.
+struct ExportQuery {
+  std::string app;           // empty: all
+  std::string organisation;  // whose apps, empty: of all
+  meter::Month month;
+  std::uint64_t segment = 0;  // the first from this one on; 0 begins
+};
+
 struct BillQuery {
-  std::string app;  // empty: all
+  std::string app;             // empty: all
+  std::string organisation{};  // whose apps, empty: of all
   meter::Month month;
   meter::BillBy by{};
 };
@@ -242,9 +255,7 @@ class Node {
   virtual io::Task<base::Result<>> remove_version(std::string app, std::string function, std::uint32_t number) = 0;
   virtual io::Task<base::Result<LogPage>> logs(LogQuery query) = 0;
   virtual io::Task<base::Result<UsagePage>> usage(UsageQuery query) = 0;
-  /// The records of an app ("" for all) and a month in the first segment from `segment` on; 0 begins.
-  virtual io::Task<base::Result<UsageExportPage>> usage_page(std::string app, meter::Month month,
-                                                             std::uint64_t segment) = 0;
+  virtual io::Task<base::Result<UsageExportPage>> usage_page(ExportQuery query) = 0;
   /// Priced anew from the records each time. Errors: those of the price file; kTooLarge.
   virtual io::Task<base::Result<std::shared_ptr<const meter::Bill>>> bill(BillQuery query) = 0;
   /// Of one invocation, or without one of the function's newest. Errors: kNotFound; as bill.
@@ -272,6 +283,17 @@ class Node {
   virtual io::Task<base::Result<std::vector<Quotas::View>>> quotas() = 0;
   virtual io::Task<base::Result<>> set_quota(model::Quota quota) = 0;
   virtual io::Task<base::Result<>> remove_quota(std::string app) = 0;
+
+  /// By name. Errors of these: those of Metadata.
+  virtual io::Task<base::Result<std::vector<model::Organisation>>> organisations() = 0;
+  virtual io::Task<base::Result<>> add_organisation(std::string name) = 0;
+  virtual io::Task<base::Result<>> remove_organisation(std::string name) = 0;
+  /// Gives a name that is nobody's to the organisation ("" for the default one). Errors: kConflict when the
+  /// organisation was named and the name is another's.
+  virtual io::Task<base::Result<>> claim_app(std::string app, std::string organisation) = 0;
+  virtual io::Task<base::Result<>> move_app(std::string app, std::string organisation) = 0;
+  /// "" for a name that nobody has used. Does not wait for the disk.
+  virtual std::string organisation_of(const std::string& app) const = 0;
 
   /// All access keys, the local admin key's among them. Blocking: called before the cores run.
   virtual base::Result<std::vector<model::AccessKey>> stored_keys() = 0;

@@ -16,6 +16,7 @@
 #include "meter/metrics.h"
 #include "meter/usage_log.h"
 #include "model/config.h"
+#include "node/organisations.h"
 #include "node/quotas.h"
 #include "node/reserves.h"
 #include "node/secrets.h"
@@ -73,6 +74,7 @@ struct Services {
   std::atomic<std::uint64_t> next_build = 1;
   Reserves reserves;
   Quotas quotas{};
+  Organisations organisations{metadata};
   std::atomic<std::uint32_t> instances = 0;  // alive or starting, node-wide; bounded by config.max_instances
 
   /// The context of the core the caller is on; core 0's from elsewhere.

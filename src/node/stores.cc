@@ -128,13 +128,29 @@ base::Result<LogPage> read_logs(store::FunctionLogs& log, const LogQuery& query,
   return page;
 }
 
-base::Result<UsagePage> read_usage(meter::UsageLog& usage, const UsageQuery& query) {
+base::Result<UsagePage> read_usage(meter::UsageLog& usage, const UsageQuery& query, const AppSet& apps) {
   meter::UsageFilter filter{.app = query.app,
                             .function = query.function,
                             .since = query.since.value_or(base::WallTime::min()),
                             .until = query.until.value_or(base::WallTime::max()),
                             .invocation = query.request};
   UsagePage page;
+  if (apps) {  // in one pass: how many records are to be seen before the newest of these is not known
+    std::deque<model::UsageRecord> newest;
+    EBB_CHECKED(usage.read(filter, [&](const model::UsageRecord& record) {
+      if (!apps->contains(record.app)) return true;
+      if (record.end) {
+        ++page.invocations;
+        page.billed_ms += record.end->billed_ms;
+        page.micro_cu += record.end->cu_micro;
+      }
+      newest.push_back(record);
+      if (newest.size() > query.limit) newest.pop_front();
+      return true;
+    }));
+    page.records.assign(std::make_move_iterator(newest.begin()), std::make_move_iterator(newest.end()));
+    return page;
+  }
   EBB_TRY(const meter::UsageTotals totals, usage.totals(filter));
   page.invocations = totals.invocations;
   page.billed_ms = totals.billed_ms;

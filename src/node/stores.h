@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,9 @@
 #include "store/package.h"
 
 namespace ebb::node {
+
+/// The apps that a question is about; nothing: all.
+using AppSet = std::optional<std::set<std::string>>;
 
 struct Stores {
   std::unique_ptr<store::Metadata> metadata;
@@ -37,6 +42,6 @@ base::Result<Stores> open_stores(const model::Config& config);
 /// The lines of the functions, merged by time. A cursor names a place in each function's log.
 base::Result<LogPage> read_logs(store::FunctionLogs& log, const LogQuery& query,
                                 const std::vector<std::string>& functions);
-base::Result<UsagePage> read_usage(meter::UsageLog& usage, const UsageQuery& query);
+base::Result<UsagePage> read_usage(meter::UsageLog& usage, const UsageQuery& query, const AppSet& apps);
 
 }  // namespace ebb::node

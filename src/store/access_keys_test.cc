@@ -72,9 +72,9 @@ TEST(AccessKeys, ADatabaseFromBeforeThereWereKeysIsBroughtUpWithItsData) {
     auto old = SqliteDatabase::open(path);
     ASSERT_TRUE(old);
     ASSERT_TRUE(
-        (*old)->execute("DROP TABLE access_keys; DROP TABLE secrets; DROP TABLE budgets; DROP TABLE quotas; DELETE "
-                        "FROM schema_migrations "
-                        "WHERE version > 1"));
+        (*old)->execute("DROP TABLE access_keys; DROP TABLE secrets; DROP TABLE budgets; DROP TABLE quotas; "
+                        "DROP TABLE organisations; DROP TABLE app_organisations; "
+                        "DELETE FROM schema_migrations WHERE version > 1"));
   }
   auto metadata = SqliteMetadata::open(path);
   ASSERT_TRUE(metadata) << metadata.error().message;

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "model/access_key.h"
 #include "model/budget.h"
+#include "model/organisation.h"
 #include "model/quota.h"
 #include "model/version.h"
 
@@ -97,6 +98,20 @@ class Metadata {
   virtual base::Result<void> remove_key(std::string_view id) = 0;
   /// Oldest first.
   virtual base::Result<std::vector<model::AccessKey>> keys() = 0;
+
+  /// Organisations. Errors: kInvalidArgument, kConflict (it is there), kResourceExhausted (limits::kOrganisations).
+  virtual base::Result<void> add_organisation(std::string_view name) = 0;
+  /// The names that it has stay its own. Errors: kNotFound, kConflict (the default one, or it has apps or keys).
+  virtual base::Result<void> remove_organisation(std::string_view name) = 0;
+  /// By name, with their apps.
+  virtual base::Result<std::vector<model::Organisation>> organisations() = 0;
+  /// Whose each name is, by name.
+  virtual base::Result<std::vector<model::OwnedApp>> owned_apps() = 0;
+  /// Gives the name to the organisation, unless it has one already. Answers whose it is. Errors: kInvalidArgument,
+  /// kNotFound (no such organisation), kConflict (its own was removed), kResourceExhausted (limits::kAppNames).
+  virtual base::Result<std::string> claim_app(std::string_view app, std::string_view organisation) = 0;
+  /// Gives the name to another organisation. Errors: kNotFound (nobody has the name, no such organisation).
+  virtual base::Result<void> move_app(std::string_view app, std::string_view organisation) = 0;
 
   /// Budgets, at most one of an app's name. They do not belong to an app's life: who may remove an app and deploy it
   /// again must not be rid of its budget. Errors: kResourceExhausted (limits::kBudgets), kInvalidArgument.

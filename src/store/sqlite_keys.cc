@@ -8,7 +8,7 @@ namespace ebb::store {
 using base::Result;
 
 Result<void> SqliteMetadata::add_key(const model::AccessKey& key) {
-  EBB_CHECKED(model::check_key(key.role, key.app, key.label));
+  EBB_CHECKED(model::check_key(key));
   base::MutexLock lock(mutex_);
   EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
   EBB_TRY(SqliteQuery count, database_->query("SELECT count(*) FROM access_keys"));
@@ -17,9 +17,13 @@ Result<void> SqliteMetadata::add_key(const model::AccessKey& key) {
     return base::Error{base::Code::kResourceExhausted, "this node has " + std::to_string(limits::kAccessKeys) +
                                                            " keys, the most it can hold: remove one with ebb key rm"};
   }
+  if (!key.organisation.empty()) {
+    EBB_TRY(const bool there, has_organisation(key.organisation));
+    if (!there) return base::not_found("there is no organisation " + key.organisation + ", see ebb org ls");
+  }
   EBB_TRY(SqliteQuery insert,
-          database_->query("INSERT INTO access_keys (id, digest, role, app, label, created_ns, local) "
-                           "VALUES (?, ?, ?, ?, ?, ?, ?)"));
+          database_->query("INSERT INTO access_keys (id, digest, role, app, label, created_ns, local, organisation) "
+                           "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
   EBB_CHECKED(insert.bind(key.id)
                   .bind(key.digest)
                   .bind(model::name_of(key.role))
@@ -27,6 +31,7 @@ Result<void> SqliteMetadata::add_key(const model::AccessKey& key) {
                   .bind(key.label)
                   .bind(key.created.time_since_epoch().count())
                   .bind(std::int64_t{key.local ? 1 : 0})
+                  .bind(key.organisation)
                   .run());
   return transaction.commit();
 }
@@ -44,7 +49,7 @@ Result<void> SqliteMetadata::remove_key(std::string_view id) {
 
 Result<std::vector<model::AccessKey>> SqliteMetadata::keys() {
   base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT id, digest, role, app, label, created_ns, local "
+  EBB_TRY(SqliteQuery query, database_->query("SELECT id, digest, role, app, label, created_ns, local, organisation "
                                               "FROM access_keys ORDER BY created_ns, id"));
   std::vector<model::AccessKey> keys;
   while (true) {
@@ -58,6 +63,7 @@ Result<std::vector<model::AccessKey>> SqliteMetadata::keys() {
     key.label = query.text(4);
     key.created = base::WallTime(std::chrono::nanoseconds(query.number(5)));
     key.local = query.number(6) != 0;
+    key.organisation = query.text(7);
     keys.push_back(std::move(key));
   }
 }

@@ -59,6 +59,19 @@ constexpr std::array kMigrations = {
          app TEXT PRIMARY KEY,
          milli_calls_per_second INTEGER NOT NULL,
          calls_at_once INTEGER NOT NULL);)",
+    // What was there before organisations is of the default one, names without an app too: whoever knows of them is.
+    R"(CREATE TABLE organisations (
+         name TEXT PRIMARY KEY,
+         created_ns INTEGER NOT NULL);
+       CREATE TABLE app_organisations (
+         app TEXT PRIMARY KEY,
+         organisation TEXT NOT NULL);
+       CREATE INDEX app_organisations_organisation ON app_organisations (organisation);
+       INSERT INTO organisations SELECT 'default', CAST(strftime('%s', 'now') AS INTEGER) * 1000000000;
+       INSERT INTO app_organisations SELECT app, 'default' FROM (
+         SELECT name AS app FROM apps UNION SELECT app FROM secrets UNION SELECT app FROM budgets
+         UNION SELECT app FROM quotas UNION SELECT app FROM access_keys WHERE app != '');
+       ALTER TABLE access_keys ADD COLUMN organisation TEXT NOT NULL DEFAULT '';)",
 };
 
 // The columns that read_version expects, and the joins that give them.

@@ -35,6 +35,12 @@ class SqliteMetadata final : public Metadata {
   base::Result<void> add_key(const model::AccessKey& key) override;
   base::Result<void> remove_key(std::string_view id) override;
   base::Result<std::vector<model::AccessKey>> keys() override;
+  base::Result<void> add_organisation(std::string_view name) override;
+  base::Result<void> remove_organisation(std::string_view name) override;
+  base::Result<std::vector<model::Organisation>> organisations() override;
+  base::Result<std::vector<model::OwnedApp>> owned_apps() override;
+  base::Result<std::string> claim_app(std::string_view app, std::string_view organisation) override;
+  base::Result<void> move_app(std::string_view app, std::string_view organisation) override;
   base::Result<void> set_budget(const model::Budget& budget) override;
   base::Result<void> remove_budget(std::string_view app) override;
   base::Result<std::vector<model::Budget>> budgets() override;
@@ -55,6 +61,9 @@ class SqliteMetadata final : public Metadata {
                                  std::size_t most) EBB_REQUIRES(mutex_);
   base::Result<void> remove_of_app(const char* find, const char* remove, const std::string& what, std::string_view app)
       EBB_REQUIRES(mutex_);
+
+  base::Result<bool> has_organisation(std::string_view name) EBB_REQUIRES(mutex_);
+  base::Result<std::string> owner_of(std::string_view app) EBB_REQUIRES(mutex_);  // "" for nobody
 
   struct FunctionRow;
 

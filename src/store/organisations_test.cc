@@ -1,0 +1,103 @@
+// Organisations as they are kept: whose each name is, also after its app, a restart and an upgrade. Method: the real
+// database in a temporary directory.
+#include <gtest/gtest.h>
+
+#include "store/access_keys.h"
+#include "store/sqlite.h"
+#include "store/sqlite_metadata.h"
+#include "store/temp_dir.h"
+
+namespace ebb::store {
+namespace {
+
+class OrganisationsTest : public testing::Test {
+ protected:
+  void SetUp() override { open(); }
+  std::string file() const { return (temp_.path() / "metadata.db").string(); }
+  void open() {
+    metadata_.reset();
+    auto opened = SqliteMetadata::open(file());
+    ASSERT_TRUE(opened) << opened.error().message;
+    metadata_ = std::move(*opened);
+  }
+  model::AccessKey key(std::string app, std::string organisation) {
+    FreshKey fresh = *make_key(model::Role::kRead, std::move(app), "");
+    fresh.key.organisation = std::move(organisation);
+    return fresh.key;
+  }
+
+  TempDir temp_;
+  std::unique_ptr<SqliteMetadata> metadata_;
+};
+
+TEST_F(OrganisationsTest, ADatabaseOfTheSchemaBeforeKeepsItsDataInTheDefaultOne) {
+  ASSERT_TRUE(metadata_->create_or_get_app("vision"));
+  const model::AccessKey old_key = key("early", "");
+  ASSERT_TRUE(metadata_->add_key(old_key));
+  ASSERT_TRUE(metadata_->set_budget({.app = "bounded", .nano_cu = 5}));
+  ASSERT_TRUE(metadata_->put_secret({.app = "secretive", .name = "token", .version = 1, .sealed = "00"}));
+  metadata_.reset();
+  {
+    auto database = SqliteDatabase::open(file());
+    ASSERT_TRUE(database);
+    ASSERT_TRUE(
+        (*database)->execute("DROP TABLE organisations; DROP TABLE app_organisations; "
+                             "ALTER TABLE access_keys DROP COLUMN organisation; "
+                             "DELETE FROM schema_migrations WHERE version > 5"));
+  }
+  open();
+  const std::vector<model::Organisation> all = *metadata_->organisations();
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].name, "default");
+  EXPECT_GT(all[0].created.time_since_epoch().count(), 0);
+  EXPECT_EQ(all[0].apps, std::vector<std::string>{"vision"});
+  EXPECT_EQ(all[0].reserved, (std::vector<std::string>{"bounded", "early", "secretive"}));
+  ASSERT_EQ(metadata_->keys()->size(), 1U);
+  EXPECT_EQ(metadata_->keys()->front().digest, old_key.digest);
+  EXPECT_EQ(metadata_->keys()->front().organisation, "");
+  EXPECT_TRUE(metadata_->app("vision"));
+}
+
+TEST_F(OrganisationsTest, ANameStaysWithWhoUsedItFirst) {
+  ASSERT_TRUE(metadata_->add_organisation("acme"));
+  ASSERT_TRUE(metadata_->add_organisation("other"));
+  EXPECT_EQ(*metadata_->claim_app("shop", "acme"), "acme");
+  EXPECT_EQ(*metadata_->claim_app("shop", "other"), "acme");
+  ASSERT_TRUE(metadata_->create_or_get_app("shop"));
+  ASSERT_TRUE(metadata_->remove_app("shop"));
+  open();
+  EXPECT_EQ(*metadata_->claim_app("shop", "other"), "acme") << "whoever takes the name would have its records";
+  EXPECT_EQ(metadata_->claim_app("new", "nobody").error().code, base::Code::kNotFound);
+  EXPECT_EQ(metadata_->claim_app("../x", "acme").error().code, base::Code::kInvalidArgument);
+  ASSERT_TRUE(metadata_->move_app("shop", "other"));
+  EXPECT_EQ(*metadata_->owned_apps(), (std::vector<model::OwnedApp>{{"shop", "other"}}));
+  EXPECT_EQ(metadata_->move_app("shop", "nobody").error().code, base::Code::kNotFound);
+  EXPECT_EQ(metadata_->move_app("not-there", "acme").error().code, base::Code::kNotFound);
+}
+
+TEST_F(OrganisationsTest, OneGoesOnlyWithoutAppsAndKeys) {
+  EXPECT_EQ(metadata_->add_organisation("default").error().code, base::Code::kConflict);
+  EXPECT_EQ(metadata_->add_organisation("Acme").error().code, base::Code::kInvalidArgument);
+  EXPECT_EQ(metadata_->remove_organisation("default").error().code, base::Code::kConflict);
+  EXPECT_EQ(metadata_->remove_organisation("acme").error().code, base::Code::kNotFound);
+  EXPECT_EQ(metadata_->add_key(key("", "acme")).error().code, base::Code::kNotFound);
+  ASSERT_TRUE(metadata_->add_organisation("acme"));
+  ASSERT_TRUE(metadata_->claim_app("shop", "acme"));
+  ASSERT_TRUE(metadata_->create_or_get_app("shop"));
+  EXPECT_EQ(metadata_->remove_organisation("acme").error().code, base::Code::kConflict);
+  ASSERT_TRUE(metadata_->remove_app("shop"));
+  const model::AccessKey of_organisation = key("", "acme");
+  const model::AccessKey of_app = key("shop", "");
+  for (const model::AccessKey& one : {of_organisation, of_app}) {
+    ASSERT_TRUE(metadata_->add_key(one));
+    EXPECT_EQ(metadata_->remove_organisation("acme").error().code, base::Code::kConflict);
+    ASSERT_TRUE(metadata_->remove_key(one.id));
+  }
+  ASSERT_TRUE(metadata_->remove_organisation("acme"));
+  EXPECT_EQ(metadata_->claim_app("shop", "default").error().code, base::Code::kConflict) << "its names stay its own";
+  ASSERT_TRUE(metadata_->move_app("shop", "default"));
+  EXPECT_EQ(*metadata_->claim_app("shop", "default"), "default");
+}
+
+}  // namespace
+}  // namespace ebb::store
