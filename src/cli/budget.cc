@@ -1,5 +1,6 @@
 // `ebb budget set|ls|rm`: what an app may use in a month.
 #include <memory>
+#include <utility>
 
 #include "cli/commands.h"
 #include "http/error_response.h"
@@ -12,23 +13,39 @@ constexpr auto kLimit = std::chrono::seconds(60);
 
 struct Options {
   std::string app;
+  std::string organisation;
   std::string cu;
 };
 
 base::Result<std::string> path_of(const Options& options) {
+  if (options.app.empty() == options.organisation.empty())
+    return base::invalid_argument("say whose: APP, or --org ORGANISATION for all its apps together");
+  if (!options.organisation.empty()) {
+    EBB_CHECKED(model::check_name("organisation", options.organisation));
+    return "/api/v1/organisations/" + options.organisation + "/budget";
+  }
   EBB_CHECKED(model::check_name("app", options.app));
   return "/api/v1/apps/" + options.app + "/budget";
 }
 
-base::Result<int> set(const Session& session, const Options& options) {
+std::string whose(const Options& options) {
+  return options.app.empty() ? "organisation " + options.organisation : "app " + options.app;
+}
+
+const std::string& name_of(const Options& options) { return options.app.empty() ? options.organisation : options.app; }
+
+base::Result<int> set(const Session& session, Options options) {
+  // `ebb budget set --org acme 5000`: there is no APP before the CU.
+  if (!options.organisation.empty() && options.cu.empty()) options.cu = std::exchange(options.app, "");
+  if (options.cu.empty()) return base::invalid_argument("the budget of CU a month is missing: ebb budget set APP CU");
   http::ClientRequest request{.method = "PUT"};
   EBB_TRY(request.url, path_of(options));
   request.headers.add("Content-Type", "application/json");
   request.body = "{\"cu_a_month\":" + http::json_quoted(options.cu) + "}";
   EBB_CHECKED(session.rest().call(std::move(request), kLimit));
   print_out(session.json
-                ? "{\"set\":" + http::json_quoted(options.app) + "}\n"
-                : "app " + options.app + " may use " + options.cu +
+                ? "{\"set\":" + http::json_quoted(name_of(options)) + "}\n"
+                : whose(options) + " may use " + options.cu +
                       " CU a month (UTC); beyond that its calls get 429. ebb budget ls shows what it has used\n");
   return 0;
 }
@@ -39,10 +56,10 @@ base::Result<int> list(const Session& session) {
     print_out(answer.text);
     return 0;
   }
-  Table table({"APP", "MONTH", "CU A MONTH", "CU USED", "STATE"});
+  Table table({"ORGANISATION", "APP", "MONTH", "CU A MONTH", "CU USED", "STATE"});
   for (const auto* budget : objects_in(answer.object, "budgets")) {
-    table.add({text_of(*budget, "app"), text_of(*budget, "month"), text_of(*budget, "cu_a_month"),
-               text_of(*budget, "cu_used"), text_of(*budget, "state")});
+    table.add({text_of(*budget, "organisation"), text_of(*budget, "app"), text_of(*budget, "month"),
+               text_of(*budget, "cu_a_month"), text_of(*budget, "cu_used"), text_of(*budget, "state")});
   }
   print_out(table.text(session.terminal));
   return 0;
@@ -52,8 +69,8 @@ base::Result<int> remove(const Session& session, const Options& options) {
   http::ClientRequest request{.method = "DELETE"};
   EBB_TRY(request.url, path_of(options));
   EBB_CHECKED(session.rest().call(std::move(request), kLimit));
-  print_out(session.json ? "{\"removed\":" + http::json_quoted(options.app) + "}\n"
-                         : "app " + options.app + " has no budget any more\n");
+  print_out(session.json ? "{\"removed\":" + http::json_quoted(name_of(options)) + "}\n"
+                         : whose(options) + " has no budget any more\n");
   return 0;
 }
 
@@ -70,8 +87,10 @@ void add_budget(CLI::App& app, Session& session) {
       "they would. What counts is what `ebb bill` counts: ebb budget set vision 5000");
 
   auto* put = budget->add_subcommand("set", "Set an app's budget, in CU a month; 0 closes it");
-  put->add_option("app", options->app, "APP")->required()->type_name("");
-  put->add_option("cu", options->cu, "CU a month, such as 5000 or 0.5")->required()->type_name("");
+  put->add_option("app", options->app, "APP")->type_name("");
+  put->add_option("--org", options->organisation, "Of this organisation: all its apps together")
+      ->type_name("ORGANISATION");
+  put->add_option("cu", options->cu, "CU a month, such as 5000 or 0.5")->type_name("");
   add_common_options(*put, session);
   put->callback([&session, options] { session.action = [&session, options] { return set(session, *options); }; });
 
@@ -80,7 +99,8 @@ void add_budget(CLI::App& app, Session& session) {
   show->callback([&session] { session.action = [&session] { return list(session); }; });
 
   auto* drop = budget->add_subcommand("rm", "Remove an app's budget: it may use what it likes");
-  drop->add_option("app", options->app, "APP")->required()->type_name("");
+  drop->add_option("app", options->app, "APP")->type_name("");
+  drop->add_option("--org", options->organisation, "Of this organisation")->type_name("ORGANISATION");
   add_common_options(*drop, session);
   drop->callback([&session, options] { session.action = [&session, options] { return remove(session, *options); }; });
 }

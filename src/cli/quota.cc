@@ -12,14 +12,27 @@ constexpr auto kLimit = std::chrono::seconds(60);
 
 struct Options {
   std::string app;
+  std::string organisation;
   std::string rate;
   std::string at_once;
 };
 
 base::Result<std::string> path_of(const Options& options) {
+  if (options.app.empty() == options.organisation.empty())
+    return base::invalid_argument("say whose: APP, or --org ORGANISATION for all its apps together");
+  if (!options.organisation.empty()) {
+    EBB_CHECKED(model::check_name("organisation", options.organisation));
+    return "/api/v1/organisations/" + options.organisation + "/quota";
+  }
   EBB_CHECKED(model::check_name("app", options.app));
   return "/api/v1/apps/" + options.app + "/quota";
 }
+
+std::string whose(const Options& options) {
+  return options.app.empty() ? "organisation " + options.organisation : "app " + options.app;
+}
+
+const std::string& name_of(const Options& options) { return options.app.empty() ? options.organisation : options.app; }
 
 base::Result<int> set(const Session& session, const Options& options) {
   if (options.rate.empty() && options.at_once.empty())
@@ -36,8 +49,8 @@ base::Result<int> set(const Session& session, const Options& options) {
   add("calls_at_once", options.at_once);
   request.body = "{" + members + "}";
   EBB_CHECKED(session.rest().call(std::move(request), kLimit));
-  print_out(session.json ? "{\"set\":" + http::json_quoted(options.app) + "}\n"
-                         : "app " + options.app + " has a quota now; beyond it calls get 429. ebb quota ls shows it\n");
+  print_out(session.json ? "{\"set\":" + http::json_quoted(name_of(options)) + "}\n"
+                         : whose(options) + " has a quota now; beyond it calls get 429. ebb quota ls shows it\n");
   return 0;
 }
 
@@ -47,13 +60,13 @@ base::Result<int> list(const Session& session) {
     print_out(answer.text);
     return 0;
   }
-  Table table({"APP", "CALLS A SECOND", "CALLS AT ONCE", "NOW"});
+  Table table({"ORGANISATION", "APP", "CALLS A SECOND", "CALLS AT ONCE", "NOW"});
   const auto shown = [](const std::string& bound) { return bound.empty() ? std::string("any") : bound; };
   for (const auto* quota : objects_in(answer.object, "quotas")) {
-    table.add({text_of(*quota, "app"), shown(text_of(*quota, "calls_per_second")),
+    table.add({text_of(*quota, "organisation"), text_of(*quota, "app"), shown(text_of(*quota, "calls_per_second")),
                shown(text_of(*quota, "calls_at_once")), std::to_string(count_of(*quota, "calls_now"))});
   }
-  print_out(table.text(session.terminal, {1, 2, 3}));
+  print_out(table.text(session.terminal, {2, 3, 4}));
   return 0;
 }
 
@@ -61,8 +74,8 @@ base::Result<int> remove(const Session& session, const Options& options) {
   http::ClientRequest request{.method = "DELETE"};
   EBB_TRY(request.url, path_of(options));
   EBB_CHECKED(session.rest().call(std::move(request), kLimit));
-  print_out(session.json ? "{\"removed\":" + http::json_quoted(options.app) + "}\n"
-                         : "app " + options.app + " has no quota any more\n");
+  print_out(session.json ? "{\"removed\":" + http::json_quoted(name_of(options)) + "}\n"
+                         : whose(options) + " has no quota any more\n");
   return 0;
 }
 
@@ -80,7 +93,9 @@ void add_quota(CLI::App& app, Session& session) {
       "Example: ebb quota set vision --calls-per-second 100 --calls-at-once 20");
 
   auto* put = quota->add_subcommand("set", "Set an app's quota, in place of the one before");
-  put->add_option("app", options->app, "APP")->required()->type_name("");
+  put->add_option("app", options->app, "APP")->type_name("");
+  put->add_option("--org", options->organisation, "Of this organisation: all its apps together")
+      ->type_name("ORGANISATION");
   put->add_option("--calls-per-second", options->rate, "Such as 100 or 0.5; a second's worth may come at one moment")
       ->type_name("N");
   put->add_option("--calls-at-once", options->at_once, "Under way, or waiting for an instance")->type_name("N");
@@ -92,7 +107,8 @@ void add_quota(CLI::App& app, Session& session) {
   show->callback([&session] { session.action = [&session] { return list(session); }; });
 
   auto* drop = quota->add_subcommand("rm", "Remove an app's quota");
-  drop->add_option("app", options->app, "APP")->required()->type_name("");
+  drop->add_option("app", options->app, "APP")->type_name("");
+  drop->add_option("--org", options->organisation, "Of this organisation")->type_name("ORGANISATION");
   add_common_options(*drop, session);
   drop->callback([&session, options] { session.action = [&session, options] { return remove(session, *options); }; });
 }

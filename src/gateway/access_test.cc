@@ -140,6 +140,8 @@ TEST(Access, AnOrganisationsAdminMakesKeysOfItAndNothingOfTheNode) {
                                        {"DELETE", "/api/v1/apps/vision/budget"},
                                        {"PUT", "/api/v1/apps/vision/quota"},
                                        {"DELETE", "/api/v1/apps/vision/quota"},
+                                       {"PUT", "/api/v1/organisations/acme/budget"},
+                                       {"DELETE", "/api/v1/organisations/acme/quota"},
                                        {"PUT", "/api/v1/organisations/mine"},
                                        {"DELETE", "/api/v1/organisations/acme"},
                                        {"PUT", "/api/v1/apps/other/organisation"},
@@ -160,6 +162,14 @@ TEST(Access, AnOrganisationsAdminMakesKeysOfItAndNothingOfTheNode) {
   EXPECT_EQ(refused.status, 404);
   EXPECT_EQ(server.fetch("DELETE", "/api/v1/keys/" + others_id).status, 204) << "it was left alone";
   EXPECT_EQ(ask("DELETE", "/api/v1/keys/" + MemoryServer::admin().key.id).status, 404);
+  for (const char* of : {"organisations/acme", "organisations/default", "apps/vision", "apps/other"}) {
+    const std::string path = std::string("/api/v1/") + of + "/quota";
+    ASSERT_EQ(server.fetch("PUT", path, R"({"calls_at_once":"3"})").status, 204) << path;
+  }
+  const auto quotas = boost::json::parse(ask("GET", "/api/v1/quotas").body);
+  ASSERT_EQ(quotas.at("quotas").as_array().size(), 2U);
+  EXPECT_EQ(quotas.at("quotas").as_array()[0].at("app").as_string(), "vision");
+  EXPECT_EQ(quotas.at("quotas").as_array()[1].at("organisation").as_string(), "acme");
   const auto seen = boost::json::parse(ask("GET", "/api/v1/organisations").body);
   ASSERT_EQ(seen.at("organisations").as_array().size(), 1U);
   EXPECT_EQ(seen.at("organisations").as_array()[0].at("name").as_string(), "acme");

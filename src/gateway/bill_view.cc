@@ -185,6 +185,7 @@ std::string quotas_json(const std::vector<node::Quotas::View>& quotas) {
     };
     list.add(JsonObject()
                  .text("app", view.quota.app)
+                 .text("organisation", view.quota.organisation)
                  .text("calls_per_second", bound(view.quota.milli_calls_per_second, 3))
                  .text("calls_at_once", bound(view.quota.calls_at_once, 0))
                  .number("calls_now", view.calls_now)
@@ -198,6 +199,7 @@ std::string budgets_json(const std::vector<meter::BudgetView>& budgets) {
   for (const meter::BudgetView& budget : budgets) {
     list.add(JsonObject()
                  .text("app", budget.app)
+                 .text("organisation", budget.organisation)
                  .text("month", meter::to_string(budget.month))
                  .text("cu_a_month", meter::decimal_text(budget.limit_nano_cu, 9))
                  .text("cu_used", meter::decimal_text(budget.used_nano_cu, 9))

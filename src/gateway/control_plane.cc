@@ -112,14 +112,16 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
   EBB_CHECKED(add(router, "GET", "/api/v1/usage/records", Permission::kRead, &ControlPlane::usage_records));
   EBB_CHECKED(add(router, "GET", "/api/v1/bill", Permission::kRead, &ControlPlane::bill));
   EBB_CHECKED(add(router, "GET", "/api/v1/bill/explanation", Permission::kRead, &ControlPlane::explain_bill));
+  for (const std::string whose : {"/api/v1/apps/{app}", "/api/v1/organisations/{organisation}"}) {
+    EBB_CHECKED(add(router, "PUT", whose + "/budget", Permission::kNodeAdmin, &ControlPlane::set_budget));
+    EBB_CHECKED(add(router, "DELETE", whose + "/budget", Permission::kNodeAdmin, &ControlPlane::remove_budget));
+    EBB_CHECKED(add(router, "PUT", whose + "/quota", Permission::kNodeAdmin, &ControlPlane::set_quota));
+    EBB_CHECKED(add(router, "DELETE", whose + "/quota", Permission::kNodeAdmin, &ControlPlane::remove_quota));
+  }
   EBB_CHECKED(add(router, "GET", "/api/v1/ledger", Permission::kNodeAdmin, &ControlPlane::verify_ledger));
   EBB_CHECKED(add(router, "POST", "/api/v1/ledger/rebuild", Permission::kNodeAdmin, &ControlPlane::rebuild_ledger));
   EBB_CHECKED(add(router, "GET", "/api/v1/budgets", Permission::kRead, &ControlPlane::budgets));
-  EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/budget", Permission::kNodeAdmin, &ControlPlane::set_budget));
-  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/budget", Permission::kNodeAdmin, &ControlPlane::remove_budget));
   EBB_CHECKED(add(router, "GET", "/api/v1/quotas", Permission::kRead, &ControlPlane::quotas));
-  EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/quota", Permission::kNodeAdmin, &ControlPlane::set_quota));
-  EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/quota", Permission::kNodeAdmin, &ControlPlane::remove_quota));
   constexpr const char* kSecret = "/api/v1/apps/{app}/secrets/{name}";
   EBB_CHECKED(add(router, "GET", "/api/v1/apps/{app}/secrets", Permission::kRead, &ControlPlane::secrets));
   EBB_CHECKED(add(router, "PUT", kSecret, Permission::kDeploy, &ControlPlane::set_secret));
@@ -411,95 +413,6 @@ io::Task<ControlPlane::Answer> ControlPlane::rebuild_ledger(Caller, http::Reques
   const auto report = co_await node_.check_ledger(true);
   if (!report) co_return report.error();
   co_return json_response(200, ledger_json(*report));
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::budgets(Caller caller, http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  auto views = co_await node_.budgets();
-  if (!views) co_return views.error();
-  std::erase_if(*views, [&](const auto& budget) { return !access_.sees(caller, budget.app); });
-  co_return json_response(200, budgets_json(*views));
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::set_budget(Caller caller, http::Request request, http::PathParams params) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  model::Budget budget{.app = std::string(params["app"])};
-  EBB_CO_CHECKED(model::check_name("app", budget.app));
-  EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"cu_a_month"}));
-  if (!members.contains("cu_a_month")) co_return base::invalid_argument("member cu_a_month of the body is missing");
-  const auto cu = meter::parse_decimal(members["cu_a_month"], 9, limits::kBudgetCu);
-  if (!cu) co_return base::invalid_argument("the budget of CU a month " + cu.error().message);
-  budget.nano_cu = *cu;
-  const std::string app = budget.app;
-  const auto set = co_await node_.set_budget(std::move(budget));
-  if (!set) co_return set.error();
-  base::log(base::LogLevel::kInfo, "budget_set",
-            {{"app", app}, {"cu_a_month", meter::decimal_text(*cu, 9)}, {"by", caller.key_id}});
-  co_return http::Response{.status = 204};
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::remove_budget(Caller caller, http::Request request,
-                                                           http::PathParams params) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  std::string app = params["app"];
-  EBB_CO_CHECKED(model::check_name("app", app));
-  const std::string what = app;
-  const auto removed = co_await node_.remove_budget(std::move(app));
-  if (!removed) co_return removed.error();
-  base::log(base::LogLevel::kInfo, "budget_removed", {{"app", what}, {"by", caller.key_id}});
-  co_return http::Response{.status = 204};
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::quotas(Caller caller, http::Request request, http::PathParams) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  auto views = co_await node_.quotas();
-  if (!views) co_return views.error();
-  std::erase_if(*views, [&](const auto& view) { return !access_.sees(caller, view.quota.app); });
-  co_return json_response(200, quotas_json(*views));
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::set_quota(Caller caller, http::Request request, http::PathParams params) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  model::Quota quota{.app = std::string(params["app"])};
-  EBB_CO_CHECKED(model::check_name("app", quota.app));
-  EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"calls_per_second", "calls_at_once"}));
-  if (members.empty()) {
-    co_return base::invalid_argument("the body bounds nothing: give calls_per_second, calls_at_once or both");
-  }
-  struct Member {
-    const char* name;
-    unsigned places;
-    std::uint64_t* out;
-  };
-  for (const Member& member : {Member{"calls_per_second", 3, &quota.milli_calls_per_second},
-                               Member{"calls_at_once", 0, &quota.calls_at_once}}) {
-    const auto given = members.find(member.name);
-    if (given == members.end()) continue;
-    const auto value = meter::parse_decimal(given->second, member.places, limits::kQuotaCalls);
-    if (!value) co_return base::invalid_argument(std::string(member.name) + " " + value.error().message);
-    if (*value == 0) {
-      co_return base::invalid_argument(std::string(member.name) +
-                                       " is 0: leave it out for no bound; a budget of 0 closes an app");
-    }
-    *member.out = *value;
-  }
-  const std::string app = quota.app;
-  const auto set = co_await node_.set_quota(std::move(quota));
-  if (!set) co_return set.error();
-  base::log(base::LogLevel::kInfo, "quota_set", {{"app", app}, {"by", caller.key_id}});
-  co_return http::Response{.status = 204};
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::remove_quota(Caller caller, http::Request request,
-                                                          http::PathParams params) {
-  EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
-  std::string app = params["app"];
-  EBB_CO_CHECKED(model::check_name("app", app));
-  const std::string what = app;
-  const auto removed = co_await node_.remove_quota(std::move(app));
-  if (!removed) co_return removed.error();
-  base::log(base::LogLevel::kInfo, "quota_removed", {{"app", what}, {"by", caller.key_id}});
-  co_return http::Response{.status = 204};
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::secrets(Caller caller, http::Request request, http::PathParams params) {

@@ -65,6 +65,8 @@ class ControlPlane {
   io::Task<Answer> explain_bill(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> verify_ledger(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> rebuild_ledger(Caller caller, http::Request request, http::PathParams params);
+  // control_plane_bounds.cc
+  bool sees(const Caller& caller, const model::Holder& holder) const;
   io::Task<Answer> budgets(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_budget(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_budget(Caller caller, http::Request request, http::PathParams params);

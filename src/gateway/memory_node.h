@@ -177,14 +177,14 @@ class MemoryNode final : public node::Node {
     quotas_set.set(quota);
     co_return base::Result<>();
   }
-  io::Task<base::Result<>> remove_quota(std::string app) override {
-    quotas_set.set({.app = std::move(app)});
+  io::Task<base::Result<>> remove_quota(model::Holder holder) override {
+    quotas_set.set({.app = holder.app, .organisation = holder.organisation});
     co_return base::Result<>();
   }
   node::Quotas quotas_set;
-  io::Task<base::Result<>> remove_budget(std::string app) override {
+  io::Task<base::Result<>> remove_budget(model::Holder holder) override {
     std::lock_guard lock(mutex);
-    if (budgets_set.erase(app) == 0) co_return base::not_found("no such budget");
+    if (budgets_set.erase(holder.app) == 0) co_return base::not_found("no such budget");
     co_return base::Result<>();
   }
 

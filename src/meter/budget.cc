@@ -33,11 +33,31 @@ Budgets::Budgets(Prices prices, base::WallTime now)
       month_(month_of(now)),
       day_(day_of(now)) {}
 
+std::shared_ptr<Account> Budgets::account_of(const model::Holder& holder) {
+  std::shared_ptr<Account>& account = holder.app.empty() ? organisations_[holder.organisation] : apps_[holder.app];
+  if (!account) account = std::make_shared<Account>(holder);
+  return account;
+}
+
+std::vector<Account*> Budgets::all() {
+  std::vector<Account*> accounts;
+  for (const Accounts* some : {&apps_, &organisations_}) {
+    for (const auto& [name, account] : *some) accounts.push_back(account.get());
+  }
+  return accounts;
+}
+
+BudgetView Budgets::view_of(const Account& account) {
+  return {.app = account.holder_.app,
+          .month = month_,
+          .limit_nano_cu = account.limit_nano_cu_,
+          .used_nano_cu = account.used_nano_cu_,
+          .organisation = account.holder_.organisation};
+}
+
 std::shared_ptr<Account> Budgets::account(const std::string& app) {
   base::MutexLock lock(mutex_);
-  std::shared_ptr<Account>& account = accounts_[app];
-  if (!account) account = std::make_shared<Account>();
-  return account;
+  return account_of({.app = app});
 }
 
 void Budgets::begin_with(const std::string& app, std::uint64_t used_nano_cu) {
@@ -45,21 +65,33 @@ void Budgets::begin_with(const std::string& app, std::uint64_t used_nano_cu) {
 }
 
 void Budgets::set(const model::Budget& budget) {
-  const std::shared_ptr<Account> of_app = account(budget.app);
   base::MutexLock lock(mutex_);
-  of_app->limit_nano_cu_ = budget.nano_cu;
-  of_app->told_percent_ = 0;
+  const std::shared_ptr<Account> account = account_of(budget.holder());
+  account->limit_nano_cu_ = budget.nano_cu;
+  account->told_percent_ = 0;
 }
 
-void Budgets::remove(const std::string& app) { account(app)->limit_nano_cu_ = Account::kNone; }
+void Budgets::remove(const model::Holder& holder) {
+  base::MutexLock lock(mutex_);
+  account_of(holder)->limit_nano_cu_ = Account::kNone;
+}
+
+void Budgets::belong(const std::string& app, const std::string& organisation) {
+  base::MutexLock lock(mutex_);
+  const std::shared_ptr<Account> of_app = account_of({.app = app});
+  Account* const to = account_of({.organisation = organisation}).get();
+  Account* const from = of_app->organisation_;
+  if (from == to) return;
+  if (from != nullptr) from->used_nano_cu_ -= of_app->used_nano_cu_;
+  to->used_nano_cu_ += of_app->used_nano_cu_;
+  of_app->organisation_ = to;
+}
 
 std::vector<BudgetView> Budgets::views() {
   base::MutexLock lock(mutex_);
   std::vector<BudgetView> views;
-  for (const auto& [app, account] : accounts_) {
-    const std::uint64_t limit = account->limit_nano_cu_;
-    if (limit == Account::kNone) continue;
-    views.push_back({.app = app, .month = month_, .limit_nano_cu = limit, .used_nano_cu = account->used_nano_cu_});
+  for (const Account* account : all()) {
+    if (account->limit_nano_cu_ != Account::kNone) views.push_back(view_of(*account));
   }
   return views;
 }
@@ -68,7 +100,9 @@ void Budgets::charge(Account& account, base::WallTime arrival, model::Outcome ou
                      std::uint32_t cpu_millis, base::Bytes memory_limit) {
   base::MutexLock lock(mutex_);
   if (arrival < month_.begin()) return;
-  account.used_nano_cu_ += nano_cu_of(outcome, billed_ms, cpu_millis, memory_limit, weights_);
+  const std::uint64_t nano_cu = nano_cu_of(outcome, billed_ms, cpu_millis, memory_limit, weights_);
+  account.used_nano_cu_ += nano_cu;
+  if (Account* const organisation = account.organisation_) organisation->used_nano_cu_ += nano_cu;
 }
 
 std::vector<BudgetAlert> Budgets::tick(base::WallTime now) {
@@ -80,39 +114,36 @@ std::vector<BudgetAlert> Budgets::tick(base::WallTime now) {
     weights_ = prices_.lists[prices_.list_on(day_)].weights;
     if (const Month month = month_of(now); month != month_) {
       month_ = month;
-      for (const auto& [app, account] : accounts_) {
+      for (Account* account : all()) {
         account->used_nano_cu_ = 0;
         account->told_percent_ = 0;
       }
     }
   }
-  for (const auto& [app, account] : accounts_) {
+  for (Account* account : all()) {
     const std::uint64_t limit = account->limit_nano_cu_;
     if (limit == Account::kNone) continue;
     unsigned passed = 0;
     for (const unsigned percent : kAlertPercents) {
       if (Wide{account->used_nano_cu_} * 100 >= Wide{limit} * percent) passed = percent;
     }
-    if (passed > account->told_percent_) {
-      alerts.push_back(
-          {.app = app,
-           .percent = passed,
-           .budget = {.app = app, .month = month_, .limit_nano_cu = limit, .used_nano_cu = account->used_nano_cu_}});
-    }
+    if (passed > account->told_percent_) alerts.push_back({.percent = passed, .budget = view_of(*account)});
     account->told_percent_ = std::max(passed, account->told_percent_);
   }
   return alerts;
 }
 
-base::Error Budgets::refusal(const std::string& app, const Account& account, base::WallTime now) {
+base::Error Budgets::refusal(const Account& account, base::WallTime now) {
   base::MutexLock lock(mutex_);
   const auto left = std::chrono::ceil<std::chrono::seconds>(month_.end() - now);
-  return base::Error{.code = base::Code::kResourceExhausted,
-                     .message = "app " + app + " has used its budget of " +
-                                decimal_text(account.limit_nano_cu_, kCuPlaces) + " CU for " + to_string(month_) +
-                                ": it is open again on " + day_text(month_.end_day()) +
-                                " (UTC), or when an administrator raises it with ebb budget set " + app,
-                     .retry_after = std::max(left, std::chrono::seconds(1))};
+  const Account* const organisation = account.organisation_;
+  const Account& spent = account.own_spent() || organisation == nullptr ? account : *organisation;
+  return base::Error{
+      .code = base::Code::kResourceExhausted,
+      .message = spent.holder_.text() + " has used its budget of " + decimal_text(spent.limit_nano_cu_, kCuPlaces) +
+                 " CU for " + to_string(month_) + ": it is open again on " + day_text(month_.end_day()) +
+                 " (UTC), or when an administrator raises it with ebb budget set " + spent.holder_.argument(),
+      .retry_after = std::max(left, std::chrono::seconds(1))};
 }
 
 }  // namespace ebb::meter

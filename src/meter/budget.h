@@ -1,11 +1,12 @@
-// Budgets: the CU that an app may use in a calendar month (UTC). When they are used up its calls are refused until the
-// next month or a larger budget; what is under way ends as it would.
+// Budgets: the CU that an app, or all apps of an organisation, may use in a calendar month (UTC). When they are used up
+// its calls are refused until the next month or a larger budget; what is under way ends as it would.
 //
 // 1. Every app has an account, budget or not: what its closed records of this month cost, by the weights in effect of
 // the price file as it was at the start, which is what is on its bill but for less than a nano-CU each. 2. The account
 // begins, at a start, with the bill of the month so far: neither a restart nor a kill makes anything free. 3. A call is
 // refused once the account has reached the budget, so it is exceeded by what was under way at that moment, and by no
-// more. 4. A budget belongs to a name: an app that is removed and deployed again has the same one. Charged by the node
+// more. 4. A budget belongs to a name: an app that is removed and deployed again has the same one.
+// 5. An organisation's account is the sum of those of its apps, also after one was moved. Charged by the node
 // when a record is closed, asked when a call comes and when it gets an instance. Threads: any. Cost: one atomic load to
 // ask, a short lock to charge; no disk.
 #pragma once
@@ -34,27 +35,37 @@ std::uint64_t nano_cu_of(model::Outcome outcome, std::uint64_t billed_ms, std::u
 
 class Account {
  public:
-  bool spent() const { return used_nano_cu_.load() >= limit_nano_cu_.load(); }
+  explicit Account(model::Holder holder) : holder_(std::move(holder)) {}
+
+  /// Its own budget, or that of the organisation.
+  bool spent() const {
+    const Account* const organisation = organisation_.load();
+    return own_spent() || (organisation != nullptr && organisation->own_spent());
+  }
 
  private:
   friend class Budgets;
+  bool own_spent() const { return used_nano_cu_.load() >= limit_nano_cu_.load(); }
+
   static constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
   std::atomic<std::uint64_t> used_nano_cu_{0};
   std::atomic<std::uint64_t> limit_nano_cu_{kNone};
-  unsigned told_percent_ = 0;  // guarded by the mutex of Budgets
+  const model::Holder holder_;
+  std::atomic<Account*> organisation_{nullptr};  // of an app: kept by Budgets as long as this
+  unsigned told_percent_ = 0;                    // guarded by the mutex of Budgets
 };
 
 /// A budget as it is shown.
 struct BudgetView {
-  std::string app;
+  std::string app;  // "": of an organisation
   Month month;
   std::uint64_t limit_nano_cu = 0;
   std::uint64_t used_nano_cu = 0;
+  std::string organisation{};
 };
 
 /// The account has passed so many percent of the budget, for the first time in this month.
 struct BudgetAlert {
-  std::string app;
   unsigned percent = 0;  // 80 or 100
   BudgetView budget;
 };
@@ -69,8 +80,10 @@ class Budgets {
   void begin_with(const std::string& app, std::uint64_t used_nano_cu);
 
   void set(const model::Budget& budget);
-  void remove(const std::string& app);
-  /// Those of apps that have one, by name.
+  void remove(const model::Holder& holder);
+  /// What the app uses, and has used in this month, counts for that organisation.
+  void belong(const std::string& app, const std::string& organisation);
+  /// Those of apps that have one, by name, then those of organisations.
   std::vector<BudgetView> views();
 
   /// A record was closed. One that arrived before this month changes nothing.
@@ -79,15 +92,21 @@ class Budgets {
   /// Begins a new month when it is there. Gives what has been passed since the last time.
   std::vector<BudgetAlert> tick(base::WallTime now);
   /// 429, until the next month.
-  base::Error refusal(const std::string& app, const Account& account, base::WallTime now);
+  base::Error refusal(const Account& account, base::WallTime now);
 
  private:
+  using Accounts = std::map<std::string, std::shared_ptr<Account>>;
+  std::shared_ptr<Account> account_of(const model::Holder& holder) EBB_REQUIRES(mutex_);
+  std::vector<Account*> all() EBB_REQUIRES(mutex_);
+  BudgetView view_of(const Account& account) EBB_REQUIRES(mutex_);
+
   base::Mutex mutex_;
   const Prices prices_;  // of the start
   Weights weights_ EBB_GUARDED_BY(mutex_);
   Month month_ EBB_GUARDED_BY(mutex_);
   Day day_ EBB_GUARDED_BY(mutex_) = 0;
-  std::map<std::string, std::shared_ptr<Account>> accounts_ EBB_GUARDED_BY(mutex_);
+  Accounts apps_ EBB_GUARDED_BY(mutex_);
+  Accounts organisations_ EBB_GUARDED_BY(mutex_);
 };
 
 }  // namespace ebb::meter

@@ -69,7 +69,7 @@ TEST(Budget, IsSpentWhenItIsReachedAndOpenWhenRaised) {
   EXPECT_FALSE(account->spent());
   charge_second(budgets, *account);
   EXPECT_TRUE(account->spent());
-  const base::Error refusal = budgets.refusal("a", *account, kNovember);
+  const base::Error refusal = budgets.refusal(*account, kNovember);
   EXPECT_EQ(refusal.code, base::Code::kResourceExhausted);
   EXPECT_NE(refusal.message.find("app a has used its budget of 3 CU for 2026-11"), std::string::npos)
       << refusal.message;
@@ -78,7 +78,7 @@ TEST(Budget, IsSpentWhenItIsReachedAndOpenWhenRaised) {
   EXPECT_FALSE(budgets.account("b")->spent()) << "another app's";
   budgets.set({.app = "a", .nano_cu = 4'000'000'000});
   EXPECT_FALSE(account->spent());
-  budgets.remove("a");
+  budgets.remove({.app = "a"});
   EXPECT_FALSE(account->spent());
   budgets.set({.app = "a", .nano_cu = 0});
   EXPECT_TRUE(account->spent()) << "closed";
@@ -111,7 +111,7 @@ TEST(Budget, TellsOnceOfEightyAndOfAHundredPercent) {
   budgets.set({.app = "a", .nano_cu = 3'600'000'000});
   auto alerts = budgets.tick(kNovember);
   ASSERT_EQ(alerts.size(), 1u);
-  EXPECT_EQ(alerts[0].app, "a");
+  EXPECT_EQ(alerts[0].budget.app, "a");
   EXPECT_EQ(alerts[0].percent, 80u);
   EXPECT_TRUE(budgets.tick(kNovember).empty());
   charge_second(budgets, *account);
@@ -147,6 +147,37 @@ TEST(Budget, ChargesFromManyThreadsAddUp) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(budgets.views()[0].used_nano_cu, 4'000 * 1'157'500'000ull);
+}
+
+TEST(Budget, OfAnOrganisationCountsAllItsAppsAlsoMovedOnes) {
+  Budgets budgets(Prices{}, kNovember);
+  const auto a = budgets.account("a");
+  const auto b = budgets.account("b");
+  budgets.begin_with("a", 1'000'000'000);
+  budgets.set({.nano_cu = 3'000'000'000, .organisation = "acme"});
+  budgets.belong("a", "acme");
+  budgets.belong("b", "acme");
+  const auto used = [&] { return budgets.views().at(0).used_nano_cu; };
+  EXPECT_EQ(used(), 1'000'000'000u) << "what was used before it was known whose it is";
+  charge_second(budgets, *b);
+  EXPECT_EQ(used(), 2'157'500'000u);
+  EXPECT_FALSE(a->spent() || b->spent());
+  charge_second(budgets, *a);
+  EXPECT_TRUE(a->spent() && b->spent());
+  const base::Error refusal = budgets.refusal(*b, kNovember);
+  EXPECT_NE(refusal.message.find("organisation acme has used its budget of 3 CU"), std::string::npos);
+  EXPECT_NE(refusal.message.find("ebb budget set --org acme"), std::string::npos);
+  const auto alerts = budgets.tick(kNovember);
+  ASSERT_EQ(alerts.size(), 1u);
+  EXPECT_EQ(alerts[0].budget.organisation, "acme");
+  EXPECT_EQ(alerts[0].percent, 100u);
+  budgets.belong("a", "other");
+  EXPECT_EQ(used(), 1'157'500'000u);
+  EXPECT_FALSE(a->spent() || b->spent());
+  budgets.belong("a", "acme");
+  EXPECT_TRUE(b->spent());
+  budgets.remove({.organisation = "acme"});
+  EXPECT_FALSE(a->spent() || b->spent());
 }
 
 }  // namespace

@@ -16,6 +16,17 @@ namespace ebb::model {
 
 inline constexpr std::string_view kDefaultOrganisation = "default";
 
+/// Whose a budget or a quota is: an app's or an organisation's; the other one is "".
+struct Holder {
+  std::string app{};
+  std::string organisation{};
+  bool operator==(const Holder&) const = default;
+  /// "app shop", "organisation acme".
+  std::string text() const { return app.empty() ? "organisation " + organisation : "app " + app; }
+  /// As `ebb quota set` and `ebb budget set` take it: "shop", "--org acme".
+  std::string argument() const { return app.empty() ? "--org " + organisation : app; }
+};
+
 struct Organisation {
   std::string name;
   base::WallTime created{};

@@ -59,12 +59,14 @@ OutboxEvent event_of(const meter::BudgetAlert& alert, base::WallTime now) {
   const boost::json::object body = {{"type", "budget.alert"},
                                     {"timestamp", base::to_rfc3339(now)},
                                     {"data",
-                                     {{"app", alert.app},
+                                     {{"app", budget.app},
+                                      {"organisation", budget.organisation},
                                       {"month", month},
                                       {"percent", alert.percent},
                                       {"cu_a_month", meter::decimal_text(budget.limit_nano_cu, 9)},
                                       {"cu_used", meter::decimal_text(budget.used_nano_cu, 9)}}}};
-  return {.id = "budget.alert." + alert.app + "." + month + "." + std::to_string(budget.limit_nano_cu) + "." +
+  const std::string whose = budget.app.empty() ? "organisation." + budget.organisation : budget.app;
+  return {.id = "budget.alert." + whose + "." + month + "." + std::to_string(budget.limit_nano_cu) + "." +
                 std::to_string(alert.percent),
           .body = boost::json::serialize(body),
           .made = now};
@@ -446,19 +448,19 @@ io::Task<base::Result<>> Engine::set_quota(model::Quota quota) {
   co_return co_await io::offload(services_.pool, "set a quota", std::move(set));
 }
 
-io::Task<base::Result<>> Engine::remove_quota(std::string app) {
-  std::function<base::Result<>()> remove = [this, app]() -> base::Result<> {
-    EBB_CHECKED(services_.metadata.remove_quota(app));
-    services_.quotas.set({.app = app});
+io::Task<base::Result<>> Engine::remove_quota(model::Holder holder) {
+  std::function<base::Result<>()> remove = [this, holder]() -> base::Result<> {
+    EBB_CHECKED(services_.metadata.remove_quota(holder));
+    services_.quotas.set({.app = holder.app, .organisation = holder.organisation});
     return {};
   };
   co_return co_await io::offload(services_.pool, "remove a quota", std::move(remove));
 }
 
-io::Task<base::Result<>> Engine::remove_budget(std::string app) {
-  std::function<base::Result<>()> remove = [this, app]() -> base::Result<> {
-    EBB_CHECKED(services_.metadata.remove_budget(app));
-    services_.budgets.remove(app);
+io::Task<base::Result<>> Engine::remove_budget(model::Holder holder) {
+  std::function<base::Result<>()> remove = [this, holder]() -> base::Result<> {
+    EBB_CHECKED(services_.metadata.remove_budget(holder));
+    services_.budgets.remove(holder);
     return {};
   };
   co_return co_await io::offload(services_.pool, "remove a budget", std::move(remove));
@@ -484,8 +486,12 @@ io::Task<base::Result<>> Engine::add_organisation(std::string name) {
 }
 
 io::Task<base::Result<>> Engine::remove_organisation(std::string name) {
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<>()> remove = [&metadata, name] { return metadata.remove_organisation(name); };
+  std::function<base::Result<>()> remove = [this, name]() -> base::Result<> {
+    EBB_CHECKED(services_.metadata.remove_organisation(name));
+    services_.quotas.set({.organisation = name});
+    services_.budgets.remove({.organisation = name});
+    return {};
+  };
   co_return co_await io::offload(services_.pool, "remove an organisation", std::move(remove));
 }
 
@@ -568,8 +574,10 @@ io::Task<> Engine::tick_forever(Engine& engine) {
 void Engine::tell_of_budgets() {
   const base::WallTime now = base::wall_now();
   for (const meter::BudgetAlert& alert : services_.budgets.tick(now)) {
+    const meter::BudgetView& budget = alert.budget;
     base::log(alert.percent < 100 ? base::LogLevel::kWarning : base::LogLevel::kError, "budget_alert",
-              {{"app", alert.app}, {"percent", alert.percent}});
+              {{budget.app.empty() ? "organisation" : "app", budget.app.empty() ? budget.organisation : budget.app},
+               {"percent", alert.percent}});
     if (stores_.outbox) stores_.outbox->put(event_of(alert, now));
   }
 }

@@ -49,10 +49,10 @@ class Engine final : public Node, private Publisher {
   io::Task<base::Result<LedgerReport>> check_ledger(bool rebuild) override;
   io::Task<base::Result<std::vector<meter::BudgetView>>> budgets() override;
   io::Task<base::Result<>> set_budget(model::Budget budget) override;
-  io::Task<base::Result<>> remove_budget(std::string app) override;
+  io::Task<base::Result<>> remove_budget(model::Holder holder) override;
   io::Task<base::Result<std::vector<Quotas::View>>> quotas() override;
   io::Task<base::Result<>> set_quota(model::Quota quota) override;
-  io::Task<base::Result<>> remove_quota(std::string app) override;
+  io::Task<base::Result<>> remove_quota(model::Holder holder) override;
   io::Task<base::Result<BillExplanation>> explain_bill(std::string app, std::string function,
                                                        std::optional<base::InvocationId> request) override;
   io::Task<base::Result<std::uint64_t>> set_secret(std::string app, std::string name, std::string value) override;

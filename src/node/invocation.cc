@@ -153,8 +153,7 @@ std::string Invocation::name() const { return runner_->version_.app + "/" + runn
 base::Result<> Invocation::open() {
   const model::Version& version = runner_->version_;
   // Used up while it waited.
-  if (runner_->account_->spent())
-    return runner_->services_.budgets.refusal(version.app, *runner_->account_, base::wall_now());
+  if (runner_->account_->spent()) return runner_->services_.budgets.refusal(*runner_->account_, base::wall_now());
   arrival_ = base::wall_now() - (leased_ - arrived_);
   auto slot = runner_->services_.usage.open_record(model::UsageStart{.invocation = id_,
                                                                      .arrival = arrival_,

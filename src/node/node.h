@@ -277,12 +277,12 @@ class Node {
   /// In effect, and on disk, when it returns. Errors: kInvalidArgument, kResourceExhausted.
   virtual io::Task<base::Result<>> set_budget(model::Budget budget) = 0;
   /// Errors: kNotFound.
-  virtual io::Task<base::Result<>> remove_budget(std::string app) = 0;
+  virtual io::Task<base::Result<>> remove_budget(model::Holder holder) = 0;
 
   /// As budgets.
   virtual io::Task<base::Result<std::vector<Quotas::View>>> quotas() = 0;
   virtual io::Task<base::Result<>> set_quota(model::Quota quota) = 0;
-  virtual io::Task<base::Result<>> remove_quota(std::string app) = 0;
+  virtual io::Task<base::Result<>> remove_quota(model::Holder holder) = 0;
 
   /// By name. Errors of these: those of Metadata.
   virtual io::Task<base::Result<std::vector<model::Organisation>>> organisations() = 0;

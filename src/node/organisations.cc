@@ -4,9 +4,17 @@ namespace ebb::node {
 
 base::Result<> Organisations::load() {
   EBB_TRY(const std::vector<model::OwnedApp> owned, metadata_.owned_apps());
-  base::MutexLock lock(mutex_);
-  for (const model::OwnedApp& one : owned) owners_[one.app] = one.organisation;
+  for (const model::OwnedApp& one : owned) put(one.app, one.organisation);
   return {};
+}
+
+void Organisations::put(const std::string& app, const std::string& organisation) {
+  {
+    base::MutexLock lock(mutex_);
+    owners_[app] = organisation;
+  }
+  budgets_.belong(app, organisation);
+  quotas_.belong(app, organisation);
 }
 
 std::string Organisations::of(const std::string& app) const {
@@ -28,10 +36,7 @@ base::Result<> Organisations::claim(const std::string& app, const std::string& o
   base::MutexLock changing(changing_);
   const std::string_view wanted = organisation.empty() ? model::kDefaultOrganisation : organisation;
   EBB_TRY(const std::string owner, metadata_.claim_app(app, wanted));
-  {
-    base::MutexLock lock(mutex_);
-    owners_[app] = owner;
-  }
+  put(app, owner);
   if (organisation.empty() || owner == organisation) return {};
   // Not whose it is: who asks may be a stranger to them.
   return base::Error{.code = base::Code::kConflict,
@@ -42,8 +47,7 @@ base::Result<> Organisations::claim(const std::string& app, const std::string& o
 base::Result<> Organisations::move(const std::string& app, const std::string& organisation) {
   base::MutexLock changing(changing_);
   EBB_CHECKED(metadata_.move_app(app, organisation));
-  base::MutexLock lock(mutex_);
-  owners_[app] = organisation;
+  put(app, organisation);
   return {};
 }
 

@@ -8,13 +8,17 @@
 
 #include "base/mutex.h"
 #include "base/result.h"
+#include "meter/budget.h"
+#include "node/quotas.h"
 #include "store/metadata.h"
 
 namespace ebb::node {
 
 class Organisations {
  public:
-  explicit Organisations(store::Metadata& metadata) : metadata_(metadata) {}
+  /// Tells budgets and quotas, so that an organisation's bound all its apps.
+  Organisations(store::Metadata& metadata, meter::Budgets& budgets, Quotas& quotas)
+      : metadata_(metadata), budgets_(budgets), quotas_(quotas) {}
 
   /// Blocking: before calls are served.
   base::Result<> load();
@@ -30,7 +34,11 @@ class Organisations {
   base::Result<> move(const std::string& app, const std::string& organisation) EBB_EXCLUDES(changing_);
 
  private:
+  void put(const std::string& app, const std::string& organisation) EBB_EXCLUDES(mutex_);
+
   store::Metadata& metadata_;
+  meter::Budgets& budgets_;
+  Quotas& quotas_;
   base::Mutex changing_;  // disk and memory change in the same order; taken before mutex_
   mutable base::Mutex mutex_;
   std::map<std::string, std::string> owners_ EBB_GUARDED_BY(mutex_);  // app -> organisation

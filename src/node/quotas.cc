@@ -18,49 +18,85 @@ base::Error refusal(std::string message, base::Duration wait) {
 
 }  // namespace
 
-// The place first: a call that is too many must not use up the rate of those that come in.
+bool Gate::step_in() {
+  const std::uint64_t before = inside_.fetch_add(1);
+  const std::uint64_t most = inside_most_.load(std::memory_order_relaxed);
+  return most == 0 || before < most;
+}
+
+base::Error Gate::too_many() const {
+  return refusal(holder_.text() + " has " + std::to_string(inside_most_) +
+                     " calls at once, which is its quota: try later, or have an administrator raise it with ebb "
+                     "quota set " +
+                     holder_.argument(),
+                 1s);
+}
+
+base::Error Gate::too_fast(base::Duration wait) const {
+  return refusal(holder_.text() + " has had more calls than its quota of " +
+                     meter::decimal_text(milli_calls_per_second_, 3) +
+                     " a second: try later, or have an administrator raise it with ebb quota set " + holder_.argument(),
+                 wait);
+}
+
+// The places first: a call that is too many must not use up the rate of those that come in; nor one that the
+// organisation's rate refuses the app's own.
 base::Result<Gate::Place> Gate::enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now) {
-  const std::uint64_t before = gate->inside_.fetch_add(1);
+  const bool has_place = gate->step_in();
   Place place(gate);
-  const std::uint64_t most = gate->inside_most_.load(std::memory_order_relaxed);
-  if (most != 0 && before >= most) {
-    return refusal("app " + gate->app_ + " has " + std::to_string(most) +
-                       " calls at once, which is its quota: try later, or have an administrator raise it with ebb "
-                       "quota set " +
-                       gate->app_,
-                   1s);
+  if (!has_place) return gate->too_many();
+  Gate* const organisation = gate->organisation_.load();
+  if (organisation != nullptr) {
+    const bool has_place_there = organisation->step_in();
+    place.organisation_ = organisation->shared_from_this();
+    if (!has_place_there) return organisation->too_many();
   }
-  const base::Duration wait = gate->rate_.take(now);
-  if (wait > base::Duration::zero()) {
-    return refusal("app " + gate->app_ + " has had more calls than its quota of " +
-                       meter::decimal_text(gate->milli_calls_per_second_, 3) +
-                       " a second: try later, or have an administrator raise it with ebb quota set " + gate->app_,
-                   wait);
+  if (const base::Duration wait = gate->rate_.take(now); wait > base::Duration::zero()) return gate->too_fast(wait);
+  if (organisation != nullptr) {
+    const base::Duration wait = organisation->rate_.take(now);
+    if (wait > base::Duration::zero()) {
+      gate->rate_.put_back();
+      return organisation->too_fast(wait);
+    }
   }
   return place;
 }
 
-std::shared_ptr<Gate> Quotas::gate(const std::string& app) {
-  base::MutexLock lock(mutex_);
-  std::shared_ptr<Gate>& gate = gates_[app];
-  if (!gate) gate = std::make_shared<Gate>(app);
+std::shared_ptr<Gate> Quotas::gate_of(const model::Holder& holder) {
+  std::shared_ptr<Gate>& gate = holder.app.empty() ? organisations_[holder.organisation] : apps_[holder.app];
+  if (!gate) gate = std::make_shared<Gate>(holder);
   return gate;
 }
 
+std::shared_ptr<Gate> Quotas::gate(const std::string& app) {
+  base::MutexLock lock(mutex_);
+  return gate_of({.app = app});
+}
+
 void Quotas::set(const model::Quota& quota) {
-  const std::shared_ptr<Gate> gate = this->gate(quota.app);
+  base::MutexLock lock(mutex_);
+  const std::shared_ptr<Gate> gate = gate_of(quota.holder());
   gate->milli_calls_per_second_ = quota.milli_calls_per_second;
   gate->rate_.set(quota.milli_calls_per_second);
   gate->inside_most_ = quota.calls_at_once;
 }
 
+void Quotas::belong(const std::string& app, const std::string& organisation) {
+  base::MutexLock lock(mutex_);
+  gate_of({.app = app})->organisation_ = gate_of({.organisation = organisation}).get();
+}
+
 std::vector<Quotas::View> Quotas::views() {
   base::MutexLock lock(mutex_);
   std::vector<View> views;
-  for (const auto& [app, gate] : gates_) {
-    const model::Quota quota{
-        .app = app, .milli_calls_per_second = gate->milli_calls_per_second_, .calls_at_once = gate->inside_most_};
-    if (quota.milli_calls_per_second != 0 || quota.calls_at_once != 0) views.push_back({quota, gate->inside_});
+  for (const Gates* gates : {&apps_, &organisations_}) {
+    for (const auto& [name, gate] : *gates) {
+      const model::Quota quota{.app = gate->holder_.app,
+                               .milli_calls_per_second = gate->milli_calls_per_second_,
+                               .calls_at_once = gate->inside_most_,
+                               .organisation = gate->holder_.organisation};
+      if (quota.milli_calls_per_second != 0 || quota.calls_at_once != 0) views.push_back({quota, gate->inside_});
+    }
   }
   return views;
 }

@@ -1,8 +1,9 @@
-// Quotas: how many calls a second and how many at once an app may have, over all its functions and versions.
+// Quotas: how many calls a second and how many at once an app may have, over all its functions and versions, and an
+// organisation over all its apps.
 //
 // A call that finds no place is refused with 429 before it waits or costs anything, so a quota is never exceeded. Set
 // and removed by an administrator; a quota belongs to a name, as a budget does. Asked by Engine for every call. Cost of
-// a call: two atomic operations without a quota, four with one; no lock. Threads: any.
+// a call: a few atomic operations; no lock. Threads: any.
 #pragma once
 
 #include <atomic>
@@ -19,17 +20,18 @@
 
 namespace ebb::node {
 
-/// Of one app; it stays valid, quota or not.
-class Gate {
+/// Of one app or organisation; it stays valid, quota or not.
+class Gate : public std::enable_shared_from_this<Gate> {
  public:
-  explicit Gate(std::string app) : app_(std::move(app)) {}
+  explicit Gate(model::Holder holder) : holder_(std::move(holder)) {}
 
-  /// A call's place, from its arrival to its answer's last byte.
+  /// A call's place, from its arrival to its answer's last byte: in the app and in the organisation that it was in.
   class Place {
    public:
     explicit Place(std::shared_ptr<Gate> gate) : gate_(std::move(gate)) {}
     ~Place() {
       if (gate_) gate_->inside_.fetch_sub(1);
+      if (organisation_) organisation_->inside_.fetch_sub(1);
     }
     Place(Place&& other) noexcept = default;
     Place(const Place&) = delete;
@@ -37,16 +39,24 @@ class Gate {
     Place& operator=(Place&&) = delete;
 
    private:
+    friend class Gate;
     std::shared_ptr<Gate> gate_;
+    std::shared_ptr<Gate> organisation_;
   };
 
-  /// Errors: kResourceExhausted, with the quota and when to come again.
+  /// `gate` is an app's. Errors: kResourceExhausted, with the quota and when to come again.
   static base::Result<Place> enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now);
 
  private:
   friend class Quotas;
 
-  const std::string app_;
+  /// Counts the call, and says whether it has a place.
+  bool step_in();
+  base::Error too_many() const;
+  base::Error too_fast(base::Duration wait) const;
+
+  const model::Holder holder_;
+  std::atomic<Gate*> organisation_{nullptr};  // of an app: kept by Quotas as long as this
   sched::CallRate rate_;
   std::atomic<std::uint64_t> milli_calls_per_second_{0};  // as it was set
   std::atomic<std::uint64_t> inside_most_{0};             // 0: no bound
@@ -55,20 +65,27 @@ class Gate {
 
 class Quotas {
  public:
+  /// An app's.
   std::shared_ptr<Gate> gate(const std::string& app) EBB_EXCLUDES(mutex_);
   /// In place of what was set before; an empty one removes it. Calls that are inside stay.
-  void set(const model::Quota& quota);
+  void set(const model::Quota& quota) EBB_EXCLUDES(mutex_);
+  /// From the next call on the app's calls count for that organisation.
+  void belong(const std::string& app, const std::string& organisation) EBB_EXCLUDES(mutex_);
 
   struct View {
     model::Quota quota;
     std::uint64_t calls_now = 0;
   };
-  /// Those of apps that have one, by name.
+  /// Those of apps that have one, by name, then those of organisations.
   std::vector<View> views() EBB_EXCLUDES(mutex_);
 
  private:
+  using Gates = std::map<std::string, std::shared_ptr<Gate>>;
+  std::shared_ptr<Gate> gate_of(const model::Holder& holder) EBB_REQUIRES(mutex_);
+
   base::Mutex mutex_;
-  std::map<std::string, std::shared_ptr<Gate>> gates_ EBB_GUARDED_BY(mutex_);
+  Gates apps_ EBB_GUARDED_BY(mutex_);
+  Gates organisations_ EBB_GUARDED_BY(mutex_);
 };
 
 }  // namespace ebb::node

@@ -58,5 +58,45 @@ TEST(Quotas, AnEmptyOneRemovesIt) {
   EXPECT_TRUE(quotas.views().empty());
 }
 
+TEST(Quotas, AnOrganisationsBoundAllItsAppsTogether) {
+  Quotas quotas;
+  quotas.set({.calls_at_once = 2, .organisation = "acme"});
+  for (const char* app : {"a", "b"}) quotas.belong(app, "acme");
+  quotas.belong("c", "other");
+  auto first = std::make_unique<base::Result<Gate::Place>>(Gate::enter(quotas.gate("a"), kNow));
+  const auto second = Gate::enter(quotas.gate("b"), kNow);
+  const auto third = Gate::enter(quotas.gate("b"), kNow);
+  ASSERT_TRUE(*first && second);
+  ASSERT_FALSE(third);
+  EXPECT_THAT(third.error().message, testing::HasSubstr("organisation acme has 2 calls at once"));
+  EXPECT_THAT(third.error().message, testing::HasSubstr("ebb quota set --org acme"));
+  EXPECT_TRUE(Gate::enter(quotas.gate("c"), kNow));
+  ASSERT_EQ(quotas.views().size(), 1u);
+  EXPECT_EQ(quotas.views()[0].quota.organisation, "acme");
+  EXPECT_EQ(quotas.views()[0].calls_now, 2u);
+  quotas.belong("b", "other");  // the call under way stays where it came in
+  EXPECT_FALSE(Gate::enter(quotas.gate("a"), kNow));
+  EXPECT_TRUE(Gate::enter(quotas.gate("b"), kNow));
+  first.reset();
+  EXPECT_TRUE(Gate::enter(quotas.gate("a"), kNow));
+}
+
+TEST(Quotas, WhoAnOrganisationRefusesDoesNotUseUpTheAppsRate) {
+  Quotas quotas;
+  quotas.belong("a", "acme");
+  quotas.set({.app = "a", .milli_calls_per_second = 2000});
+  quotas.set({.milli_calls_per_second = 1000, .organisation = "acme"});
+  const auto gate = quotas.gate("a");
+  EXPECT_TRUE(Gate::enter(gate, kNow));
+  for (int i = 0; i < 10; ++i) {
+    const auto refused = Gate::enter(gate, kNow);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, testing::HasSubstr("organisation acme has had more calls"));
+  }
+  quotas.set({.organisation = "acme"});
+  EXPECT_TRUE(Gate::enter(gate, kNow)) << "the app has its second call of this second still";
+  EXPECT_FALSE(Gate::enter(gate, kNow));
+}
+
 }  // namespace
 }  // namespace ebb::node

@@ -74,7 +74,7 @@ struct Services {
   std::atomic<std::uint64_t> next_build = 1;
   Reserves reserves;
   Quotas quotas{};
-  Organisations organisations{metadata};
+  Organisations organisations{metadata, budgets, quotas};
   std::atomic<std::uint32_t> instances = 0;  // alive or starting, node-wide; bounded by config.max_instances
 
   /// The context of the core the caller is on; core 0's from elsewhere.

@@ -145,8 +145,7 @@ void VersionRunner::woken(base::SteadyTime due) {
 
 io::Task<Reply> VersionRunner::invoke(Call& call) {
   if (account_->spent()) {
-    co_return Reply{.version_number = version_.number,
-                    .error = services_.budgets.refusal(version_.app, *account_, base::wall_now())};
+    co_return Reply{.version_number = version_.number, .error = services_.budgets.refusal(*account_, base::wall_now())};
   }
   // From here on a cancelled wait returns instead of throwing, so that nothing is left half done.
   co_await asio::this_coro::throw_if_cancelled(false);

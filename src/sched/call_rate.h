@@ -37,6 +37,9 @@ class CallRate {
     }
   }
 
+  /// A call that was let in was not run after all: another may come in its place.
+  void put_back() { full_at_ns_.fetch_sub(interval_ns_.load(std::memory_order_relaxed)); }
+
  private:
   static constexpr std::int64_t kSecond = 1'000'000'000;
 

@@ -96,8 +96,8 @@ TEST(StoredQuotas, AreOneForAName) {
   auto metadata = SqliteMetadata::open(path);
   const std::vector<model::Quota> one{{.app = "vision", .calls_at_once = 4}};
   EXPECT_EQ(*(*metadata)->quotas(), one) << "it outlives the process";
-  EXPECT_TRUE((*metadata)->remove_quota("vision"));
-  EXPECT_EQ((*metadata)->remove_quota("vision").error().code, base::Code::kNotFound);
+  EXPECT_TRUE((*metadata)->remove_quota({.app = "vision"}));
+  EXPECT_EQ((*metadata)->remove_quota({.app = "vision"}).error().code, base::Code::kNotFound);
 }
 
 TEST(StoredBudgets, AreOneForAName) {
@@ -116,8 +116,8 @@ TEST(StoredBudgets, AreOneForAName) {
   metadata = SqliteMetadata::open(path);
   const std::vector<model::Budget> both{{.app = "not-there", .nano_cu = 0}, {.app = "vision", .nano_cu = 7}};
   EXPECT_EQ(*(*metadata)->budgets(), both) << "it outlives its app and the process";
-  EXPECT_TRUE((*metadata)->remove_budget("vision"));
-  EXPECT_EQ((*metadata)->remove_budget("vision").error().code, base::Code::kNotFound);
+  EXPECT_TRUE((*metadata)->remove_budget({.app = "vision"}));
+  EXPECT_EQ((*metadata)->remove_budget({.app = "vision"}).error().code, base::Code::kNotFound);
 }
 
 TEST(StoredSecrets, CountTheirVersionsAndGoWithTheirApp) {

@@ -114,18 +114,19 @@ class Metadata {
   virtual base::Result<void> move_app(std::string_view app, std::string_view organisation) = 0;
 
   /// Budgets, at most one of an app's name. They do not belong to an app's life: who may remove an app and deploy it
-  /// again must not be rid of its budget. Errors: kResourceExhausted (limits::kBudgets), kInvalidArgument.
+  /// again must not be rid of its budget. Those of an organisation go with it. Errors: kResourceExhausted
+  /// (limits::kBudgets), kInvalidArgument, kNotFound (no such organisation).
   virtual base::Result<void> set_budget(const model::Budget& budget) = 0;
   /// Errors: kNotFound.
-  virtual base::Result<void> remove_budget(std::string_view app) = 0;
-  /// By name.
+  virtual base::Result<void> remove_budget(const model::Holder& holder) = 0;
+  /// Those of apps by name, then those of organisations.
   virtual base::Result<std::vector<model::Budget>> budgets() = 0;
 
   /// Quotas, kept as budgets are. Errors: kResourceExhausted (limits::kQuotas), kInvalidArgument.
   virtual base::Result<void> set_quota(const model::Quota& quota) = 0;
   /// Errors: kNotFound.
-  virtual base::Result<void> remove_quota(std::string_view app) = 0;
-  /// By name.
+  virtual base::Result<void> remove_quota(const model::Holder& holder) = 0;
+  /// As budgets.
   virtual base::Result<std::vector<model::Quota>> quotas() = 0;
 
   /// Secrets, sealed by the caller. They belong to an app's name: one may be set before the app's first deployment;

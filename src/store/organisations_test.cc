@@ -42,6 +42,12 @@ TEST_F(OrganisationsTest, ADatabaseOfTheSchemaBeforeKeepsItsDataInTheDefaultOne)
     ASSERT_TRUE(database);
     ASSERT_TRUE(
         (*database)->execute("DROP TABLE organisations; DROP TABLE app_organisations; "
+                             "ALTER TABLE budgets RENAME TO newer; "
+                             "CREATE TABLE budgets (app TEXT PRIMARY KEY, nano_cu INTEGER NOT NULL); "
+                             "INSERT INTO budgets SELECT app, nano_cu FROM newer; DROP TABLE newer; "
+                             "DROP TABLE quotas; CREATE TABLE quotas (app TEXT PRIMARY KEY, "
+                             "milli_calls_per_second INTEGER NOT NULL, calls_at_once INTEGER NOT NULL); "
+                             "INSERT INTO quotas VALUES ('bounded', 500, 3); "
                              "ALTER TABLE access_keys DROP COLUMN organisation; "
                              "DELETE FROM schema_migrations WHERE version > 5"));
   }
@@ -56,6 +62,28 @@ TEST_F(OrganisationsTest, ADatabaseOfTheSchemaBeforeKeepsItsDataInTheDefaultOne)
   EXPECT_EQ(metadata_->keys()->front().digest, old_key.digest);
   EXPECT_EQ(metadata_->keys()->front().organisation, "");
   EXPECT_TRUE(metadata_->app("vision"));
+  EXPECT_EQ(*metadata_->budgets(), (std::vector<model::Budget>{{.app = "bounded", .nano_cu = 5}}));
+  EXPECT_EQ(*metadata_->quotas(),
+            (std::vector<model::Quota>{{.app = "bounded", .milli_calls_per_second = 500, .calls_at_once = 3}}));
+}
+
+TEST_F(OrganisationsTest, BudgetsAndQuotasOfOneGoWithIt) {
+  EXPECT_EQ(metadata_->set_budget({.nano_cu = 5, .organisation = "acme"}).error().code, base::Code::kNotFound);
+  ASSERT_TRUE(metadata_->add_organisation("acme"));
+  ASSERT_TRUE(metadata_->set_budget({.app = "acme", .nano_cu = 4}));  // an app of the same name
+  ASSERT_TRUE(metadata_->set_budget({.nano_cu = 5, .organisation = "acme"}));
+  ASSERT_TRUE(metadata_->set_budget({.nano_cu = 6, .organisation = "acme"}));
+  ASSERT_TRUE(metadata_->set_quota({.calls_at_once = 2, .organisation = "acme"}));
+  open();
+  EXPECT_EQ(*metadata_->budgets(),
+            (std::vector<model::Budget>{{.app = "acme", .nano_cu = 4}, {.nano_cu = 6, .organisation = "acme"}}));
+  EXPECT_EQ(*metadata_->quotas(), (std::vector<model::Quota>{{.calls_at_once = 2, .organisation = "acme"}}));
+  ASSERT_TRUE(metadata_->remove_budget({.organisation = "acme"}));
+  EXPECT_EQ(metadata_->remove_budget({.organisation = "acme"}).error().code, base::Code::kNotFound);
+  ASSERT_TRUE(metadata_->set_budget({.nano_cu = 7, .organisation = "acme"}));
+  ASSERT_TRUE(metadata_->remove_organisation("acme"));
+  EXPECT_EQ(metadata_->budgets()->size(), 1U);
+  EXPECT_TRUE(metadata_->quotas()->empty());
 }
 
 TEST_F(OrganisationsTest, ANameStaysWithWhoUsedItFirst) {

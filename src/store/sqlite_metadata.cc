@@ -72,6 +72,24 @@ constexpr std::array kMigrations = {
          SELECT name AS app FROM apps UNION SELECT app FROM secrets UNION SELECT app FROM budgets
          UNION SELECT app FROM quotas UNION SELECT app FROM access_keys WHERE app != '');
        ALTER TABLE access_keys ADD COLUMN organisation TEXT NOT NULL DEFAULT '';)",
+    // Budgets and quotas of organisations beside those of apps.
+    R"(CREATE TABLE budgets_of (
+         app TEXT NOT NULL,
+         organisation TEXT NOT NULL,
+         nano_cu INTEGER NOT NULL,
+         PRIMARY KEY (organisation, app));
+       INSERT INTO budgets_of SELECT app, '', nano_cu FROM budgets;
+       DROP TABLE budgets;
+       ALTER TABLE budgets_of RENAME TO budgets;
+       CREATE TABLE quotas_of (
+         app TEXT NOT NULL,
+         organisation TEXT NOT NULL,
+         milli_calls_per_second INTEGER NOT NULL,
+         calls_at_once INTEGER NOT NULL,
+         PRIMARY KEY (organisation, app));
+       INSERT INTO quotas_of SELECT app, '', milli_calls_per_second, calls_at_once FROM quotas;
+       DROP TABLE quotas;
+       ALTER TABLE quotas_of RENAME TO quotas;)",
 };
 
 // The columns that read_version expects, and the joins that give them.

@@ -42,10 +42,10 @@ class SqliteMetadata final : public Metadata {
   base::Result<std::string> claim_app(std::string_view app, std::string_view organisation) override;
   base::Result<void> move_app(std::string_view app, std::string_view organisation) override;
   base::Result<void> set_budget(const model::Budget& budget) override;
-  base::Result<void> remove_budget(std::string_view app) override;
+  base::Result<void> remove_budget(const model::Holder& holder) override;
   base::Result<std::vector<model::Budget>> budgets() override;
   base::Result<void> set_quota(const model::Quota& quota) override;
-  base::Result<void> remove_quota(std::string_view app) override;
+  base::Result<void> remove_quota(const model::Holder& holder) override;
   base::Result<std::vector<model::Quota>> quotas() override;
   base::Result<std::uint64_t> next_secret_version(std::string_view app, std::string_view name) override;
   base::Result<void> put_secret(const StoredSecret& secret) override;
@@ -57,10 +57,12 @@ class SqliteMetadata final : public Metadata {
  private:
   // Of tables with one row for an app's name; statements are literals (SqliteDatabase::query), `what` is "budget".
   /// Whether one more fits, for an app that may have one already.
-  base::Result<void> check_count(const char* count_others, const std::string& what, std::string_view app,
+  base::Result<void> check_count(const char* count_others, const std::string& what, const model::Holder& holder,
                                  std::size_t most) EBB_REQUIRES(mutex_);
-  base::Result<void> remove_of_app(const char* find, const char* remove, const std::string& what, std::string_view app)
-      EBB_REQUIRES(mutex_);
+  base::Result<void> remove_of(const char* find, const char* remove, const std::string& what,
+                               const model::Holder& holder) EBB_REQUIRES(mutex_);
+  /// Errors: kInvalidArgument, kNotFound (no such organisation).
+  base::Result<void> check_holder(const model::Holder& holder) EBB_REQUIRES(mutex_);
 
   base::Result<bool> has_organisation(std::string_view name) EBB_REQUIRES(mutex_);
   base::Result<std::string> owner_of(std::string_view app) EBB_REQUIRES(mutex_);  // "" for nobody

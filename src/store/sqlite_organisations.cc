@@ -74,6 +74,10 @@ Result<void> SqliteMetadata::remove_organisation(std::string_view name) {
   {
     EBB_TRY(SqliteQuery remove, database_->query("DELETE FROM organisations WHERE name = ?"));
     EBB_CHECKED(remove.bind(name).run());
+    EBB_TRY(SqliteQuery budgets, database_->query("DELETE FROM budgets WHERE organisation = ?"));
+    EBB_CHECKED(budgets.bind(name).run());
+    EBB_TRY(SqliteQuery quotas, database_->query("DELETE FROM quotas WHERE organisation = ?"));
+    EBB_CHECKED(quotas.bind(name).run());
   }
   return transaction.commit();
 }

@@ -1,6 +1,5 @@
 // The quotas' table of the metadata.
 #include "base/limits_access.h"
-#include "model/names.h"
 #include "store/sqlite_metadata.h"
 
 namespace ebb::store {
@@ -8,34 +7,37 @@ namespace ebb::store {
 using base::Result;
 
 Result<void> SqliteMetadata::set_quota(const model::Quota& quota) {
-  EBB_CHECKED(model::check_name("app", quota.app));
   base::MutexLock lock(mutex_);
-  EBB_CHECKED(check_count("SELECT count(*) FROM quotas WHERE app != ?", "quota", quota.app, limits::kQuotas));
-  EBB_TRY(
-      SqliteQuery query,
-      database_->query("INSERT OR REPLACE INTO quotas (app, milli_calls_per_second, calls_at_once) VALUES (?, ?, ?)"));
+  EBB_CHECKED(check_holder(quota.holder()));
+  EBB_CHECKED(check_count("SELECT count(*) FROM quotas WHERE NOT (app = ? AND organisation = ?)", "quota",
+                          quota.holder(), limits::kQuotas));
+  EBB_TRY(SqliteQuery query, database_->query("INSERT OR REPLACE INTO quotas (app, organisation, "
+                                              "milli_calls_per_second, calls_at_once) VALUES (?, ?, ?, ?)"));
   return query.bind(quota.app)
+      .bind(quota.organisation)
       .bind(static_cast<std::int64_t>(quota.milli_calls_per_second))
       .bind(static_cast<std::int64_t>(quota.calls_at_once))
       .run();
 }
 
-Result<void> SqliteMetadata::remove_quota(std::string_view app) {
+Result<void> SqliteMetadata::remove_quota(const model::Holder& holder) {
   base::MutexLock lock(mutex_);
-  return remove_of_app("SELECT 1 FROM quotas WHERE app = ?", "DELETE FROM quotas WHERE app = ?", "quota", app);
+  return remove_of("SELECT 1 FROM quotas WHERE app = ? AND organisation = ?",
+                   "DELETE FROM quotas WHERE app = ? AND organisation = ?", "quota", holder);
 }
 
 Result<std::vector<model::Quota>> SqliteMetadata::quotas() {
   base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query,
-          database_->query("SELECT app, milli_calls_per_second, calls_at_once FROM quotas ORDER BY app"));
+  EBB_TRY(SqliteQuery query, database_->query("SELECT app, milli_calls_per_second, calls_at_once, organisation "
+                                              "FROM quotas ORDER BY organisation, app"));
   std::vector<model::Quota> quotas;
   while (true) {
     EBB_TRY(const bool row, query.step());
     if (!row) return quotas;
     quotas.push_back({.app = query.text(0),
                       .milli_calls_per_second = static_cast<std::uint64_t>(query.number(1)),
-                      .calls_at_once = static_cast<std::uint64_t>(query.number(2))});
+                      .calls_at_once = static_cast<std::uint64_t>(query.number(2)),
+                      .organisation = query.text(3)});
   }
 }
 

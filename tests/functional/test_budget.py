@@ -146,3 +146,31 @@ def test_only_an_administrator_sets_it_and_an_app_sees_its_own(node):
         assert requests.delete(path, headers=headers, timeout=30).status_code == 403
     finally:
         node.cli("budget", "rm", "rich")
+
+
+def test_an_organisations_budget_is_that_of_all_its_apps(node):
+    def of_organisation():
+        return next(one for one in node.cli_json("budget", "ls")["budgets"] if one["organisation"] == "budget-org")
+
+    node.cli("org", "create", "budget-org")
+    for app in ("joint-a", "joint-b"):
+        node.deploy_app(SOURCE, {"busy": {"memory": "128Mi", "cpu": 0.1, "scale": {"max": 2}}}, app=app)
+        node.cli("org", "move", app, "budget-org")
+    assert node.call("joint-a/busy", data="0").status_code == 200
+    node.cli("budget", "set", "--org", "budget-org", "1000000")
+    limit = decimal.Decimal(of_organisation()["cu_used"]) + 4 * CALL
+    node.cli("budget", "set", "--org", "budget-org", f"{limit:f}")
+    answers = in_parallel(24, lambda number: node.call(f"joint-{'ab'[number % 2]}/busy", data="0"))
+    served = sum(answer.status_code == 200 for answer in answers)
+    assert 1 <= served <= 4 + 4, "four calls reach it, and no more than two instances of each app are at work then"
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert {answer.status_code for answer in refused} == {429}
+    assert all("organisation budget-org has used its budget of" in answer.json()["error"]["message"] for answer in refused)
+    assert of_organisation()["state"] == "spent"
+    assert node.call("rich/other", data="0").status_code == 200
+    node.cli("org", "move", "joint-b", "default")
+    assert node.call("joint-b/busy", data="0").status_code == 200, "another's from the next call on"
+    for app in ("joint-a", "joint-b"):
+        node.cli("rm", app, "--yes")
+    node.cli("org", "rm", "budget-org")
+    assert not [one for one in node.cli_json("budget", "ls")["budgets"] if one["organisation"]]

@@ -116,3 +116,21 @@ def test_only_an_administrator_sets_one(node):
     path = f"{node.url}/api/v1/apps/bounded/quota"
     assert requests.put(path, headers=headers, json={"calls_at_once": "9"}, timeout=30).status_code == 403
     assert requests.delete(path, headers=headers, timeout=30).status_code == 403
+
+
+def test_an_organisations_quota_bounds_its_apps_together(node):
+    node.cli("org", "create", "quota-org")
+    for app in ("together-a", "together-b"):
+        node.deploy_app(SOURCE, {"hold": {"scale": {"max": 20}}}, app=app)
+        node.cli("org", "move", app, "quota-org")
+    node.cli("quota", "set", "--org", "quota-org", "--calls-at-once", "3")
+    answers = in_parallel(12, lambda number: node.call(f"together-{'ab'[number % 2]}/hold", data="2"))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == 9 and sum(answer.status_code == 200 for answer in answers) == 3
+    assert all("organisation quota-org has 3 calls at once, which is its quota" in answer.json()["error"]["message"] for answer in refused)
+    assert node.call("free/other").status_code == 200
+    node.cli("quota", "rm", "--org", "quota-org")
+    assert all(status == 200 for status in in_parallel(6, lambda number: node.call("together-a/hold").status_code))
+    for app in ("together-a", "together-b"):
+        node.cli("rm", app, "--yes")
+    node.cli("org", "rm", "quota-org")
