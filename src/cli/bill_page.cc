@@ -2,6 +2,8 @@
 
 #include <array>
 #include <boost/json/array.hpp>
+#include <chrono>
+#include <cstdio>
 #include <string_view>
 #include <vector>
 
@@ -113,6 +115,31 @@ std::string html_row(const std::vector<std::string>& cells, std::string_view cel
   return row + "</tr>\n";
 }
 
+// "2026-11-01 to 2026-11-30 (UTC)".
+std::string period(const Object& bill) {
+  const std::string month = text_of(bill, "month");
+  int year = 0;
+  unsigned number = 0;
+  if (std::sscanf(month.c_str(), "%d-%u", &year, &number) != 2 || number < 1 || number > 12) return month;
+  const auto last = std::chrono::year(year) / std::chrono::month(number) / std::chrono::last;
+  return month + "-01 to " + month + "-" + std::to_string(static_cast<unsigned>(last.day())) + " (UTC)";
+}
+
+// What each app comes to, where there is more than one.
+std::string html_summary(const Object& bill, const std::string& currency) {
+  const std::vector<const Object*> apps = objects_in(bill, "apps");
+  if (apps.size() < 2 || currency.empty()) return {};
+  std::string out = "<table>\n" + html_row({"app", "CALLS", "CU", "AMOUNT"}, "th");
+  for (const Object* app : apps) {
+    const Object& total = object_in(*app, "total");
+    out += html_row({text_of(*app, "app"), std::to_string(count_of(total, "billed_invocations")), text_of(total, "cu"),
+                     text_of(total, "amount")},
+                    "td");
+  }
+  out += html_row({"together", "", "", text_of(bill, "amount")}, "td");
+  return out + "</table>\n";
+}
+
 std::vector<std::string> titles(const Object& bill) {
   std::vector<std::string> head = {text_of(bill, "by")};
   for (const Column& column : kColumns) head.emplace_back(column.title);
@@ -184,8 +211,11 @@ std::string bill_html(const Object& bill) {
       "</title>\n<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 "
       "1rem}table{border-collapse:collapse;width:100%}td,th{padding:.3rem .6rem;text-align:right;"
       "border-bottom:1px solid #ccc;font-variant-numeric:tabular-nums}td:first-child,th:first-child{"
-      "text-align:left}tr:last-child{font-weight:bold}small{color:#555}</style></head><body>\n<h1>" +
-      title + "</h1>\n";
+      "text-align:left}tr:last-child{font-weight:bold}@media "
+      "print{h2,table{break-inside:avoid}}small{color:#555}</style></head><body>\n<h1>" +
+      title + "</h1>\n<p>" + escaped(period(bill)) + (currency.empty() ? "" : ", amounts in " + escaped(currency)) +
+      "</p>\n" + html_summary(bill, currency);
+  if (objects_in(bill, "apps").empty()) out += "<p>Nothing was used.</p>\n";
   for (const Object* app : objects_in(bill, "apps")) {
     const Object& total = object_in(*app, "total");
     out += "<h2>" + escaped(text_of(*app, "app")) + "</h2>\n<table>\n" + html_row(titles(bill), "th");

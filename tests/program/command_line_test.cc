@@ -308,6 +308,7 @@ TEST(Bill, IsPrintedAsATableCsvAPageAndJson) {
   std::stringstream html;
   html << std::ifstream(page).rdbuf();
   EXPECT_TRUE(holds(html.str(), "<h2>Amount: 2.315000 EUR</h2>")) << html.str();
+  EXPECT_TRUE(holds(html.str(), "2026-02-01 to 2026-02-28 (UTC), amounts in EUR")) << html.str();
   EXPECT_EQ(parsed(ebb({"bill", "--month", "2026-02", "--json"}, server.url).out).at("amount").as_string(), "2.315000");
   const Outcome why =
       ebb({"bill", "explain", "vision/digits", "--request", base::to_string(record.invocation)}, server.url);
