@@ -301,6 +301,7 @@ class Handler:
         invocation = Invocation(context.request_id, payload, headers)
         print(f"START RequestId: {context.request_id} Version: {self._function.version}", flush=True)
         began = time.monotonic()
+        self._api.turn(0)  # hears of connections that the program has closed since
         self._api.offer(invocation)
         while not invocation.done and not invocation.streams:
             self._turn(invocation)
@@ -312,9 +313,19 @@ class Handler:
         return _value_of(bytes(invocation.body))
 
     def _turn(self, invocation):
-        self._api.turn(_LOOK_SECONDS)
-        if not invocation.done and (how := self._program.ended()):
+        if invocation.given or self._program.ended() is None:
+            self._api.turn(_LOOK_SECONDS)
+        if invocation.done or (how := self._program.ended()) is None:
+            return
+        if invocation.given:
             raise trace.Ended("Runtime.ExitError", f"the runtime exited before it answered: it {how}")
+        # It ended after the answer before, as Go's does after a panic: it never saw this event. Lambda starts it anew too.
+        try:
+            self.stop()
+            self.start()
+        except loading.LoadError as error:
+            raise trace.Ended(error.kind, str(error), error.trace) from None
+        self._api.offer(invocation)
 
     def _tell_end(self, invocation, began):
         """The lines that tools know from Lambda."""

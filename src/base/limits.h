@@ -18,7 +18,7 @@ inline constexpr std::size_t kHttpHeaderBytes = 16 * 1024;       // request line
 inline constexpr std::size_t kHttpBodyBytes = 32 * 1024 * 1024;  // a request's or a response's body: 413 / 502 beyond
 inline constexpr std::size_t kUnreadBodyBytes =
     64 * 1024;  // a request to a function with a longer body, or one in chunks, is served before its body is read
-inline constexpr std::size_t kHttpTargetBytes = 8 * 1024;        // path and query
+inline constexpr std::size_t kHttpTargetBytes = 8 * 1024;  // path and query
 inline constexpr std::size_t kBufferedBodyBytes = std::size_t{1}
                                                   << 30;  // all bodies held by the daemon at once: 429 beyond
 inline constexpr std::size_t kConnections = 8192;         // open client connections of a daemon

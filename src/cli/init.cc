@@ -177,13 +177,11 @@ void add_init(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("init", "Begin a new folder with a function that works");
   command->group("Deploy and call");
   command->add_option("template", options->name, "What to begin with: see --list")->type_name("");
-  command->add_option("folder", options->folder, "A new or empty folder; default: the template's name")
-      ->type_name("");
+  command->add_option("folder", options->folder, "A new or empty folder; default: the template's name")->type_name("");
   command->add_option("--app", options->app, "The app's name; default: the folder's")->type_name("APP");
   command->add_flag("--list", options->list, "Say which templates there are");
   add_common_options(*command, session);
-  command->callback(
-      [&session, options] { session.action = [&session, options] { return init(session, *options); }; });
+  command->callback([&session, options] { session.action = [&session, options] { return init(session, *options); }; });
 }
 
 }  // namespace ebb::cli

@@ -19,8 +19,8 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr std::size_t kFirstBufferBytes = 4096;     // most heads fit; grows up to header_bytes_max
-constexpr std::size_t kRequestLineRest = 64;        // what a request line holds beside its target: method and version
+constexpr std::size_t kFirstBufferBytes = 4096;  // most heads fit; grows up to header_bytes_max
+constexpr std::size_t kRequestLineRest = 64;     // what a request line holds beside its target: method and version
 
 Response server_fault(std::string message) { return error_response(base::internal(std::move(message))); }
 

@@ -148,8 +148,8 @@ class Connection {
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   HeadScanner scanner_;
-  RequestHead head_;                // of the request under way
-  bool head_only_ = false;          // it is a HEAD: the method is gone with the request when the response comes
+  RequestHead head_;                    // of the request under way
+  bool head_only_ = false;              // it is a HEAD: the method is gone with the request when the response comes
   std::shared_ptr<ClientBody> unread_;  // of the request under way: its handler reads the body
   std::optional<Refusal> refused_;      // why it cannot be served
   HeldBytes held_;

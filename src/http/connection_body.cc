@@ -230,7 +230,7 @@ io::Task<bool> Connection::serve_unread() {
   const bool whole = unread_->ended();
   co_await unread_->let_go();
   unread_.reset();
-  co_return more && whole;
+  co_return more&& whole;
 }
 
 // Takes from the global budget or sets the refusal.

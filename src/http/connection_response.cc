@@ -147,8 +147,7 @@ io::Task<bool> Connection::respond(Response response) {
   form.chunked = streaming && !sized_stream && !bodiless && form.version == 11;
   form.sized = (!streaming || sized_stream) && !bodiless;
   form.keep_alive = head_.keep_alive && !refused_ && !has_unread() && !state_->draining &&
-                    (form.sized || form.chunked || bodiless) &&
-                    !has_token(response.headers.get("connection"), "close");
+                    (form.sized || form.chunked || bodiless) && !has_token(response.headers.get("connection"), "close");
   if (streaming && (head_only_ || bodiless)) {
     NoBodyWriter nobody;
     const base::Result<> ended = co_await run_stream(response, nobody);

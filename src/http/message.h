@@ -91,10 +91,10 @@ struct Request {
   Headers headers;
   std::string body;
   std::shared_ptr<BodyReader> unread{};  // set: the body is still to be read, and `body` is empty
-  std::string peer_address;        // numeric, without port
-  unsigned version = 11;           // 10 or 11
-  bool over_tls = false;           // between the client and this server
-  base::SteadyTime received_at{};  // when the head was complete
+  std::string peer_address;              // numeric, without port
+  unsigned version = 11;                 // 10 or 11
+  bool over_tls = false;                 // between the client and this server
+  base::SteadyTime received_at{};        // when the head was complete
 };
 
 /// Where a streamed response goes. Used by one coroutine at a time.

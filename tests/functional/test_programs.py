@@ -87,6 +87,12 @@ while True:
     print("handling", wish, flush=True)
     if wish == "error":
         post(f"invocation/{request}/error", {"errorType": "Order.Empty", "errorMessage": "nothing ordered", "stackTrace": ["line 7"]})
+    elif wish == "panic":
+        post(f"invocation/{request}/error", {"errorType": "Panic", "errorMessage": "no stock"})
+        os._exit(2)
+    elif wish == "last":
+        post(f"invocation/{request}/response", "done")
+        os._exit(0)
     elif wish == "exit":
         os._exit(5)
     elif wish == "wrong":
@@ -235,6 +241,15 @@ def test_what_a_custom_runtime_reports(custom, wish, text):
     done = custom.cli("invoke", "lambdas/f", "--data", json.dumps({"wish": wish}), expect=None)
     assert done.returncode != 0 and text in done.stderr, done.stderr
     assert json.loads(custom.cli("invoke", "lambdas/f", "--data", "{}").stdout)["event"] == {}
+
+
+@pytest.mark.parametrize("wish", ["panic", "last"])
+def test_a_custom_runtime_that_ends_after_its_answer_is_started_anew(custom, wish):
+    """As on Lambda: Go's runtime client ends its program after a panic that it has reported."""
+    for _ in range(5):
+        done = custom.cli("invoke", "lambdas/f", "--data", json.dumps({"wish": wish}), expect=None)
+        assert ("Panic: no stock" in done.stderr) if wish == "panic" else (json.loads(done.stdout) == "done"), done.stderr
+        assert json.loads(custom.cli("invoke", "lambdas/f", "--data", "{}").stdout)["event"] == {}
 
 
 def test_an_answer_to_another_invocation_is_refused(custom):
