@@ -122,14 +122,14 @@ void add_record_steps(JsonArray& steps, const model::UsageRecord& record, const 
   say("invocation " + base::to_string(record.invocation) + " of " + record.app + "/" + record.function + " version " +
       std::to_string(record.version_number) + " arrived at " + base::to_rfc3339(record.arrival) + " and ended as " +
       std::string(model::name_of(end.outcome)));
-  if (!meter::is_billed(end.outcome)) {
-    say(std::string("not billed: ") + meter::billing_reason(end.outcome));
+  if (!model::is_billed(end.outcome)) {
+    say(std::string("not billed: ") + model::billing_reason(end.outcome));
     return;
   }
   const meter::Quantities used = meter::quantities_of(record);
   const meter::CuParts cu = meter::cu_of(used, list.weights);
   const auto weight = [](std::uint64_t micro) { return meter::decimal_text(micro, kWeightPlaces); };
-  say(std::string("billed: ") + meter::billing_reason(end.outcome) + ", " + std::to_string(end.billed_ms) +
+  say(std::string("billed: ") + model::billing_reason(end.outcome) + ", " + std::to_string(end.billed_ms) +
       " ms (the time in the handler, rounded up; queueing, start and initialisation are not billed)");
   say("processor: " + meter::decimal_text(record.cpu_millis, 3) + " vCPU x " + std::to_string(end.billed_ms) +
       " ms = " + meter::scaled_text(used.cpu_milli_ms, kVcpuPlaces) + " vCPU-s, x " + weight(list.weights.vcpu_second) +

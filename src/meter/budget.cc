@@ -21,7 +21,7 @@ std::uint64_t saturated(Wide value) {
 // Weights are micro-CU for a second: with milliseconds, thousandths of a processor and bytes the units come out so.
 std::uint64_t nano_cu_of(model::Outcome outcome, std::uint64_t billed_ms, std::uint32_t cpu_millis,
                          base::Bytes memory_limit, const Weights& weights) {
-  if (!is_billed(outcome)) return 0;
+  if (!model::is_billed(outcome)) return 0;
   const Wide cpu = Wide{billed_ms} * cpu_millis * weights.vcpu_second / 1'000;
   const Wide memory = (Wide{billed_ms} * memory_limit.count * weights.gib_second) >> 30;
   return saturated(cpu + memory + Wide{weights.call} * 1'000);

@@ -7,24 +7,6 @@
 
 namespace ebb::meter {
 
-bool is_billed(model::Outcome outcome) {
-  return outcome != model::Outcome::kRefused && outcome != model::Outcome::kPlatformFault;
-}
-
-const char* billing_reason(model::Outcome outcome) {
-  switch (outcome) {
-    case model::Outcome::kOk: return "the handler answered";
-    case model::Outcome::kFunctionError: return "the handler ran and failed";
-    case model::Outcome::kCrashed: return "the handler ran until its process ended";
-    case model::Outcome::kOutOfMemory: return "the handler ran into the function's own memory limit";
-    case model::Outcome::kTimedOut: return "the handler ran until its timeout";
-    case model::Outcome::kCancelled: return "the handler ran until the caller went away";
-    case model::Outcome::kRefused: return "it was never run";
-    case model::Outcome::kPlatformFault: return "the platform failed, not the function";
-  }
-  return "";
-}
-
 Quantities& Quantities::operator+=(const Quantities& other) {
   for (std::size_t i = 0; i < calls.size(); ++i) calls[i] += other.calls[i];
   billed_ms += other.billed_ms;
@@ -38,7 +20,7 @@ std::uint64_t Quantities::all_calls() const { return std::accumulate(calls.begin
 std::uint64_t Quantities::billed_calls() const {
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < calls.size(); ++i) {
-    if (is_billed(static_cast<model::Outcome>(i))) count += calls[i];
+    if (model::is_billed(static_cast<model::Outcome>(i))) count += calls[i];
   }
   return count;
 }
@@ -47,7 +29,7 @@ Quantities quantities_of(const model::UsageRecord& record) {
   Quantities one;
   if (!record.end) return one;
   one.calls[static_cast<std::size_t>(record.end->outcome)] = 1;
-  if (!is_billed(record.end->outcome)) return one;
+  if (!model::is_billed(record.end->outcome)) return one;
   one.billed_ms = record.end->billed_ms;
   one.cpu_milli_ms = Wide{record.cpu_millis} * one.billed_ms;
   one.byte_ms = Wide{record.memory_limit.count} * one.billed_ms;

@@ -47,10 +47,6 @@ Quantities quantities_of(const model::UsageRecord& record);
 UsageKey key_of(const model::UsageRecord& record);
 Day day_of(base::WallTime time);
 
-/// Whether an invocation that ended so is charged for, and the reason in words.
-bool is_billed(model::Outcome outcome);
-const char* billing_reason(model::Outcome outcome);
-
 class UsageSum {
  public:
   /// Errors: kTooLarge above limits::kBillEntries different keys.

@@ -38,6 +38,24 @@ std::string_view name_of(Outcome outcome) {
 
 std::optional<Outcome> outcome_named(std::string_view name) { return named<Outcome>(kOutcomeNames, name); }
 
+bool is_billed(Outcome outcome) {
+  return outcome != Outcome::kRefused && outcome != Outcome::kPlatformFault;
+}
+
+const char* billing_reason(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kOk: return "the handler answered";
+    case Outcome::kFunctionError: return "the handler ran and failed";
+    case Outcome::kCrashed: return "the handler ran until its process ended";
+    case Outcome::kOutOfMemory: return "the handler ran into the function's own memory limit";
+    case Outcome::kTimedOut: return "the handler ran until its timeout";
+    case Outcome::kCancelled: return "the handler ran until the caller went away";
+    case Outcome::kRefused: return "it was never run";
+    case Outcome::kPlatformFault: return "the platform failed, not the function";
+  }
+  return "";
+}
+
 std::string_view name_of(Trigger trigger) {
   EBB_CHECK(static_cast<std::size_t>(trigger) < kTriggerNames.size());
   return kTriggerNames[static_cast<std::size_t>(trigger)];
@@ -74,6 +92,8 @@ boost::json::object to_json(const UsageRecord& record) {
   object["handler_ms"] = base::milliseconds(end.handler);
   object["total_ms"] = base::milliseconds(end.total);
   object["billed_ms"] = end.billed_ms;
+  object["billed"] = is_billed(end.outcome);
+  object["billed_because"] = billing_reason(end.outcome);
   object["memory_peak_bytes"] = end.memory_peak.count;
   object["cpu_ms"] = base::milliseconds(end.cpu);
   object["bytes_in"] = end.bytes_in.count;

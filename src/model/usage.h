@@ -53,6 +53,9 @@ std::optional<Rung> rung_named(std::string_view name);
 /// "ok", "function_error", "crashed", "out_of_memory", "timed_out", "cancelled", "refused", "platform_fault".
 std::string_view name_of(Outcome outcome);
 std::optional<Outcome> outcome_named(std::string_view name);
+/// Whether an invocation that ended so is charged for, and the reason in words.
+bool is_billed(Outcome outcome);
+const char* billing_reason(Outcome outcome);
 /// "unknown", "http", "direct".
 std::string_view name_of(Trigger trigger);
 std::optional<Trigger> trigger_named(std::string_view name);

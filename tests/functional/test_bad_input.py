@@ -129,6 +129,7 @@ def failed(node, path, status=502, code="function_failed"):
     assert error["code"] == code and error["request_id"] == response.headers["X-Ebb-Request-Id"]
     record, = node.usage(request=error["request_id"])
     assert record["http_status"] == status and record["billed_ms"] >= 1
+    assert record["billed"] is True and record["billed_because"].startswith("the handler ran")
     return error["message"], record
 
 

@@ -628,6 +628,7 @@ def test_b29_calls_in_flight_when_a_zygote_is_killed(node):
     assert answer.status_code == 502 and "zygote" in answer.json()["error"]["message"], answer.text
     record = record_of(node, answer)
     assert (record["outcome"], record["billed_ms"], record["cu"]) == ("platform_fault", 0, "0.000000")
+    assert (record["billed"], record["billed_because"]) == (False, "the platform failed, not the function")
     assert eventually(lambda: (got := node.call("app/plain", data=b"1", headers={"Content-Type": "text/plain"})).status_code == 200 and got, "an answer")
 
 
