@@ -28,8 +28,8 @@ class ForkOrWait {
     return static_cast<std::uint32_t>(std::min(kMost, fork_ns_ * busy / call_ns_));
   }
 
-  /// When the last of `waiting` calls gets one of `instances`; `anew`: each after a start of its own. 0 while nothing is
-  /// known.
+  /// When the last of `waiting` calls gets one of `instances`; `anew`: each after a start of its own. 0 while nothing
+  /// is known.
   base::Duration until_served(std::size_t waiting, std::uint32_t instances, bool anew = false) const {
     const double each_ns = call_ns_ + (anew ? fork_ns_ : 0);
     const double ns = static_cast<double>(waiting) * each_ns / std::max(1U, instances);
