@@ -113,11 +113,11 @@ class OpenLoop {
       return static_cast<double>(latencies_[std::min(rank, latencies_.size() - 1)].count()) / 1e6;
     };
     const double seconds = std::chrono::duration<double>(due(total_) - start_).count();
-    std::printf(R"({"n":%zu,"errors":%llu,"refused":%llu,"ok_per_second":%.1f,"p50":%.4f,"p90":%.4f,"p99":%.4f,"p999":%.4f,"max":%.4f})"
-                "\n",
-                latencies_.size(), static_cast<unsigned long long>(errors_),
-                static_cast<unsigned long long>(refused_), static_cast<double>(in_time_) / seconds, at(0.5), at(0.9), at(0.99), at(0.999),
-                at(1));
+    std::printf(
+        R"({"n":%zu,"errors":%llu,"refused":%llu,"ok_per_second":%.1f,"p50":%.4f,"p90":%.4f,"p99":%.4f,"p999":%.4f,"max":%.4f})"
+        "\n",
+        latencies_.size(), static_cast<unsigned long long>(errors_), static_cast<unsigned long long>(refused_),
+        static_cast<double>(in_time_) / seconds, at(0.5), at(0.9), at(0.99), at(0.999), at(1));
   }
 
  private:

@@ -35,8 +35,8 @@ class Ledger {
   static base::Result<std::unique_ptr<Ledger>> open(const std::filesystem::path& path);
   bool replaced() const { return replaced_; }
 
-  /// Takes in the oldest full segments that are not yet, at most kSegmentsAtOnce, so that neither bills nor the caller's
-  /// next flush wait long when there are many. Gives how many.
+  /// Takes in the oldest full segments that are not yet, at most kSegmentsAtOnce, so that neither bills nor the
+  /// caller's next flush wait long when there are many. Gives how many.
   base::Result<std::size_t> roll(const UsageLog& log);
   /// Removes segments all of whose records arrived before `before`; not damaged ones. Gives how many.
   base::Result<std::size_t> retire(UsageLog& log, base::WallTime before);

@@ -38,9 +38,7 @@ std::string_view name_of(Outcome outcome) {
 
 std::optional<Outcome> outcome_named(std::string_view name) { return named<Outcome>(kOutcomeNames, name); }
 
-bool is_billed(Outcome outcome) {
-  return outcome != Outcome::kRefused && outcome != Outcome::kPlatformFault;
-}
+bool is_billed(Outcome outcome) { return outcome != Outcome::kRefused && outcome != Outcome::kPlatformFault; }
 
 const char* billing_reason(Outcome outcome) {
   switch (outcome) {
