@@ -45,7 +45,7 @@ ALL_PARTS = (*PARTS, "peers")
 FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "neighbour_rounds": 3, "neighbour_seconds": 8,
         "overload_rounds": 3, "overload_seconds": 8, "burst_rounds": 5,
         "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300, "peers_rounds": 5, "ledger_records": 10_000_000}
-QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "neighbour_rounds": 1, "neighbour_seconds": 3,
+QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "neighbour_rounds": 1, "neighbour_seconds": 8,
          "overload_rounds": 1, "overload_seconds": 3, "burst_rounds": 2,
          "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10, "peers_rounds": 1, "ledger_records": 500_000}
 

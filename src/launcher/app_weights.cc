@@ -14,8 +14,8 @@ constexpr std::chrono::milliseconds kQuietRound(100);
 constexpr std::chrono::milliseconds kTurn(20);  // between two turns of one round, at least
 constexpr std::size_t kAtOnce = 32;
 constexpr double kLittleCores = 0.05;
-constexpr std::uint32_t kWeight = 100;  // the kernel's default, of 1 to 10,000
-constexpr std::uint32_t kHeavyWeight = 6;
+constexpr std::uint32_t kWeight = 100;     // the kernel's default, of 1 to 10,000
+constexpr std::uint32_t kHeavyWeight = 6;  // where the kernel has no cpu.idle (before 5.15)
 
 }  // namespace
 
@@ -30,7 +30,7 @@ void AppWeights::add(const std::string& group) {
     return;
   }
   usage->memory_peak = os::Fd();
-  weigh(group, kWeight);  // it may be an old group, left light
+  weigh(group, false);  // it may be an old group, left light
   apps_.push_front({.group = group, .usage = std::move(*usage), .use = {}});
   ++left_;
   schedule();
@@ -71,11 +71,13 @@ void AppWeights::look_at_some() {
 void AppWeights::look(App& app, base::SteadyTime now) {
   const base::Result<std::uint64_t> cpu_ns = os::read_cpu_ns(app.usage.cpu);
   if (!cpu_ns || !heavy_use_.look(app.use, *cpu_ns, now)) return;
-  weigh(app.group, app.use.heavy ? kHeavyWeight : kWeight);
+  weigh(app.group, app.use.heavy);
 }
 
-void AppWeights::weigh(const std::string& group, std::uint32_t weight) {
-  const base::Result<> weighed = cgroups_.weigh(group, weight);
+void AppWeights::weigh(const std::string& group, bool heavy) {
+  const bool stands_back = cgroups_.stand_back(group, heavy).has_value();
+  if (stands_back && heavy) return;
+  const base::Result<> weighed = cgroups_.weigh(group, heavy ? kHeavyWeight : kWeight);
   if (!weighed) base::log(base::LogLevel::kWarning, "app not weighed", {{"error", weighed.error().message}});
 }
 

@@ -1,10 +1,11 @@
 // The processors' weight of each app: one that floods them stands back behind those that use little.
 //
-// The kernel shares processors by weight, but whom it lets run first when a request wakes a waiting instance depends on
-// weights too: beside an equal it may wait for a whole tick. So an app in heavy use (heavy_use.h) has a sixteenth of
-// the others' weight, for as long as it is. It loses nothing while nobody else wants the processors. One launcher's;
-// single-threaded. Cost: a pread for each app in 100 ms, a tenth of that while little is used; at most kAtOnce in a
-// turn of the loop.
+// The kernel shares processors by weight, but whom it lets run first when a request wakes a waiting instance is another
+// matter: beside an equal, and even beside one with little weight, it may wait until that one's slice is over. So an
+// app in heavy use (heavy_use.h) stands back for as long as it is: its processes give way at once to those of others
+// and have what they leave. It loses nothing while nobody else wants the processors, and is not starved by those who
+// take them all: without its share it is not in heavy use any more, 0.3 s later. One launcher's; single-threaded. Cost:
+// a pread for each app in 100 ms, a tenth of that while little is used; at most kAtOnce in a turn of the loop.
 #pragma once
 
 #include <cstddef>
@@ -39,7 +40,7 @@ class AppWeights {
   void schedule();
   void look_at_some();
   void look(App& app, base::SteadyTime now);
-  void weigh(const std::string& group, std::uint32_t weight);
+  void weigh(const std::string& group, bool heavy);
 
   Poller& poller_;
   const os::CgroupTree& cgroups_;

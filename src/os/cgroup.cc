@@ -267,6 +267,10 @@ base::Result<> CgroupTree::weigh(const std::string& path, std::uint32_t weight) 
   return write_file(directory + "/cpu.shares", std::to_string(std::max(2u, weight * 1024 / 100)));
 }
 
+base::Result<> CgroupTree::stand_back(const std::string& path, bool back) const {
+  return write_file(directory_of(holder(&Hierarchy::cpu), path) + "/cpu.idle", back ? "1" : "0");
+}
+
 base::Result<> CgroupTree::freeze(const std::string& path, bool freeze) const {
   const Hierarchy& freezer = holder(&Hierarchy::freezer);
   const std::string directory = directory_of(freezer, path);

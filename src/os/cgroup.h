@@ -68,6 +68,9 @@ class CgroupTree {
   base::Result<> limit(const std::string& path, const CgroupLimits& limits) const;
   /// Its weight among its siblings when processors are short: 1 to 10,000, 100 is what a new group has.
   base::Result<> weigh(const std::string& path, std::uint32_t weight) const;
+  /// Whether its processes give way at once to those of its siblings and have what these leave (cpu.idle). It has no
+  /// weight of its own for that long. Errors: kNotFound on kernels before 5.15.
+  base::Result<> stand_back(const std::string& path, bool back) const;
   /// Stops all processes of a leaf, and those that it gets later, until `freeze` is false. Takes effect a moment after
   /// the return: a process inside the kernel stops when it comes back. Errors: kNotFound when the group is gone.
   base::Result<> freeze(const std::string& path, bool freeze) const;

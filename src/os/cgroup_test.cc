@@ -264,6 +264,12 @@ TEST(Cgroups, PureV2WritesItsOwnFiles) {
   put("/t/leaf/cpu.weight", "");
   ASSERT_TRUE(tree->weigh("leaf", 6));
   EXPECT_EQ(get("/t/leaf/cpu.weight"), "6");
+  const auto stood_back = tree->stand_back("leaf", true);
+  ASSERT_FALSE(stood_back);  // an old kernel has no such file
+  EXPECT_EQ(stood_back.error().code, base::Code::kNotFound);
+  put("/t/leaf/cpu.idle", "");
+  ASSERT_TRUE(tree->stand_back("leaf", true));
+  EXPECT_EQ(get("/t/leaf/cpu.idle"), "1");
   put("/t/leaf/cpu.stat", "usage_usec 1500\nuser_usec 1000\n");
   put("/t/leaf/memory.peak", "77\n");
   put("/t/leaf/memory.events", "low 0\noom 3\noom_kill 2\noom_group_kill 0\n");

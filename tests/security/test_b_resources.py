@@ -498,6 +498,28 @@ def test_b25_an_app_that_floods_the_processors_stands_back(node):
     finally:
         flood.join()
     eventually(lambda: weight_of(node, "app") == 1024, "its return")
+
+
+SHARE = """
+def share():  # processor time in the three seconds after the first three
+    burn(3)
+    before = time.process_time()
+    burn(3)
+    return time.process_time() - before
+"""
+
+
+def test_b25_an_app_that_stands_back_is_not_starved(node):
+    node.deploy_app(SOURCE + SHARE, {"plain": {}})
+    node.deploy_app(SOURCE, {"plain": {}}, app="rival")
+    had = []
+    first = threading.Thread(target=in_parallel, args=(4, lambda n: had.append(run(node, "plain", "share()").json())))
+    first.start()
+    eventually(lambda: weight_of(node, "app") < 100, "the first one's low weight")
+    in_parallel(4, lambda n: node.call("rival/plain", data="burn(7)"))  # wants all that there is, from now on
+    first.join()
+    assert len(had) == 4
+    assert sum(had) > 0.2 * 3 * min(4, os.cpu_count()), had
     node.cli("rm", "victim", "--yes")
     eventually(lambda: not node.pids_in("instances", app="victim"), "the end of the other app")
 
