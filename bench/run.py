@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
 
-    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|proxy|memory|burst|overload|neighbour|walls|ledger|peers ...]
+    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|runtimes|models|stream|proxy|memory|burst|overload|neighbour|walls|ledger|peers ...]
 
 Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
 prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
-missed. --quick: few samples, under a minute, to see that it works; its numbers are worth little.
+missed. --quick: few samples, to see that it works; its numbers are worth little.
 Needs root, for the node and for other processes' smaps.
 
 All but peers run unless parts are named. peers runs last: it installs other platforms' programs (workerd, gunicorn, nginx,
@@ -31,21 +31,28 @@ import cold  # noqa: E402
 import figures  # noqa: E402
 import ledger  # noqa: E402
 import memory  # noqa: E402
+import models  # noqa: E402
 import neighbour  # noqa: E402
 import overload  # noqa: E402
 import peers  # noqa: E402
 import proxy  # noqa: E402
+import runtimes  # noqa: E402
+import stream  # noqa: E402
 import walls  # noqa: E402
 import warm  # noqa: E402
 from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 
 OUT = ROOT / "build/bench"
-PARTS = ("memory", "cold", "warm", "proxy", "burst", "overload", "neighbour", "walls", "ledger")
+PARTS = ("memory", "cold", "warm", "runtimes", "models", "stream", "proxy", "burst", "overload", "neighbour", "walls", "ledger")
 ALL_PARTS = (*PARTS, "peers")
-FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "neighbour_rounds": 3, "neighbour_seconds": 8,
+FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8,
+        "runtimes_cold": 200, "runtimes_seconds": 900, "runtimes_rounds": 3, "runtimes_rate_seconds": 3, "models_rounds": 5, "models_cold": 300, "stream_rounds": 2000, "stream_seconds": 180,
+        "body_mb": 1024, "neighbour_rounds": 3, "neighbour_seconds": 8,
         "overload_rounds": 3, "overload_seconds": 8, "burst_rounds": 5,
         "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300, "peers_rounds": 5, "ledger_records": 10_000_000}
-QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "neighbour_rounds": 1, "neighbour_seconds": 8,
+QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1,
+         "runtimes_cold": 5, "runtimes_seconds": 30, "runtimes_rounds": 1, "runtimes_rate_seconds": 1, "models_rounds": 1, "models_cold": 20, "stream_rounds": 60, "stream_seconds": 10,
+         "body_mb": 64, "neighbour_rounds": 1, "neighbour_seconds": 8,
          "overload_rounds": 1, "overload_seconds": 3, "burst_rounds": 2,
          "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10, "peers_rounds": 1, "ledger_records": 500_000}
 
@@ -55,7 +62,7 @@ def arguments():
     parser.add_argument("--check", action="store_true", help="judge the bars; exit 1 if one is missed")
     parser.add_argument("--quick", action="store_true", help="few samples")
     parser.add_argument("--json", type=pathlib.Path, default=OUT / "result.json", metavar="FILE", help="where the result goes")
-    parser.add_argument("parts", nargs="*", metavar="cold|warm|proxy|memory|burst|overload|neighbour|walls|ledger|peers", help="default: all but peers")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="default: all but peers")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in ALL_PARTS]
     if unknown:
@@ -95,10 +102,18 @@ def measure(node, part, size):
     if part == "memory":
         node.deploy(HERE / "idle")
         return memory.measure(node)
+    generator = BINARY.parent / "open_loop"
+    if part == "runtimes":
+        return runtimes.measure(node, generator, OUT, size["runtimes_cold"], size["runtimes_seconds"], size["runtimes_rounds"], size["peak_seconds"],
+                                size["runtimes_rate_seconds"])
+    if part == "models":
+        return models.measure(node, OUT, size["models_rounds"], size["peak_seconds"], size["models_cold"])
+    if part == "stream":
+        node.deploy(HERE / "stream")
+        return stream.measure(node, OUT, size["stream_rounds"], size["stream_seconds"], size["body_mb"])
     node.deploy(HERE / "functions")
     if part == "cold":
         return cold.measure(node, layer_of(node), runtime_directory(), OUT, size["cold_rounds"], size["cold_seconds"])
-    generator = BINARY.parent / "open_loop"
     if part == "neighbour":
         node.deploy(HERE / "neighbour")
         return neighbour.measure(node, generator, OUT, size["neighbour_rounds"], size["neighbour_seconds"])
@@ -123,7 +138,8 @@ def main():
             sys.exit(f"bench: no {needed}: ./dev build release")
     size = QUICK if options.quick else FULL
     parts = [part for part in PARTS if not options.parts or part in options.parts]
-    modules = {"cold": cold, "warm": warm, "proxy": proxy, "memory": memory, "burst": burst, "overload": overload, "neighbour": neighbour, "walls": walls, "ledger": ledger, "peers": peers}
+    modules = {"cold": cold, "warm": warm, "runtimes": runtimes, "models": models, "stream": stream, "proxy": proxy, "memory": memory, "burst": burst,
+               "overload": overload, "neighbour": neighbour, "walls": walls, "ledger": ledger, "peers": peers}
     OUT.mkdir(parents=True, exist_ok=True)
     machine = figures.machine()
     print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['memory_mb']} MB; load {figures.load():g}", flush=True)

@@ -67,9 +67,9 @@ def wrk(port, path, seconds, connections=CONNECTIONS, body=None):
     return int(re.search(r"(\d+) requests in", done).group(1)), float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1))
 
 
-def peak(port, path, seconds):
+def peak(port, path, seconds, body=None):
     """Requests per second by wrk."""
-    return wrk(port, path, seconds)[1]
+    return wrk(port, path, seconds, body=body)[1]
 
 
 def at_rate(generator, port, path, rate, seconds, raw=None, connections=CONNECTIONS, body=None):
@@ -79,13 +79,15 @@ def at_rate(generator, port, path, rate, seconds, raw=None, connections=CONNECTI
 
 
 def quiet_peaks(servers, rounds, seconds):
-    """Per server the peaks of rounds in which the host left the processors alone, and of the others; where too few of any are quiet, all of all are taken."""
+    """Per server, {name: (port, path) or (port, path, body)}, the peaks of rounds in which the host left the processors alone, and of the others; where too few
+    of any are quiet, all of all are taken."""
     peaks, stolen = {name: [] for name in servers}, {name: [] for name in servers}
     for number in range(rounds * TRIES):
         wanted = [name for name in servers if len(peaks[name]) < rounds]
         for name in wanted[number % max(1, len(wanted)):] + wanted[:number % max(1, len(wanted))]:
             before_ms = figures.stolen_ms()
-            rate = round(peak(*servers[name], seconds), 1)
+            port, path, *body = servers[name]
+            rate = round(peak(port, path, seconds, *body), 1)
             lost = (figures.stolen_ms() - before_ms) / (seconds * 1000 * len(os.sched_getaffinity(0)))
             (peaks if lost <= STOLEN_MOST else stolen)[name].append(rate)
     if any(len(quiet) < min(3, rounds) for quiet in peaks.values()):

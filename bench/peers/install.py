@@ -14,6 +14,7 @@ import subprocess
 
 GUNICORN = "gunicorn==23.0.0"
 AWSLAMBDARIC = "awslambdaric==4.2.2"
+FASTAPI = "fastapi==0.165.0 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0"
 _HERE = pathlib.Path(__file__).resolve().parent
 _PATIENCE = 1500
 
@@ -35,21 +36,25 @@ def _run(what, command, **options):
     return (done.stdout + done.stderr).strip()
 
 
-def python_package(out, name, package):
-    """A virtual environment of its own with one package; its folder of programs."""
+def python_package(out, name, packages):
+    """A virtual environment of its own with one package, or several; its folder of programs."""
     folder = out / "peers" / name
     stamp = folder / "installed.txt"
-    if not stamp.exists() or stamp.read_text() != package:
-        print(f"installing {package} into {folder}", flush=True)
+    if not stamp.exists() or stamp.read_text() != packages:
+        print(f"installing {packages} into {folder}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         _run(name, ["/usr/bin/python3", "-m", "venv", folder])
-        _run(name, [folder / "bin/pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", package])
-        stamp.write_text(package)
+        _run(name, [folder / "bin/pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", *packages.split()])
+        stamp.write_text(packages)
     return folder / "bin"
 
 
 def gunicorn(out):
     return {"command": python_package(out, "gunicorn", GUNICORN) / "gunicorn", "version": GUNICORN}
+
+
+def fastapi(out):
+    return {"command": python_package(out, "fastapi", FASTAPI) / "uvicorn", "version": FASTAPI}
 
 
 def workerd(out):
