@@ -1,7 +1,5 @@
 #include "node/deployments.h"
 
-#include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -24,41 +22,6 @@ namespace {
 
 // Part of the key of a built package: bump when the build step below changes what it makes.
 constexpr std::string_view kBuildRecipe = "build-1";
-
-base::Result<std::string> read_file(const fs::path& path, std::size_t bytes_max) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return base::not_found(path.filename().string() + " is not in the package");
-  std::string text(bytes_max + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  if (text.size() > bytes_max) {
-    return base::Error{
-        .code = base::Code::kTooLarge,
-        .message = path.filename().string() + " is larger than " + base::to_string(base::Bytes{bytes_max})};
-  }
-  return text;
-}
-
-// What pip needs to reach its index the way this host does.
-std::vector<std::string> pip_environment() {
-  std::vector<std::string> env = {"PATH=/usr/bin:/bin",
-                                  "HOME=/tmp",
-                                  "LANG=C.UTF-8",
-                                  "PIP_NO_INPUT=1",
-                                  "PIP_DISABLE_PIP_VERSION_CHECK=1",
-                                  "PIP_NO_CACHE_DIR=1",
-                                  "PIP_ROOT_USER_ACTION=ignore"};
-  for (const char* name : {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_CERT",
-                           "PIP_DEFAULT_TIMEOUT", "PIP_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "http_proxy",
-                           "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}) {
-    if (const char* value = std::getenv(name)) env.push_back(std::string(name) + "=" + value);
-  }
-  return env;
-}
-
-constexpr const char* kModelPhase = "runtime";
-
-bool is_model(const model::FunctionSpec& spec) { return spec.runtime == "model"; }
 
 // Images that came with the package lie in the layer store by now. Their paths need no quoting (parse_image_reference).
 std::string without_images(const model::Manifest& manifest) {
@@ -228,6 +191,20 @@ void Deployments::note_built(const std::shared_ptr<Job>& job, const Plan& plan) 
   job->status.layer_key = plan.layer_key;
 }
 
+base::Result<std::string> Deployments::read_file(const std::string& path, std::size_t bytes_max) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string name = fs::path(path).filename().string();
+  if (!file) return base::not_found(name + " is not in the package");
+  std::string text(bytes_max + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() > bytes_max) {
+    return base::Error{.code = base::Code::kTooLarge,
+                       .message = name + " is larger than " + base::to_string(base::Bytes{bytes_max})};
+  }
+  return text;
+}
+
 io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Plan& plan) {
   say(job, "package", "reading the package");
   const std::string packages = services_.config.data_dir + "/packages";
@@ -237,7 +214,7 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
   auto key = co_await io::offload(services_.pool, "import package", std::move(import));
   if (!key) co_return key.error();
   plan.package_key = *key;
-  EBB_CO_TRY(const std::string yaml, read_file(fs::path(packages) / *key / "ebb.yaml", limits::kManifestBytes));
+  EBB_CO_TRY(const std::string yaml, read_file(packages + "/" + *key + "/ebb.yaml", limits::kManifestBytes));
   EBB_CO_TRY(plan.manifest, model::parse_manifest(yaml));
   if (!job->status.only_app.empty() && job->status.only_app != plan.manifest.app) {
     co_return base::Error{.code = base::Code::kPermissionDenied,
@@ -302,42 +279,6 @@ io::Task<base::Result<>> Deployments::plan_change(std::shared_ptr<Job> job, Plan
                            .fresh = binds(version.spec, change.name)});
   }
   co_return base::Result<>();
-}
-
-io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan& plan) {
-  const fs::path file = fs::path(tree_path("packages", plan.package_key)) / "requirements.txt";
-  std::error_code missing;
-  if (!fs::exists(file, missing)) co_return base::Result<>();
-  EBB_CO_TRY(const std::string text, read_file(file, limits::kManifestBytes));
-  plan.layer_key = store::layer_key(text, services_.python_version, "linux-x86_64");
-  if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
-    say(job, "layer", "dependencies unchanged");
-    co_return base::Result<>();
-  }
-  say(job, "layer", "installing requirements.txt");
-  wire::Build build{
-      .source_key = plan.package_key,
-      .output = wire::TreeKind::kLayer,
-      .output_key = plan.layer_key,
-      .host_network = services_.config.build_network == model::BuildNetwork::kHost,
-      .argv = {services_.config.python, "-m", "pip", "install", "--progress-bar", "off", "--target", "/ebb/out"},
-      .env = pip_environment()};
-  if (services_.config.pip_only_binary) build.argv.push_back("--only-binary=:all:");
-  build.argv.insert(build.argv.end(), {"--requirement", "/ebb/source/requirements.txt"});
-  co_return co_await run_build(job, "layer", std::move(build));
-}
-
-io::Task<base::Result<>> Deployments::build_model_layer(std::shared_ptr<Job> job, Plan& plan) {
-  const auto& functions = plan.manifest.functions;
-  if (std::none_of(functions.begin(), functions.end(), is_model)) co_return base::Result<>();
-  plan.model_layer_key = store::layer_key(kModelRequirements, services_.python_version, "linux-x86_64");
-  std::error_code missing;
-  if (fs::exists(tree_path("layers", plan.model_layer_key), missing)) co_return base::Result<>();
-  say(job, kModelPhase, "installing ONNX Runtime, once on this node");
-  std::string phase(kModelPhase);
-  wire::Build build = model_layer_build(services_.config.python, plan.model_layer_key, pip_environment(),
-                                        services_.config.build_network == model::BuildNetwork::kHost);
-  co_return co_await run_build(job, std::move(phase), std::move(build));
 }
 
 // The code as it will be imported: the build command has run over a copy, and every module is byte-compiled, so that no

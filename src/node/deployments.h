@@ -78,8 +78,12 @@ class Deployments {
   io::Task<> remove_layer(std::string key);
   bool has_layer(const std::string& key) const;
 
+  // deployment_layers.cc: what is installed.
   io::Task<base::Result<>> build_layer(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_model_layer(std::shared_ptr<Job> job, Plan& plan);
+
+  /// A file of a package. Errors: kNotFound, kTooLarge, with its name.
+  static base::Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
   io::Task<base::Result<>> build_package(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> check_needs(Plan& plan);
   io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);
