@@ -1,12 +1,14 @@
 #include "launcher/daemon_process.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include "os/credentials.h"
 #include "os/seqpacket.h"
@@ -17,12 +19,32 @@ namespace {
 constexpr int kSocketFd = 3;
 constexpr int kExecFailed = 127;
 
-base::Result<> become_daemon(const os::Fd& executable, const os::Fd& socket, const std::vector<std::string>& argv,
-                             uid_t uid, gid_t gid, pid_t launcher) {
+// Adds entries, each with its end, to the environment.
+base::Result<> add_variables(const os::Fd& file) {
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) return base::os_error("stat the variables of builds", errno);
+  std::string text(static_cast<std::size_t>(status.st_size), '\0');
+  if (::pread(file.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    return base::os_error("read the variables of builds", errno);
+  }
+  for (std::size_t at = 0; at < text.size(); at = text.find('\0', at) + 1) {
+    const std::string entry(text.c_str() + at);
+    const std::size_t equals = entry.find('=');
+    if (::setenv(entry.substr(0, equals).c_str(), entry.substr(equals + 1).c_str(), 1) != 0) {
+      return base::os_error("set a variable of builds", errno);
+    }
+  }
+  return {};
+}
+
+base::Result<> become_daemon(const os::Fd& executable, const os::Fd& variables, const os::Fd& socket,
+                             const std::vector<std::string>& argv, uid_t uid, gid_t gid, pid_t launcher) {
   for (const int number : {SIGPIPE, SIGTERM, SIGINT, SIGHUP}) ::signal(number, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Before descriptor 3 is the socket: it may be the variables'.
+  EBB_CHECKED(add_variables(variables));
   // Lifted above 3 first: one of them may be 3 itself.
   const int program = ::fcntl(executable.get(), F_DUPFD_CLOEXEC, 16);
   const int lifted = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 16);
@@ -44,14 +66,14 @@ base::Result<> become_daemon(const os::Fd& executable, const os::Fd& socket, con
 
 }  // namespace
 
-base::Result<DaemonProcess> start_daemon(const os::Fd& executable, const std::vector<std::string>& argv, uid_t uid,
-                                         gid_t gid) {
+base::Result<DaemonProcess> start_daemon(const os::Fd& executable, const os::Fd& variables,
+                                         const std::vector<std::string>& argv, uid_t uid, gid_t gid) {
   EBB_CHECK(!argv.empty());
   const pid_t launcher = ::getpid();
   EBB_TRY(auto ends, os::seqpacket_pair());
   EBB_TRY(os::ChildProcess child, os::clone_process(0));
   if (child.pid == 0) {
-    const base::Result<> became = become_daemon(executable, ends.second, argv, uid, gid, launcher);
+    const base::Result<> became = become_daemon(executable, variables, ends.second, argv, uid, gid, launcher);
     std::fprintf(stderr, "ebb: %s\n", became.error().message.c_str());
     ::_exit(kExecFailed);
   }

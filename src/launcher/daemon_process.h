@@ -19,7 +19,8 @@ struct DaemonProcess {
 };
 
 /// `executable` is an open /proc/self/exe: the daemon is the same build as the launcher even while files are replaced.
-base::Result<DaemonProcess> start_daemon(const os::Fd& executable, const std::vector<std::string>& argv, uid_t uid,
-                                         gid_t gid);
+/// `variables`: of shed_inherited_state; the daemon has them in its environment, we do not.
+base::Result<DaemonProcess> start_daemon(const os::Fd& executable, const os::Fd& variables,
+                                         const std::vector<std::string>& argv, uid_t uid, gid_t gid);
 
 }  // namespace ebb::launcher

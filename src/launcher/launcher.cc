@@ -67,13 +67,14 @@ base::Result<> clear_cgroups(const os::CgroupTree& cgroups) {
 
 class Launcher {
  public:
-  static base::Result<std::unique_ptr<Launcher>> prepare(const LauncherOptions& options);
+  static base::Result<std::unique_ptr<Launcher>> prepare(const LauncherOptions& options, os::Fd build_variables);
   int run();
 
  private:
   Launcher(const LauncherOptions& options, Poller poller, DataDirectory data, os::CgroupTree cgroups,
            os::SyscallFilter zygote_filter, os::SyscallFilter build_filter, os::Fd runtime, os::Fd executable,
-           os::Fd signals, os::UserNamespaceProbe user_namespaces, std::unique_ptr<GvisorStarter> gvisor)
+           os::Fd build_variables, os::Fd signals, os::UserNamespaceProbe user_namespaces,
+           std::unique_ptr<GvisorStarter> gvisor)
       : options_(options),
         poller_(std::move(poller)),
         data_(std::move(data)),
@@ -82,6 +83,7 @@ class Launcher {
         build_filter_(std::move(build_filter)),
         runtime_(std::move(runtime)),
         executable_(std::move(executable)),
+        build_variables_(std::move(build_variables)),
         signals_(std::move(signals)),
         network_(poller_, options_.egress, data_.owner_tag()),
         user_namespaces_(std::move(user_namespaces)),
@@ -117,6 +119,7 @@ class Launcher {
   os::SyscallFilter build_filter_;
   os::Fd runtime_;
   os::Fd executable_;
+  os::Fd build_variables_;
   os::Fd signals_;
   Network network_;
   const os::UserNamespaceProbe user_namespaces_;
@@ -128,7 +131,7 @@ class Launcher {
   bool stopping_ = false;
 };
 
-base::Result<std::unique_ptr<Launcher>> Launcher::prepare(const LauncherOptions& options) {
+base::Result<std::unique_ptr<Launcher>> Launcher::prepare(const LauncherOptions& options, os::Fd build_variables) {
   if (::geteuid() != 0) {
     return base::Error{.code = base::Code::kPermissionDenied,
                        .message =
@@ -153,8 +156,8 @@ base::Result<std::unique_ptr<Launcher>> Launcher::prepare(const LauncherOptions&
   EBB_TRY(Poller poller, Poller::open());
   return std::unique_ptr<Launcher>(new Launcher(options, std::move(poller), std::move(data), std::move(cgroups),
                                                 std::move(zygote_filter), std::move(build_filter), std::move(runtime),
-                                                std::move(executable), std::move(signals), std::move(user_namespaces),
-                                                std::move(gvisor)));
+                                                std::move(executable), std::move(build_variables), std::move(signals),
+                                                std::move(user_namespaces), std::move(gvisor)));
 }
 
 base::Result<> Launcher::start() {
@@ -204,7 +207,8 @@ void Launcher::serve_one_daemon() {
   const auto begin = [&]() -> base::Result<> {
     EBB_CHECKED(cgroups_.make_root());
     if (options_.memory_bytes > 0) EBB_CHECKED(cgroups_.limit("", {.memory_bytes = options_.memory_bytes}));
-    EBB_TRY(daemon_, start_daemon(executable_, options_.daemon_argv, options_.daemon_uid, options_.daemon_gid));
+    EBB_TRY(daemon_, start_daemon(executable_, build_variables_, options_.daemon_argv, options_.daemon_uid,
+                                  options_.daemon_gid));
     EBB_CHECKED(poller_.watch(daemon_->child.pidfd.get(), [this] { on_daemon_end(); }));
     requests_ = std::make_unique<Requests>(ground(), std::move(daemon_->socket));
     prompt_cores_.emplace(poller_, daemon_->child.pid);
@@ -274,8 +278,9 @@ void Launcher::on_signal() {
 }  // namespace
 
 int run_launcher(const LauncherOptions& options) {
-  shed_inherited_state();
-  const base::Result<std::unique_ptr<Launcher>> launcher = Launcher::prepare(options);
+  base::Result<os::Fd> build_variables = shed_inherited_state();
+  const base::Result<std::unique_ptr<Launcher>> launcher =
+      build_variables ? Launcher::prepare(options, *std::move(build_variables)) : build_variables.error();
   if (!launcher) {
     std::fprintf(stderr, "ebb: %s\n", launcher.error().message.c_str());
     return 1;

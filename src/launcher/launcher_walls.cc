@@ -1,11 +1,13 @@
 #include "launcher/launcher_walls.h"
 
 #include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -14,6 +16,7 @@
 
 #include "os/credentials.h"
 #include "os/seccomp.h"
+#include "wire/build_variables.h"
 
 namespace ebb::launcher {
 namespace {
@@ -48,8 +51,16 @@ bool is_kept(std::string_view name) {
          std::find(std::begin(kVariables), std::end(kVariables), name) != std::end(kVariables);
 }
 
+// "NAME=value" with its end.
+bool append(const os::Fd& file, std::string_view entry) {
+  const auto bytes = static_cast<ssize_t>(entry.size() + 1);
+  return ::write(file.get(), entry.data(), entry.size() + 1) == bytes;
+}
+
 // The words themselves go too: a sandbox's init is a copy of our memory.
-void shed_environment() {
+base::Result<os::Fd> shed_environment() {
+  os::Fd kept(::memfd_create("ebb-build-variables", MFD_CLOEXEC));
+  if (!kept.valid()) return base::os_error("make a file in memory", errno);
   std::vector<char*> shed;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
@@ -57,17 +68,20 @@ void shed_environment() {
   }
   for (char* text : shed) {
     const std::string_view whole(text);
-    ::unsetenv(std::string(whole.substr(0, whole.find('='))).c_str());
+    const std::string name(whole.substr(0, whole.find('=')));
+    if (wire::is_build_variable(name) && !append(kept, whole)) return base::os_error("keep " + name, errno);
+    ::unsetenv(name.c_str());
     std::memset(text, 0, whole.size());
   }
+  return kept;
 }
 
 }  // namespace
 
-void shed_inherited_state() {
+base::Result<os::Fd> shed_inherited_state() {
   static_cast<void>(::close_range(3, ~0U, 0));
   ::umask(022);
-  shed_environment();
+  return shed_environment();
 }
 
 base::Result<> lower_privilege() {

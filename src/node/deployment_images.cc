@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "model/image.h"
+#include "node/build_environment.h"
 #include "node/deployments.h"
 #include "store/sha256.h"
 
@@ -177,10 +178,7 @@ io::Task<base::Result<wire::Build>> Deployments::fetch_order(std::string app, st
                                      "app's folder and write image: oci-archive:FILE");
   }
   build.host_network = true;
-  for (const char* name :
-       {"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}) {
-    if (const char* value = std::getenv(name)) build.env.push_back(std::string(name) + "=" + value);
-  }
+  add_variables(build.env, wire::kProxyVariables);
   const std::string registry = registry_of(reference);
   const auto& insecure = services_.config.insecure_registries;
   const bool by_http = is_loopback(registry) || std::find(insecure.begin(), insecure.end(), registry) != insecure.end();

@@ -1,10 +1,10 @@
 // The dependency layers of a deployment: what requirements.txt names, and ONNX Runtime for models, each installed once
 // on a node, by a build, and found again by the hash of what was asked for.
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
 #include "base/limits.h"
+#include "node/build_environment.h"
 #include "node/deployments.h"
 #include "node/model_layer.h"
 #include "store/package.h"
@@ -23,11 +23,8 @@ std::vector<std::string> pip_environment() {
                                   "PIP_DISABLE_PIP_VERSION_CHECK=1",
                                   "PIP_NO_CACHE_DIR=1",
                                   "PIP_ROOT_USER_ACTION=ignore"};
-  for (const char* name : {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_CERT",
-                           "PIP_DEFAULT_TIMEOUT", "PIP_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "http_proxy",
-                           "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}) {
-    if (const char* value = std::getenv(name)) env.push_back(std::string(name) + "=" + value);
-  }
+  add_variables(env, wire::kPipVariables);
+  add_variables(env, wire::kProxyVariables);
   return env;
 }
 

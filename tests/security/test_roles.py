@@ -69,6 +69,35 @@ def test_a08_nothing_inherited_stays_open(tmp_path):
         del os.environ["A_SECRET_OF_THE_SHELL"]
 
 
+def test_a08_what_builds_need_reaches_the_daemon_alone(monkeypatch):
+    """An index's address may hold a password: the launcher, which sandboxes begin as copies of, does not remember it."""
+    from ebb_node import Node, described, running
+    monkeypatch.setenv("PIP_INDEX_URL", "https://user:a-password-of-the-index@index.invalid/simple")
+    with running(Node()) as node:
+        node.deploy_function("import os\ndef handler(event, context):\n    return dict(os.environ)\n")
+        assert "PIP_INDEX_URL" not in node.call("app/f").json()
+        assert b"a-password-of-the-index" in environment(node.daemon_pid)
+        others = node.pids() - {node.daemon_pid}
+        assert node.launcher_pid in others and len(others) > 2
+        for pid in others:
+            assert b"a-password-of-the-index" not in environment(pid)
+            assert b"a-password-of-the-index" not in memory(pid), described(pid)
+
+
+def memory(pid):
+    """All that a process may write to, as far as it is there."""
+    found = []
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/mem", "rb", 0) as file:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            places, rights = line.split()[:2]
+            begin, end = (int(place, 16) for place in places.split("-"))
+            if rights.startswith("rw") and end - begin < 1 << 28:
+                with contextlib.suppress(OSError):
+                    file.seek(begin)
+                    found.append(file.read(end - begin))
+    return b"".join(found)
+
+
 def test_a12_nothing_of_the_node_is_writable_by_all(node):
     node.deploy_function("def handler(event, context):\n    return 1\n", app="modes")
     assert node.call("modes/f").status_code == 200
