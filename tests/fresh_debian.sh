@@ -27,9 +27,9 @@ echo "== a minimal Debian 12 in $place"
 debootstrap --variant=minbase bookworm "$place" "$mirror" >"$place.log" || { tail -n 20 "$place.log"; rm -f "$place.log"; exit 1; }
 rm -f "$place.log"
 
-# Proxies, mirrors and certificates of the host reach apt and pip inside.
+# Proxies, mirrors and certificates of the host reach apt, pip and npm inside.
 pass=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8)
-for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_CERT SSL_CERT_FILE; do
+for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_CERT SSL_CERT_FILE NPM_CONFIG_REGISTRY NODE_EXTRA_CA_CERTS; do
   [ -z "${!name:-}" ] || pass+=("$name=${!name}")
 done
 cp -L /etc/resolv.conf "$place/etc/resolv.conf"

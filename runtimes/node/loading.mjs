@@ -31,7 +31,9 @@ function explain(error) {
   if (error?.code === 'ERR_MODULE_NOT_FOUND' || error?.code === 'MODULE_NOT_FOUND') {
     const wanted = /^Cannot find (?:package|module) '([^']+)'/.exec(message)?.[1] ?? '';
     if (wanted !== '' && !/^(?:[./]|file:)/.test(wanted)) {
-      message += ': run npm install before you deploy, node_modules travels with the package';
+      message += existsSync(`${kTask}/package-lock.json`)
+        ? ': name it in dependencies of package.json, run npm install, and deploy again'
+        : ': run npm install, and deploy package.json and package-lock.json, which have it installed on the node, or node_modules';
     }
     return new LoadError(type, message.replaceAll(`${kTask}/`, ''), trace);
   }

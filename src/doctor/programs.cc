@@ -101,6 +101,7 @@ void probe_programs(Host& host, const Wanted& wanted) {
     host.python_version = first_line(*version);
   }
   if (auto version = output_of({"/usr/bin/node", "--version"})) host.node_version = first_line(*version);
+  if (auto version = output_of({"npm", "--version"})) host.npm_version = first_line(*version);
   if (auto version = output_of({wanted.runsc, "--version"})) host.runsc_version = first_line(*version);
   // Where the sandbox of a build finds it.
   if (auto version = output_of({"/usr/bin/skopeo", "--version"})) host.skopeo_version = first_line(*version);

@@ -29,6 +29,9 @@ constexpr std::uint32_t kRootInodes = 1024;
 
 constexpr const char* kSystem[] = {"bin", "sbin", "lib", "lib32", "lib64", "libx32"};
 constexpr const char* kDevices[] = {"null", "zero", "full", "random", "urandom", "tty"};
+// Packages of npm in the layer. Node looks for them in the node_modules of each folder above the code, whatever the
+// kind of module: so the package's own win, and these come next.
+constexpr const char* kNodeModules = "/ebb/layer/node_modules";
 // What libraries look up; each is optional.
 constexpr const char* kEtc[] = {"ld.so.cache", "ld.so.conf",      "ld.so.conf.d", "alternatives",
                                 "localtime",   "ssl/openssl.cnf", "ssl/certs",    "ca-certificates.conf",
@@ -284,12 +287,14 @@ base::Result<RootPlan> plan_root(const RootSources& sources) {
   }
   if (sources.output >= 0) {
     EBB_CHECKED(place_directory(plan, "ebb/out", sources.output, MountAccess::kReadWrite));
+    plan.links.emplace_back("ebb/node_modules", kNodeModules);
   }
   EBB_CHECKED(place_directory(plan, "var/task", sources.package, MountAccess::kReadOnly));
   plan.directories.emplace_back("run");
   plan.directories.emplace_back("proc");
   plan.links.emplace_back("var/tmp", "/tmp");
   plan.links.emplace_back("var/run", "/run");
+  plan.links.emplace_back("var/node_modules", kNodeModules);
   return plan;
 }
 

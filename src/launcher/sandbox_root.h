@@ -1,8 +1,9 @@
 // What a sandbox sees as its file system: read-only views of chosen host directories in a small tmpfs, and nothing
 // else.
 //
-//   /usr (and /bin, /lib... as the host has them), a minimal /etc, /ebb/runtime, /ebb/layer, /var/task, /proc, a /dev
-//   of seven devices; writable: /tmp, /dev/shm and, in a build, /ebb/out.
+//   /usr (and /bin, /lib... as the host has them), a minimal /etc, /ebb/runtime, /ebb/layer, /var/task,
+//   /var/node_modules (a link into the layer, as /ebb/node_modules in a build), /proc, a /dev of seven devices;
+//   writable: /tmp, /dev/shm and, in a build, /ebb/out.
 // Or a container image: its layers, which many sandboxes share, one over the other by overlayfs, read-only, and upon
 // them what a sandbox needs: /proc, /dev, /tmp, /etc/hosts and resolv.conf, and /ebb with the runtime, the host's
 // system that runs it (/ebb/host) and the package (/ebb/package). What an image has at these places is not seen. The

@@ -1,5 +1,5 @@
-// The dependency layers of a deployment: what requirements.txt names, and ONNX Runtime for models, each installed once
-// on a node, by a build, and found again by the hash of what was asked for.
+// The dependency layers of a deployment: what requirements.txt and package-lock.json name, and ONNX Runtime for models,
+// each installed once on a node, by a build, and found again by the hash of what was asked for.
 #include <algorithm>
 #include <filesystem>
 
@@ -7,12 +7,15 @@
 #include "node/build_environment.h"
 #include "node/deployments.h"
 #include "node/model_layer.h"
+#include "node/npm_layer.h"
 #include "store/package.h"
 
 namespace ebb::node {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kPlatform = "linux-x86_64";
 
 // What pip needs to reach its index the way this host does.
 std::vector<std::string> pip_environment() {
@@ -35,7 +38,7 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
   std::error_code missing;
   if (!fs::exists(file, missing)) co_return base::Result<>();
   EBB_CO_TRY(const std::string text, read_file(file, limits::kManifestBytes));
-  plan.layer_key = store::layer_key(text, services_.python_version, "linux-x86_64");
+  plan.layer_key = store::layer_key(text, services_.python_version, kPlatform);
   if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
     say(job, "layer", "dependencies unchanged");
     co_return base::Result<>();
@@ -53,10 +56,40 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
   co_return co_await run_build(job, "layer", std::move(build));
 }
 
+// Upon the requirements, if there are any. What the package brings as node_modules is all there is to it then.
+io::Task<base::Result<>> Deployments::build_npm_layer(std::shared_ptr<Job> job, Plan& plan) {
+  const std::string source = tree_path("packages", plan.package_key);
+  const auto& functions = plan.manifest.functions;
+  std::error_code missing;
+  if (!fs::exists(source + "/package-lock.json", missing) || fs::exists(source + "/node_modules", missing) ||
+      std::none_of(functions.begin(), functions.end(), may_need_packages)) {
+    co_return base::Result<>();
+  }
+  if (!fs::exists(source + "/package.json", missing)) {
+    co_return base::invalid_argument("package-lock.json is in the package, package.json is not: npm needs both");
+  }
+  EBB_CO_TRY(const std::string package_json, read_file(source + "/package.json", limits::kManifestBytes));
+  EBB_CO_TRY(const std::string lock, read_file(source + "/package-lock.json", limits::kLockBytes));
+  const std::string below = plan.layer_key;
+  plan.layer_key = store::npm_layer_key({.package_json = package_json,
+                                         .lock = lock,
+                                         .toolchain = services_.node_toolchain,
+                                         .platform = kPlatform,
+                                         .below = below});
+  if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
+    say(job, kNpmPhase, "packages unchanged");
+    co_return base::Result<>();
+  }
+  say(job, kNpmPhase, "installing package-lock.json");
+  std::string phase(kNpmPhase);
+  wire::Build build = npm_layer_build(services_.config, plan.package_key, below, plan.layer_key);
+  co_return co_await run_build(job, std::move(phase), std::move(build));
+}
+
 io::Task<base::Result<>> Deployments::build_model_layer(std::shared_ptr<Job> job, Plan& plan) {
   const auto& functions = plan.manifest.functions;
   if (std::none_of(functions.begin(), functions.end(), is_model)) co_return base::Result<>();
-  plan.model_layer_key = store::layer_key(kModelRequirements, services_.python_version, "linux-x86_64");
+  plan.model_layer_key = store::layer_key(kModelRequirements, services_.python_version, kPlatform);
   std::error_code missing;
   if (fs::exists(tree_path("layers", plan.model_layer_key), missing)) co_return base::Result<>();
   say(job, kModelPhase, "installing ONNX Runtime, once on this node");

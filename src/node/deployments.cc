@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "node/egress.h"
 #include "node/model_layer.h"
+#include "node/npm_layer.h"
 #include "node/version_runner.h"
 #include "sandbox/output_pipe.h"
 #include "store/package.h"
@@ -34,17 +35,24 @@ std::string without_images(const model::Manifest& manifest) {
   return command;
 }
 
-// What a build that failed said of it, for who deployed.
-std::string failure_of(const std::string& phase, const std::string& tail, const std::string& end) {
-  if (phase == "layer") return "requirements.txt cannot be installed: " + end;
-  if (phase != "image") return "the build command failed: " + end;
-  // The scripts of runtimes/image say the reason in their last line.
+// The scripts of runtimes/image and runtimes/npm say the reason in their last line.
+std::optional<std::string> reason_in(const std::string& tail) {
   constexpr std::string_view kReason = "\nerror: ";
   const std::string text = "\n" + tail;
   const auto at = text.rfind(kReason);
-  if (at == std::string::npos) return "the image cannot be used: " + end;
+  if (at == std::string::npos) return std::nullopt;
   const auto from = at + kReason.size();
   return text.substr(from, text.find('\n', from) - from);
+}
+
+// What a build that failed said of it, for who deployed.
+std::string failure_of(const std::string& phase, const std::string& tail, const std::string& end) {
+  if (phase == "layer") return "requirements.txt cannot be installed: " + end;
+  const bool is_image = phase == "image";
+  if (!is_image && phase != kNpmPhase) return "the build command failed: " + end;
+  const std::optional<std::string> told = reason_in(tail);
+  if (is_image) return told.value_or("the image cannot be used: " + end);
+  return "package-lock.json cannot be installed: " + told.value_or(end);
 }
 
 }  // namespace
@@ -178,6 +186,7 @@ io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
   if (step) step = co_await check_needs(plan);
   if (step) step = co_await prepare_images(job, plan);
   if (step) step = co_await build_layer(job, plan);
+  if (step) step = co_await build_npm_layer(job, plan);
   if (step) step = co_await build_model_layer(job, plan);
   if (step) step = co_await build_package(job, plan);
   if (step) note_built(job, plan);
@@ -304,15 +313,15 @@ io::Task<base::Result<>> Deployments::build_package(std::shared_ptr<Job> job, Pl
       services_.config.python +
       " -m compileall -q --invalidation-mode unchecked-hash -s /ebb/out -p /var/task /ebb/out || true";
   const std::string command = plan.manifest.build.empty() ? "" : "( " + plan.manifest.build + "\n) && ";
-  wire::Build build{
-      .source_key = source_key,
-      .layer_key = plan.layer_key,
-      .output = wire::TreeKind::kPackage,
-      .output_key = output_key,
-      .argv = {"/bin/sh", "-c",
-               "cp -R /ebb/source/. /ebb/out/ && chmod -R u+w /ebb/out && cd /ebb/out && " +
-                   without_images(plan.manifest) + command + "{ " + compile + "; }"},
-      .env = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "PYTHONPATH=/ebb/layer", "PYTHONDONTWRITEBYTECODE=1"}};
+  wire::Build build{.source_key = source_key,
+                    .layer_key = plan.layer_key,
+                    .output = wire::TreeKind::kPackage,
+                    .output_key = output_key,
+                    .argv = {"/bin/sh", "-c",
+                             "cp -R /ebb/source/. /ebb/out/ && chmod -R u+w /ebb/out && cd /ebb/out && " +
+                                 without_images(plan.manifest) + command + "{ " + compile + "; }"},
+                    .env = {"PATH=/ebb/layer/node_modules/.bin:/usr/bin:/bin:/usr/local/bin", "HOME=/tmp",
+                            "LANG=C.UTF-8", "PYTHONPATH=/ebb/layer", "PYTHONDONTWRITEBYTECODE=1"}};
   co_return co_await run_build(job, "build", std::move(build));
 }
 

@@ -55,7 +55,7 @@ class Deployments {
     model::Manifest manifest;
     std::uint32_t uid_index = 0;
     std::string package_key;
-    std::string layer_key;
+    std::string layer_key;        // requirements and packages of npm
     std::string model_layer_key;  // of functions that are a model
     std::vector<store::NewVersion> wanted;
   };
@@ -80,6 +80,7 @@ class Deployments {
 
   // deployment_layers.cc: what is installed.
   io::Task<base::Result<>> build_layer(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<>> build_npm_layer(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> build_model_layer(std::shared_ptr<Job> job, Plan& plan);
 
   /// A file of a package. Errors: kNotFound, kTooLarge, with its name.

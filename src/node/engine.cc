@@ -102,6 +102,7 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
       services_{.cores = cores,
                 .config = config,
                 .python_version = stores_.python_version,
+                .node_toolchain = stores_.node_toolchain,
                 .pool = pool_,
                 .metadata = *stores_.metadata,
                 .packages = *stores_.packages,

@@ -54,6 +54,7 @@ struct Services {
   io::Cores& cores;
   const model::Config config;
   const std::string python_version;  // of config.python, part of the key of layers and built packages
+  const std::string node_toolchain;  // part of the key of layers that npm makes
   io::Pool& pool;                    // blocking work
   store::Metadata& metadata;
   store::PackageStore& packages;

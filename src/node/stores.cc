@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "node/billing.h"
 #include "node/local_key.h"
+#include "node/npm_layer.h"
 #include "os/fd.h"
 #include "store/sqlite_metadata.h"
 
@@ -72,6 +73,7 @@ base::Result<Stores> open_stores(const model::Config& config) {
   EBB_CHECKED(keep_private(config.data_dir + "/metadata.db", config.data_dir + "/logs"));
   Stores stores;
   EBB_TRY(stores.python_version, version_of(config.python));
+  stores.node_toolchain = node_toolchain();
   EBB_TRY(stores.metadata, store::SqliteMetadata::open(config.data_dir + "/metadata.db"));
   EBB_CHECKED(ensure_local_key(config.data_dir, *stores.metadata));
   EBB_TRY(stores.secrets, Secrets::open(config.data_dir, *stores.metadata));

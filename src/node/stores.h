@@ -34,6 +34,7 @@ struct Stores {
   std::unique_ptr<meter::Budgets> budgets;
   std::unique_ptr<Outbox> outbox;  // nullptr without webhook_url
   std::string python_version;      // of config.python, "3.11.2"
+  std::string node_toolchain;      // node_toolchain() of npm_layer.h
 };
 
 /// Errors: those of each store, with its path; kUnavailable when the interpreter does not run.

@@ -169,4 +169,13 @@ std::string layer_key(std::string_view requirements, std::string_view python, st
   return sha256_hex(text);
 }
 
+std::string npm_layer_key(const NpmLayer& of) {
+  std::string text = "ebb-npm-layer-1\n";
+  // Hashes, not the texts: no text of the user's can stand for two of these.
+  for (const std::string_view part : {of.package_json, of.lock, of.toolchain, of.platform, of.below}) {
+    text += sha256_hex(part) + "\n";
+  }
+  return sha256_hex(text);
+}
+
 }  // namespace ebb::store

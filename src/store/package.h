@@ -56,4 +56,16 @@ class PackageStore {
 /// `python` is the interpreter's full version, `platform` such as "linux-x86_64".
 std::string layer_key(std::string_view requirements, std::string_view python, std::string_view platform);
 
+/// What decides what npm installs from a lock.
+struct NpmLayer {
+  std::string_view package_json;
+  std::string_view lock;       // package-lock.json
+  std::string_view toolchain;  // versions of Node and npm: some packages are for some of them only
+  std::string_view platform;
+  std::string_view below;  // the key of the layer that it comes upon, or empty
+};
+
+/// The key of the layer that npm makes of it.
+std::string npm_layer_key(const NpmLayer& of);
+
 }  // namespace ebb::store

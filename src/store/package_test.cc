@@ -355,5 +355,20 @@ TEST(LayerKey, DependsOnWhatPipWouldInstall) {
   EXPECT_NE(layer_key("x @ https://a/b#sha256=1", "3", "l"), layer_key("x @ https://a/b#sha256=2", "3", "l"));
 }
 
+TEST(NpmLayerKey, DependsOnAllThatNpmGoesBy) {
+  const NpmLayer of{.package_json = "{}", .lock = "{}\n", .toolchain = "v20.1.0 9.2.0", .platform = "l", .below = ""};
+  const auto key = npm_layer_key(of);
+  EXPECT_TRUE(base::is_content_key(key));
+  EXPECT_EQ(npm_layer_key(of), key);
+  for (const auto member :
+       {&NpmLayer::package_json, &NpmLayer::lock, &NpmLayer::toolchain, &NpmLayer::platform, &NpmLayer::below}) {
+    NpmLayer other = of;
+    other.*member = "other";
+    EXPECT_NE(npm_layer_key(other), key);
+  }
+  // Where one text ends and the next begins counts.
+  EXPECT_NE(npm_layer_key({.package_json = "a", .lock = "bc"}), npm_layer_key({.package_json = "ab", .lock = "c"}));
+}
+
 }  // namespace
 }  // namespace ebb::store

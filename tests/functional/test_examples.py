@@ -3,7 +3,6 @@
 import json
 import pathlib
 import shutil
-import subprocess
 
 import pytest
 
@@ -27,13 +26,8 @@ def test_hello_node_greets_and_counts(node):
 
 
 @pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="no node or no npm on this machine")
-def test_express_runs_unchanged(node, tmp_path):
-    package = tmp_path / "express"
-    shutil.copytree(EXAMPLES / "express", package, ignore=shutil.ignore_patterns("node_modules"))
-    installed = subprocess.run(["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", tmp_path / "cache"], cwd=package,
-                               capture_output=True, text=True, timeout=240)
-    assert installed.returncode == 0, installed.stderr
-    node.deploy(package)
+def test_express_runs_unchanged(node):
+    node.deploy(EXAMPLES / "express")
 
     assert "<h1>Whom shall I greet?</h1>" in node.call("greetings/web").text
     square = node.call("greetings/web/square/7?a=1")

@@ -173,7 +173,8 @@ def test_a14_no_path_of_the_host_is_visible(node, probe):
     for path in ("/root", "/home", "/sys", "/run"):
         assert probe(f"os.listdir({path!r}) if os.path.isdir({path!r}) else []") == [], path
     assert probe(f"os.path.exists({str(node.directory)!r})") is False
-    assert set(probe("os.listdir('/var')")) <= {"task", "run", "tmp"}
+    assert set(probe("os.listdir('/var')")) <= {"task", "run", "tmp", "node_modules"}
+    assert probe("[os.readlink('/var/node_modules'), os.path.exists('/var/node_modules')]") == ["/ebb/layer/node_modules", False]
     assert probe("os.listdir('/var/run') if os.path.isdir('/var/run') else []") == []
     assert probe("os.path.realpath('/var/tmp') in ('/tmp', '/var/tmp') and os.listdir('/var/tmp') == os.listdir('/tmp')") is True
     mounts = probe("open('/proc/self/mountinfo').read()")

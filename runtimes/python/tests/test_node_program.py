@@ -20,7 +20,7 @@ def executable(path, text):
 
 def test_the_package_may_bring_its_own_node(tmp_path, monkeypatch):
     own = executable(tmp_path / "node", "#!/bin/sh\necho v20.1.0\n")
-    monkeypatch.setattr(node_program, "_OF_THE_PACKAGE", own)
+    monkeypatch.setattr(node_program, "_OWN", (str(tmp_path / "missing"), own))
     assert node_program.find_node() == own
     os.chmod(own, 0o644)
     monkeypatch.setattr(node_program.shutil, "which", lambda name, path: "/usr/bin/node")
