@@ -18,6 +18,7 @@ import sys
 
 Fraction = fractions.Fraction
 UNBILLED = ("refused", "platform_fault")
+TIERS = ("zygote", "provisioned", "idle", "frozen", "active")
 
 
 def half_up(value, places):
@@ -34,9 +35,13 @@ class Line:
         self.outcomes = collections.Counter()
         self.billed_ms = 0
         self.vcpu_seconds = self.gib_seconds = Fraction(0)
-        self.cu_cpu = self.cu_memory = self.cu_calls = Fraction(0)
+        self.cu_cpu = self.cu_memory = self.cu_calls = self.cu_sleeping = Fraction(0)
+        self.held_ms, self.held_byte_ms = collections.Counter(), collections.Counter()
 
     def add(self, record, weights):
+        if record["trigger"] == "held":
+            self.add_held(record, weights)
+            return
         self.outcomes[record["outcome"]] += 1
         if record["outcome"] in UNBILLED:
             return
@@ -50,17 +55,28 @@ class Line:
         self.cu_memory += gib_seconds * Fraction(weights["gib_second"])
         self.cu_calls += Fraction(weights["call"])
 
+    def add_held(self, record, weights):
+        """Nobody called: what zygotes and instances held. Billed are those that scale.min kept, by what they may use."""
+        for tier in TIERS:
+            self.held_ms[tier] += record["held_ms"][tier]
+            self.held_byte_ms[tier] += int(record["held_byte_ms"][tier])
+        seconds = Fraction(record["held_ms"]["provisioned"], 1000)
+        self.cu_sleeping += Fraction(record["cpu_millis"], 1000) * seconds * Fraction(weights["sleeping_vcpu_second"])
+        self.cu_sleeping += Fraction(record["memory_limit_bytes"], 2**30) * seconds * Fraction(weights["sleeping_gib_second"])
+
     @property
     def cu(self):
-        return self.cu_cpu + self.cu_memory + self.cu_calls
+        return self.cu_cpu + self.cu_memory + self.cu_calls + self.cu_sleeping
 
     def shown(self, amount):
         billed = sum(count for outcome, count in self.outcomes.items() if outcome not in UNBILLED)
         return {"invocations": self.outcomes.total(), "billed_invocations": billed, "outcomes": dict(self.outcomes),
                 "billed_ms": self.billed_ms, "vcpu_seconds": half_up(self.vcpu_seconds, 6),
                 "gib_seconds": half_up(self.gib_seconds, 9), "cu_cpu": half_up(self.cu_cpu, 9),
-                "cu_memory": half_up(self.cu_memory, 9), "cu_calls": half_up(self.cu_calls, 9), "cu": half_up(self.cu, 9),
-                "amount": amount}
+                "cu_memory": half_up(self.cu_memory, 9), "cu_calls": half_up(self.cu_calls, 9),
+                "cu_sleeping": half_up(self.cu_sleeping, 9), "cu": half_up(self.cu, 9), "amount": amount,
+                "held": {tier: {"seconds": half_up(Fraction(self.held_ms[tier], 1000), 3),
+                                "gib_seconds": half_up(Fraction(self.held_byte_ms[tier], 1000 * 2**30), 9)} for tier in TIERS}}
 
 
 def parts(values):

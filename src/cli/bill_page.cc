@@ -54,6 +54,17 @@ std::string unbilled_text(const Object& total) {
   return text;
 }
 
+// "held: zygote 12.3 GiB-s, idle 1.2 GiB-s; for what scale.min kept 0.450000000 CU": what was there besides the calls.
+std::string held_text(const Object& total) {
+  std::string text;
+  for (const auto& [tier, held] : object_in(total, "held")) {
+    const std::string amount = held.is_object() ? text_of(held.get_object(), "gib_seconds") : std::string();
+    if (amount.empty() || amount == "0.000000000") continue;
+    text += (text.empty() ? "held: " : ", ") + std::string(tier) + " " + amount + " GiB-s";
+  }
+  return text.empty() ? text : text + "; of it scale.min kept for " + text_of(total, "cu_sleeping") + " CU";
+}
+
 std::string tier_text(const Object& tier, const std::string& currency) {
   const std::string list = text_of(tier, "from").empty() ? "" : " (prices from " + text_of(tier, "from") + ")";
   return (flag_of(tier, "free") ? "free quota: " : "tier: ") + text_of(tier, "cu") + " CU x " + text_of(tier, "price") +
@@ -71,7 +82,9 @@ std::string weights_text(const Object& list) {
   const Object& cu = object_in(list, "cu");
   const std::string from = text_of(list, "from");
   return (from.empty() ? std::string("CU") : "CU from " + from) + " = vCPU-s x " + text_of(cu, "vcpu_second") +
-         " + GiB-s x " + text_of(cu, "gib_second") + " + calls x " + text_of(cu, "call");
+         " + GiB-s x " + text_of(cu, "gib_second") + " + calls x " + text_of(cu, "call") +
+         "; kept by scale.min: vCPU-s x " + text_of(cu, "sleeping_vcpu_second") + " + GiB-s x " +
+         text_of(cu, "sleeping_gib_second");
 }
 
 constexpr std::string_view kRounding =
@@ -160,6 +173,8 @@ std::string bill_table(const Object& bill, const Terminal& terminal) {
     out += table.text(terminal, {1, 2, 3, 4, 5, 6});
     const std::string unbilled = unbilled_text(total);
     if (!unbilled.empty()) out += "not billed: " + unbilled + "\n";
+    const std::string held = held_text(total);
+    if (!held.empty()) out += held + "\n";
     if (currency.empty()) continue;
     for (const Object* tier : objects_in(*app, "tiers")) out += tier_text(*tier, currency) + "\n";
   }
@@ -176,26 +191,50 @@ std::string bill_table(const Object& bill, const Terminal& terminal) {
          terminal.on_out(Colour::kBold, "amount " + text_of(bill, "amount") + " " + currency) + "\n";
 }
 
+std::string held_table(const Object& bill, const std::string& function, const Terminal& terminal) {
+  Table table({"FUNCTION", "ZYGOTE", "PROVISIONED", "IDLE", "FROZEN", "ACTIVE", "CU"});
+  std::size_t rows = 0;
+  for (const Object* app : objects_in(bill, "apps")) {
+    for (const Object* line : objects_in(*app, "lines")) {
+      const std::string label = text_of(*line, "label");  // "digits:3"
+      if (!function.empty() && label.substr(0, label.rfind(':')) != function) continue;
+      std::vector<std::string> row = {text_of(*app, "app") + "/" + label};
+      const Object& held = object_in(*line, "held");
+      for (const std::string_view tier : {"zygote", "provisioned", "idle", "frozen", "active"})
+        row.push_back(text_of(object_in(held, tier), "gib_seconds"));
+      row.push_back(text_of(*line, "cu_sleeping"));
+      table.add(std::move(row));
+      ++rows;
+    }
+  }
+  return terminal.on_out(Colour::kBold, "Held in " + text_of(bill, "month") + ", in GiB-seconds") + "\n" +
+         (rows == 0 ? "nothing was held\n" : table.text(terminal, {1, 2, 3, 4, 5, 6}));
+}
+
 std::string bill_csv(const Object& bill) {
   std::string out = "month,app," + text_of(bill, "by") +
                     ",invocations,billed_invocations,billed_ms,vcpu_seconds,gib_seconds,cu_cpu,cu_memory,cu_calls,cu,"
-                    "amount,currency\r\n";
+                    "amount,currency,cu_sleeping,held_zygote,held_provisioned,held_idle,held_frozen,held_active\r\n";
   for (const Object* app : objects_in(bill, "apps")) {
     for (const Object* line : objects_in(*app, "lines")) {
-      const std::vector<std::string> fields = {text_of(bill, "month"),
-                                               text_of(*app, "app"),
-                                               text_of(*line, "label"),
-                                               std::to_string(count_of(*line, "invocations")),
-                                               std::to_string(count_of(*line, "billed_invocations")),
-                                               std::to_string(count_of(*line, "billed_ms")),
-                                               text_of(*line, "vcpu_seconds"),
-                                               text_of(*line, "gib_seconds"),
-                                               text_of(*line, "cu_cpu"),
-                                               text_of(*line, "cu_memory"),
-                                               text_of(*line, "cu_calls"),
-                                               text_of(*line, "cu"),
-                                               text_of(*line, "amount"),
-                                               text_of(bill, "currency")};
+      std::vector<std::string> fields = {text_of(bill, "month"),
+                                         text_of(*app, "app"),
+                                         text_of(*line, "label"),
+                                         std::to_string(count_of(*line, "invocations")),
+                                         std::to_string(count_of(*line, "billed_invocations")),
+                                         std::to_string(count_of(*line, "billed_ms")),
+                                         text_of(*line, "vcpu_seconds"),
+                                         text_of(*line, "gib_seconds"),
+                                         text_of(*line, "cu_cpu"),
+                                         text_of(*line, "cu_memory"),
+                                         text_of(*line, "cu_calls"),
+                                         text_of(*line, "cu"),
+                                         text_of(*line, "amount"),
+                                         text_of(bill, "currency"),
+                                         text_of(*line, "cu_sleeping")};
+      const Object& held = object_in(*line, "held");
+      for (const std::string_view tier : {"zygote", "provisioned", "idle", "frozen", "active"})
+        fields.push_back(text_of(object_in(held, tier), "gib_seconds"));
       for (std::size_t i = 0; i < fields.size(); ++i) out += (i == 0 ? "" : ",") + csv_field(fields[i]);
       out += "\r\n";
     }
@@ -223,6 +262,8 @@ std::string bill_html(const Object& bill) {
     out += html_row(row_of("total", total), "td") + "</table>\n";
     const std::string unbilled = unbilled_text(total);
     if (!unbilled.empty()) out += "<p>Not billed: " + escaped(unbilled) + ".</p>\n";
+    const std::string held = held_text(total);
+    if (!held.empty()) out += "<p>" + escaped(held) + ".</p>\n";
     if (currency.empty()) continue;
     out += "<ul>\n";
     for (const Object* tier : objects_in(*app, "tiers"))

@@ -11,6 +11,8 @@ namespace ebb::cli {
 
 /// For a terminal.
 std::string bill_table(const boost::json::object& bill, const Terminal& terminal);
+/// What was held, a line per version, of one function or of all (""); of a bill by version.
+std::string held_table(const boost::json::object& bill, const std::string& function, const Terminal& terminal);
 /// One line per line of the bill, with a head; RFC 4180.
 std::string bill_csv(const boost::json::object& bill);
 /// A page on its own: no script, nothing loaded from elsewhere.

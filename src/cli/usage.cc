@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/bill_page.h"
 #include "cli/commands.h"
 
 namespace ebb::cli {
@@ -17,6 +18,7 @@ struct Options {
   std::string until;
   std::string limit = "100";
   bool whole_month = false;
+  bool held = false;
   std::string month;
 };
 
@@ -34,6 +36,16 @@ base::Result<int> export_month(const Session& session, const Subject& subject, c
   };
   EBB_TRY(const http::ClientResponse response, session.rest().call(std::move(request), kExportLimit));
   return response.status == 200 ? 0 : 1;
+}
+
+// What versions held in a month: the bill's sums, a line for each.
+base::Result<int> held_in_month(const Session& session, const Subject& subject, const Options& options) {
+  std::string path = "/api/v1/bill?by=version";
+  if (!subject.app.empty()) path += "&app=" + encoded(subject.app);
+  if (!options.month.empty()) path += "&month=" + encoded(options.month);
+  EBB_TRY(const Rest::Document answer, session.rest().get(path));
+  print_out(session.json ? answer.text : held_table(answer.object, subject.function, session.terminal));
+  return 0;
 }
 
 std::string milliseconds_text(double milliseconds) {
@@ -59,8 +71,10 @@ base::Result<int> usage(const Session& session, const Options& options) {
     EBB_TRY(subject, parse_subject(options.subject));
   }
   if (!subject.version.empty()) return base::invalid_argument("usage is kept per function, name APP or APP/FUNCTION");
+  if (options.whole_month && options.held) return base::invalid_argument("--export and --held exclude each other");
   if (options.whole_month) return export_month(session, subject, options);
-  if (!options.month.empty()) return base::invalid_argument("--month is for --export");
+  if (options.held) return held_in_month(session, subject, options);
+  if (!options.month.empty()) return base::invalid_argument("--month is for --export and --held");
   const std::string query = query_of(subject);
   std::string path = "/api/v1/usage" + query + (query.empty() ? "?" : "&") + "limit=" + encoded(options.limit);
   if (!options.request.empty()) path += "&request=" + encoded(options.request);
@@ -104,7 +118,8 @@ void add_usage(CLI::App& app, Session& session) {
   command->add_option("--limit", options->limit, "List at most so many of the newest records (100); totals count all")
       ->type_name("N");
   command->add_flag("--export", options->whole_month, "All raw records of a month, one JSON object a line");
-  command->add_option("--month", options->month, "Of the export: 2026-11 (UTC); the present one when left out")
+  command->add_flag("--held", options->held, "What zygotes and instances held in memory in a month, by version");
+  command->add_option("--month", options->month, "Of --export and --held: 2026-11 (UTC); the present one when left out")
       ->type_name("YYYY-MM");
   add_common_options(*command, session);
   command->callback([&session, options] { session.action = [&session, options] { return usage(session, *options); }; });

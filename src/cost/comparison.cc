@@ -53,6 +53,10 @@ Comparison compare(const Traffic& traffic, const Prices& prices) {
                    .calls = traffic.calls(),
                    .cu = traffic.cu()};
   found.used_cost = found.cu * prices.cu;
+  for (const Minute& minute : traffic.minutes) {
+    found.held_gb_hours += minute.held_gb / kHour;
+    found.active_gb_hours += minute.active_gb / kHour;
+  }
   double needed = 0;   // servers, in the busiest minute
   double average = 0;  // servers, of the same resource
   for (const auto& [of, each] :

@@ -25,7 +25,9 @@ struct Comparison {
   double used_cost = 0;       // by use
   std::uint64_t servers = 0;  // that the busiest minute needs
   double servers_cost = 0;
-  double average_use = 0;  // of what these servers have, in the resource that the peak is short of; 0 to 1
+  double held_gb_hours = 0;    // memory that zygotes and instances had, where it is known
+  double active_gb_hours = 0;  // of it, while they started or were at work
+  double average_use = 0;      // of what these servers have, in the resource that the peak is short of; 0 to 1
   /// Of cost and calls, and of cost and processor time, hour by hour; nothing with less than two hours, or when one of
   /// them never changes.
   std::optional<double> correlation_calls;

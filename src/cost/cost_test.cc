@@ -45,6 +45,30 @@ TEST(Traffic, OfRecordsThatComeInPieces) {
   EXPECT_DOUBLE_EQ(found->cu(), 0.75);
 }
 
+// Two minutes of 2 GB from the middle of a minute on, a quarter of it at work; one instance of 1 GB was kept.
+TEST(Traffic, WhatWasHeldLiesOverTheMinutesOfItsStretch) {
+  RecordReader reader;
+  ASSERT_TRUE(reader.read(
+      R"({"arrival":"2026-11-24T10:00:30.000Z","trigger":"held","state":"closed","memory_limit_bytes":1073741824,)"
+      R"("cpu_millis":1000,"held_for_ms":120000,"held_ms":{"zygote":120000,"provisioned":120000,"active":120000},)"
+      R"("held_byte_ms":{"zygote":"193273528320000","provisioned":"0","active":"64424509440000"}})"
+      "\n"));
+  const auto found = reader.finish("node");
+  ASSERT_TRUE(found) << found.error().message;
+  ASSERT_EQ(found->minutes.size(), 3u);
+  EXPECT_EQ(found->calls(), 0);
+  EXPECT_NEAR(found->minutes[0].held_gb, 1, 1e-9);
+  EXPECT_NEAR(found->minutes[1].held_gb, 2, 1e-9);
+  EXPECT_NEAR(found->minutes[2].active_gb, 0.25, 1e-9);
+  EXPECT_NEAR(found->cu(), 120 * 0.15, 1e-9) << "asleep";
+  const Comparison held = compare(*found, kPrices);
+  EXPECT_NEAR(held.held_gb_hours, 4.0 / 60, 1e-9);
+  EXPECT_NEAR(held.active_gb_hours, 1.0 / 60, 1e-9);
+  EXPECT_THAT(to_text(*found, held), testing::HasSubstr("25.0 % of it"));
+  EXPECT_THAT(to_chart(*found, held), testing::HasSubstr("GB held"));
+  EXPECT_TRUE(found->has_held());
+}
+
 TEST(Traffic, WhatIsNoRecordIsRefused) {
   for (const char* text : {"{}\n", "nonsense\n", "{\"arrival\":\"2026-13-40T10:00:00Z\"}\n", "[1]\n"}) {
     RecordReader reader;

@@ -14,6 +14,7 @@ using sim::formatted;
 
 constexpr sim::ChartKey kUsed{"#2a9d4a", "by use"};
 constexpr sim::ChartKey kServers{"#c02b2b", "servers bought for the busiest minute"};
+constexpr sim::ChartKey kHeld{"#2f6fb3", "held by zygotes and instances"};
 constexpr std::size_t kPointsMost = 288;  // of a curve: five minutes each of a day
 
 /// Sums of so many minutes that the curve has at most kPointsMost points.
@@ -68,6 +69,10 @@ std::string to_text(const Traffic& traffic, const Comparison& found) {
     if (found.correlation_calls) text += formatted(", %.3f with calls", *found.correlation_calls);
     text += formatted("; 1,000 calls cost %.4g to %.4g\n", found.cost_per_1000_least, found.cost_per_1000_most);
   }
+  if (traffic.has_held()) {
+    text += formatted("held      %12.4f   GB-hours by zygotes and instances, %s of it by instances at work\n",
+                      found.held_gb_hours, percent(found.active_gb_hours / found.held_gb_hours).c_str());
+  }
   return text + verdict(found);
 }
 
@@ -85,6 +90,8 @@ std::string to_json_text(const Traffic& traffic, const Comparison& found) {
                                    {"server_price_hour", found.prices.server_hour},
                                    {"servers_cost", found.servers_cost},
                                    {"average_use", found.average_use},
+                                   {"held_gb_hours", found.held_gb_hours},
+                                   {"active_gb_hours", found.active_gb_hours},
                                    {"correlation_work", or_null(found.correlation_work)},
                                    {"correlation_calls", or_null(found.correlation_calls)},
                                    {"cost_per_1000_calls_least", found.cost_per_1000_least},
@@ -122,8 +129,14 @@ std::string to_chart(const Traffic& traffic, const Comparison& found) {
   sim::Panel sum(650, 790, std::max(so_far.back(), flat_so_far.back()), minutes, "Cost so far");
   sum.curve(so_far, kUsed.stroke, true);
   sum.curve(flat_so_far, kServers.stroke, false, dashed);
-  return sim::chart_head(820) + sim::chart_keys({kUsed, kServers}) + of_traffic.text() + capacity.text() +
-         price.text() + sum.text() + "</svg>\n";
+  const std::string panels = of_traffic.text() + capacity.text() + price.text() + sum.text();
+  if (!traffic.has_held()) return sim::chart_head(820) + sim::chart_keys({kUsed, kServers}) + panels + "</svg>\n";
+  const auto held = times(points_of(traffic, &Minute::held_gb, each), share);
+  const auto active = times(points_of(traffic, &Minute::active_gb, each), share);
+  sim::Panel memory(850, 990, sim::most(held), minutes, "Memory: GB held, and of it by instances at work");
+  memory.curve(held, kHeld.stroke, true);
+  memory.curve(active, kUsed.stroke, true);
+  return sim::chart_head(1020) + sim::chart_keys({kUsed, kServers, kHeld}) + panels + memory.text() + "</svg>\n";
 }
 
 }  // namespace ebb::cost

@@ -15,6 +15,18 @@ std::string with_currency(std::string amount, const std::string& currency) {
   return currency.empty() ? std::move(amount) : std::move(amount) + " " + currency;
 }
 
+std::string held_json(const meter::HeldSum& held) {
+  JsonObject tiers;
+  for (std::size_t i = 0; i < model::kHeldTiers; ++i) {
+    tiers.raw(model::name_of(static_cast<model::HeldTier>(i)),
+              JsonObject()
+                  .text("seconds", meter::scaled_text(held.ms[i], 3))
+                  .text("gib_seconds", meter::gib_seconds_text(held.byte_ms[i]))
+                  .close());
+  }
+  return tiers.close();
+}
+
 JsonObject& add_use(JsonObject& out, const meter::Quantities& used, const meter::CuParts& cu, std::uint64_t amount) {
   JsonObject outcomes;
   for (std::size_t i = 0; i < used.calls.size(); ++i) {
@@ -29,8 +41,10 @@ JsonObject& add_use(JsonObject& out, const meter::Quantities& used, const meter:
       .text("cu_cpu", meter::cu_text(cu.cpu))
       .text("cu_memory", meter::cu_text(cu.memory))
       .text("cu_calls", meter::cu_text(cu.calls))
+      .text("cu_sleeping", meter::cu_text(cu.sleeping))
       .text("cu", meter::cu_text(cu.sum()))
-      .text("amount", meter::amount_text(amount));
+      .text("amount", meter::amount_text(amount))
+      .raw("held", held_json(used.held));
 }
 
 std::string from_text(const meter::PriceList& list) { return list.from ? meter::day_text(*list.from) : std::string(); }
@@ -153,7 +167,8 @@ void add_bill_steps(JsonArray& steps, const model::UsageRecord& record, const me
       if (line.label != record.function) continue;
       say("line " + line.label + " of " + month + ": " + std::to_string(line.used.billed_calls()) +
           " billed calls of " + std::to_string(line.used.all_calls()) + ", " + std::to_string(line.used.billed_ms) +
-          " ms, " + meter::cu_text(line.cu.sum()) + " CU");
+          " ms, " + meter::cu_text(line.cu.sum()) + " CU" +
+          (line.cu.sleeping == 0 ? "" : ", of which " + meter::cu_text(line.cu.sleeping) + " for what scale.min kept"));
     }
     say("app " + app.app + " in " + month + ": " + meter::cu_text(app.cu.sum()) + " CU");
     for (const meter::TierUse& tier : app.tiers) {

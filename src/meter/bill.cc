@@ -142,13 +142,16 @@ CuParts& CuParts::operator+=(const CuParts& other) {
   cpu += other.cpu;
   memory += other.memory;
   calls += other.calls;
+  sleeping += other.sleeping;
   return *this;
 }
 
 CuParts cu_of(const Quantities& quantities, const Weights& weights) {
   return {.cpu = (exact(quantities.cpu_milli_ms) * weights.vcpu_second) << 30,
           .memory = exact(quantities.byte_ms) * weights.gib_second * 1000,
-          .calls = (Exact(quantities.billed_calls()) * weights.call * 1'000'000) << 30};
+          .calls = (Exact(quantities.billed_calls()) * weights.call * 1'000'000) << 30,
+          .sleeping = ((exact(quantities.held.sleeping_cpu_milli_ms) * weights.sleeping_vcpu_second) << 30) +
+                      exact(quantities.held.sleeping_byte_ms) * weights.sleeping_gib_second * 1000};
 }
 
 Result<Bill> bill_for(Month month, BillBy by, const Prices& prices, const UsageSum& sum) {

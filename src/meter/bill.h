@@ -4,7 +4,8 @@
 // 1. CU are exact: an integer count of kCuAtoms-ths. Nothing is rounded until it is shown or turned into money.
 // 2. An app's amount is rounded once, half up, to a millionth of the currency. Its lines and its tiers are parts of it
 //    that add up to it to the last digit.
-// 3. Only what is billed is on it: refusals and platform faults are counted and cost nothing.
+// 3. Only what is billed costs: refusals, platform faults and what the platform holds of itself (zygotes, idle and
+//    frozen instances beyond scale.min) are counted and cost nothing.
 // Pure. Called by the node for GET /api/v1/bill.
 #pragma once
 
@@ -38,7 +39,8 @@ struct CuParts {
   Exact cpu;
   Exact memory;
   Exact calls;
-  Exact sum() const { return cpu + memory + calls; }
+  Exact sleeping;  // instances that scale.min kept, while nobody called them
+  Exact sum() const { return cpu + memory + calls + sleeping; }
   CuParts& operator+=(const CuParts& other);
 };
 CuParts cu_of(const Quantities& quantities, const Weights& weights);

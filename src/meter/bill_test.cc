@@ -204,5 +204,32 @@ TEST(Months, BeginAndEndAtMidnightUtc) {
     EXPECT_FALSE(parse_month(bad)) << bad;
 }
 
+// A minute of two instances that scale.min kept, at 1 vCPU and 1 GiB; zygotes and idle instances beside them.
+TEST(Bill, WhatScaleMinKeptIsBilledAtTheSleepingRateAndTheRestOfWhatWasHeldIsNot) {
+  const Day day = *parse_day("2026-01-31");
+  model::UsageRecord held = record(day, 0);
+  held.end.reset();
+  held.trigger = model::Trigger::kHeld;
+  held.held = model::HeldUse{
+      .for_ms = 60'000, .ms = {60'000, 120'000, 30'000, 0, 7}, .byte_ms = {60'000ull << 30, 1ull << 30, 0, 0, 3}};
+  const Bill sleeping = bill_of({held}, Prices{});
+  ASSERT_EQ(sleeping.apps.size(), 1U);
+  EXPECT_EQ(sleeping.open, 0U);
+  EXPECT_EQ(cu_text(sleeping.apps[0].cu.sleeping), "18.000000000");  // 120 s x 1 GiB x 0.15
+  EXPECT_EQ(sleeping.apps[0].cu.sum(), sleeping.apps[0].cu.sleeping);
+  EXPECT_EQ(sleeping.apps[0].used.all_calls(), 0U);
+  EXPECT_EQ(gib_seconds_text(sleeping.apps[0].used.held.byte_ms[0]), "60.000000000");
+
+  const Prices dear = *parse_prices(
+      "currency: EUR\nprices: [{cu: {sleeping_vcpu_second: 0.5, sleeping_gib_second: 0}, tiers: [{price: 1}]}]");
+  EXPECT_EQ(amount_text(bill_of({held}, dear).amount), "60.000000");
+  const Prices free_of_it =
+      *parse_prices("currency: EUR\nprices: [{cu: {sleeping_gib_second: 0}, tiers: [{price: 1}]}]");
+  const Bill nothing = bill_of({held, record(day, 1000)}, free_of_it, BillBy::kTrigger);
+  EXPECT_EQ(nothing.apps[0].lines[0].label, "held");
+  EXPECT_EQ(nothing.apps[0].lines[0].amount, 0U);
+  EXPECT_EQ(amount_text(nothing.amount), "1.157500");
+}
+
 }  // namespace
 }  // namespace ebb::meter

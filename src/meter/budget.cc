@@ -27,6 +27,13 @@ std::uint64_t nano_cu_of(model::Outcome outcome, std::uint64_t billed_ms, std::u
   return saturated(cpu + memory + Wide{weights.call} * 1'000);
 }
 
+std::uint64_t sleeping_nano_cu_of(std::uint64_t provisioned_ms, std::uint32_t cpu_millis, base::Bytes memory_limit,
+                                  const Weights& weights) {
+  const Wide cpu = Wide{provisioned_ms} * cpu_millis * weights.sleeping_vcpu_second / 1'000;
+  const Wide memory = (Wide{provisioned_ms} * memory_limit.count * weights.sleeping_gib_second) >> 30;
+  return saturated(cpu + memory);
+}
+
 Budgets::Budgets(Prices prices, base::WallTime now)
     : prices_(std::move(prices)),
       weights_(prices_.lists[prices_.list_on(day_of(now))].weights),
@@ -100,7 +107,17 @@ void Budgets::charge(Account& account, base::WallTime arrival, model::Outcome ou
                      std::uint32_t cpu_millis, base::Bytes memory_limit) {
   base::MutexLock lock(mutex_);
   if (arrival < month_.begin()) return;
-  const std::uint64_t nano_cu = nano_cu_of(outcome, billed_ms, cpu_millis, memory_limit, weights_);
+  add(account, nano_cu_of(outcome, billed_ms, cpu_millis, memory_limit, weights_));
+}
+
+void Budgets::charge_held(Account& account, const model::HeldStart& start, const model::HeldUse& use) {
+  const std::uint64_t provisioned_ms = use.ms[static_cast<std::size_t>(model::HeldTier::kProvisioned)];
+  base::MutexLock lock(mutex_);
+  if (start.begun < month_.begin()) return;
+  add(account, sleeping_nano_cu_of(provisioned_ms, start.cpu_millis, start.memory_limit, weights_));
+}
+
+void Budgets::add(Account& account, std::uint64_t nano_cu) {
   account.used_nano_cu_ += nano_cu;
   if (Account* const organisation = account.organisation_) organisation->used_nano_cu_ += nano_cu;
 }

@@ -33,6 +33,10 @@ namespace ebb::meter {
 std::uint64_t nano_cu_of(model::Outcome outcome, std::uint64_t billed_ms, std::uint32_t cpu_millis,
                          base::Bytes memory_limit, const Weights& weights);
 
+/// The same of instances that `scale.min` kept for so long, together.
+std::uint64_t sleeping_nano_cu_of(std::uint64_t provisioned_ms, std::uint32_t cpu_millis, base::Bytes memory_limit,
+                                  const Weights& weights);
+
 class Account {
  public:
   explicit Account(model::Holder holder) : holder_(std::move(holder)) {}
@@ -89,6 +93,8 @@ class Budgets {
   /// A record was closed. One that arrived before this month changes nothing.
   void charge(Account& account, base::WallTime arrival, model::Outcome outcome, std::uint64_t billed_ms,
               std::uint32_t cpu_millis, base::Bytes memory_limit);
+  /// A record of what was held was written. As charge.
+  void charge_held(Account& account, const model::HeldStart& start, const model::HeldUse& use);
   /// Begins a new month when it is there. Gives what has been passed since the last time.
   std::vector<BudgetAlert> tick(base::WallTime now);
   /// 429, until the next month.
@@ -96,6 +102,7 @@ class Budgets {
 
  private:
   using Accounts = std::map<std::string, std::shared_ptr<Account>>;
+  static void add(Account& account, std::uint64_t nano_cu);
   std::shared_ptr<Account> account_of(const model::Holder& holder) EBB_REQUIRES(mutex_);
   std::vector<Account*> all() EBB_REQUIRES(mutex_);
   BudgetView view_of(const Account& account) EBB_REQUIRES(mutex_);

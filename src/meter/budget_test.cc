@@ -180,5 +180,27 @@ TEST(Budget, OfAnOrganisationCountsAllItsAppsAlsoMovedOnes) {
   EXPECT_FALSE(a->spent() || b->spent());
 }
 
+// What scale.min kept counts as on the bill; what the platform held of itself does not.
+TEST(Budget, InstancesThatAreKeptUseItToo) {
+  Budgets budgets(Prices{}, kNovember);
+  const auto account = budgets.account("a");
+  budgets.belong("a", "acme");
+  budgets.set({.app = "a", .nano_cu = 18'000'000'000});
+  budgets.set({.nano_cu = 36'000'000'000, .organisation = "acme"});
+  const model::HeldStart start{.begun = kNovember, .memory_limit = {1ull << 30}, .cpu_millis = 1000};
+  budgets.charge_held(*account, start, {.for_ms = 60'000, .ms = {60'000, 0, 60'000, 60'000, 60'000}});
+  EXPECT_EQ(budgets.views()[0].used_nano_cu, 0u);
+  budgets.charge_held(*account, start, {.for_ms = 60'000, .ms = {0, 120'000 - 1}});
+  EXPECT_FALSE(account->spent());
+  budgets.charge_held(*account, start, {.for_ms = 60'000, .ms = {0, 1}});
+  EXPECT_TRUE(account->spent());
+  EXPECT_EQ(budgets.views()[0].used_nano_cu, 18'000'000'000u);
+  EXPECT_EQ(budgets.views()[1].used_nano_cu, 18'000'000'000u);
+  const auto before = kNovember - std::chrono::hours(24 * 40);
+  budgets.charge_held(*account, {.begun = before, .memory_limit = {1ull << 30}}, {.ms = {0, 1000}});
+  EXPECT_EQ(budgets.views()[0].used_nano_cu, 18'000'000'000u) << "another month's";
+  EXPECT_EQ(sleeping_nano_cu_of(1'000, 1'000, {1ull << 30}, {.sleeping_vcpu_second = 500'000}), 650'000'000u);
+}
+
 }  // namespace
 }  // namespace ebb::meter

@@ -16,7 +16,8 @@ using store::SqliteTransaction;
 
 namespace {
 
-// Sums that 64 bits may not hold are decimals in text; `calls` are counts by outcome with commas between.
+// Sums that 64 bits may not hold are decimals in text; `calls` are counts by outcome, `held` sums by tier, with commas
+// between.
 constexpr const char* kSchema = R"(
 CREATE TABLE IF NOT EXISTS segments(
   number INTEGER PRIMARY KEY, records INTEGER NOT NULL, last_ns INTEGER NOT NULL, damage TEXT NOT NULL,
@@ -24,13 +25,23 @@ CREATE TABLE IF NOT EXISTS segments(
 CREATE TABLE IF NOT EXISTS hours(
   segment INTEGER NOT NULL, hour INTEGER NOT NULL, app TEXT NOT NULL, function TEXT NOT NULL, version INTEGER NOT NULL,
   trigger_kind INTEGER NOT NULL, calls TEXT NOT NULL, billed_ms INTEGER NOT NULL, cpu_milli_ms TEXT NOT NULL,
-  byte_ms TEXT NOT NULL, PRIMARY KEY(segment, hour, app, function, version, trigger_kind)) WITHOUT ROWID;
+  byte_ms TEXT NOT NULL, held TEXT NOT NULL DEFAULT '', PRIMARY KEY(segment, hour, app, function, version, trigger_kind)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS hours_by_hour ON hours(hour);
 CREATE TABLE IF NOT EXISTS months(
   month INTEGER NOT NULL, app TEXT NOT NULL, function TEXT NOT NULL, version INTEGER NOT NULL,
   trigger_kind INTEGER NOT NULL, calls TEXT NOT NULL, billed_ms INTEGER NOT NULL, cpu_milli_ms TEXT NOT NULL,
-  byte_ms TEXT NOT NULL, PRIMARY KEY(month, app, function, version, trigger_kind)) WITHOUT ROWID;
+  byte_ms TEXT NOT NULL, held TEXT NOT NULL DEFAULT '', PRIMARY KEY(month, app, function, version, trigger_kind)) WITHOUT ROWID;
 )";
+
+// Early versions knew nothing of what was held.
+Result<void> add_held(SqliteDatabase& database, const char* columns, const char* add) {
+  {
+    EBB_TRY(SqliteQuery there, database.query(columns));
+    EBB_TRY(const bool found, there.step());
+    if (found) return {};
+  }
+  return database.execute(add);
+}
 
 }  // namespace
 
@@ -39,6 +50,10 @@ Result<std::unique_ptr<Ledger>> Ledger::open_once(const fs::path& path) {
   std::unique_ptr<Ledger> ledger(new Ledger(std::move(database)));
   base::MutexLock lock(ledger->mutex_);
   EBB_CHECKED(ledger->database_->execute(kSchema));
+  EBB_CHECKED(add_held(*ledger->database_, "SELECT 1 FROM pragma_table_info('hours') WHERE name = 'held'",
+                       "ALTER TABLE hours ADD COLUMN held TEXT NOT NULL DEFAULT ''"));
+  EBB_CHECKED(add_held(*ledger->database_, "SELECT 1 FROM pragma_table_info('months') WHERE name = 'held'",
+                       "ALTER TABLE months ADD COLUMN held TEXT NOT NULL DEFAULT ''"));
   EBB_TRY(SqliteQuery numbers, ledger->database_->query("SELECT number FROM segments"));
   for (;;) {
     EBB_TRY(const bool more, numbers.step());
@@ -65,9 +80,9 @@ Result<Ledger::SegmentSums> Ledger::sums_of(const UsageLog& log, std::uint64_t s
   sums.last_ns = INT64_MIN;
   std::vector<Damage> damage;
   EBB_CHECKED(log.read_one(
-      segment, {},
+      segment, {.kinds = RecordKinds::kAll},
       [&](const model::UsageRecord& record) {
-        if (!record.end) return true;
+        if (!record.end && !record.held) return true;
         const auto hour = std::chrono::floor<std::chrono::hours>(record.arrival).time_since_epoch().count();
         sums.hours[{.hour = hour, .key = key_of(record)}] += quantities_of(record);
         sums.last_ns = std::max<std::int64_t>(sums.last_ns, record.arrival.time_since_epoch().count());
@@ -83,15 +98,16 @@ Result<void> Ledger::add_to_month(const UsageKey& key, const Quantities& quantit
   const Day month = month_day(key.day);
   Quantities whole = quantities;
   {
-    EBB_TRY(SqliteQuery before, database_->query("SELECT calls, billed_ms, cpu_milli_ms, byte_ms FROM months WHERE "
-                                                 "month = ? AND app = ? AND function = ? AND version = ? AND "
-                                                 "trigger_kind = ?"));
+    EBB_TRY(SqliteQuery before,
+            database_->query("SELECT calls, billed_ms, cpu_milli_ms, byte_ms, held FROM months WHERE "
+                             "month = ? AND app = ? AND function = ? AND version = ? AND "
+                             "trigger_kind = ?"));
     before.bind(month);
     bind_key(before, key);
     EBB_TRY(const bool there, before.step());
     if (there) whole += quantities_at(before, 0);
   }
-  EBB_TRY(SqliteQuery put, database_->query("INSERT OR REPLACE INTO months VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+  EBB_TRY(SqliteQuery put, database_->query("INSERT OR REPLACE INTO months VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   put.bind(month);
   bind_key(put, key);
   bind_quantities(put, whole);
@@ -101,7 +117,7 @@ Result<void> Ledger::add_to_month(const UsageKey& key, const Quantities& quantit
 Result<void> Ledger::write(std::uint64_t segment, const SegmentSums& sums) {
   for (const auto& [at, quantities] : sums.hours) {
     {
-      EBB_TRY(SqliteQuery put, database_->query("INSERT INTO hours VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+      EBB_TRY(SqliteQuery put, database_->query("INSERT INTO hours VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
       put.bind(static_cast<std::int64_t>(segment)).bind(at.hour);
       bind_key(put, at.key);
       bind_quantities(put, quantities);
@@ -172,7 +188,7 @@ Result<std::size_t> Ledger::retire(UsageLog& log, base::WallTime before) {
 Result<void> Ledger::sum_up_months() {
   EBB_CHECKED(database_->execute("DELETE FROM months"));
   EBB_TRY(SqliteQuery rows, database_->query("SELECT hour, app, function, version, trigger_kind, calls, billed_ms, "
-                                             "cpu_milli_ms, byte_ms FROM hours"));
+                                             "cpu_milli_ms, byte_ms, held FROM hours"));
   for (;;) {
     EBB_TRY(const bool more, rows.step());
     if (!more) return {};
@@ -204,7 +220,7 @@ Result<Ledger::Part> Ledger::add_to(UsageSum& sum, Month month, const std::strin
   Part part{.rolled = rolled_};
   if (by_day) {
     EBB_TRY(SqliteQuery rows, database_->query("SELECT hour, app, function, version, trigger_kind, calls, billed_ms, "
-                                               "cpu_milli_ms, byte_ms FROM hours WHERE hour >= ? AND hour < ?"));
+                                               "cpu_milli_ms, byte_ms, held FROM hours WHERE hour >= ? AND hour < ?"));
     rows.bind(month.first_day() * kHoursPerDay).bind(month.end_day() * kHoursPerDay);
     for (;;) {
       EBB_TRY(const bool more, rows.step());
@@ -214,7 +230,7 @@ Result<Ledger::Part> Ledger::add_to(UsageSum& sum, Month month, const std::strin
     }
   } else {
     EBB_TRY(SqliteQuery rows, database_->query("SELECT app, function, version, trigger_kind, calls, billed_ms, "
-                                               "cpu_milli_ms, byte_ms FROM months WHERE month = ?"));
+                                               "cpu_milli_ms, byte_ms, held FROM months WHERE month = ?"));
     rows.bind(month.first_day());
     for (;;) {
       EBB_TRY(const bool more, rows.step());

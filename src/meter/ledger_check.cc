@@ -12,7 +12,7 @@ using store::SqliteQuery;
 Result<std::map<Ledger::HourKey, Quantities>> Ledger::hours_of(std::uint64_t segment) {
   std::map<HourKey, Quantities> hours;
   EBB_TRY(SqliteQuery rows, database_->query("SELECT hour, app, function, version, trigger_kind, calls, billed_ms, "
-                                             "cpu_milli_ms, byte_ms FROM hours WHERE segment = ?"));
+                                             "cpu_milli_ms, byte_ms, held FROM hours WHERE segment = ?"));
   rows.bind(static_cast<std::int64_t>(segment));
   for (;;) {
     EBB_TRY(const bool more, rows.step());
@@ -26,23 +26,24 @@ Result<std::map<Ledger::HourKey, Quantities>> Ledger::hours_of(std::uint64_t seg
 Result<void> Ledger::check_months(Report& report) {
   UsageSum of_hours;
   {
-    EBB_TRY(
-        SqliteQuery rows,
-        database_->query("SELECT calls, billed_ms, cpu_milli_ms, byte_ms, app, function, version, trigger_kind, hour "
-                         "FROM hours"));
+    EBB_TRY(SqliteQuery rows,
+            database_->query(
+                "SELECT calls, billed_ms, cpu_milli_ms, byte_ms, held, app, function, version, trigger_kind, hour "
+                "FROM hours"));
     for (;;) {
       EBB_TRY(const bool more, rows.step());
       if (!more) break;
-      EBB_CHECKED(of_hours.add(key_at(rows, 4, month_day(day_of_hour(rows.number(8)))), quantities_at(rows, 0)));
+      EBB_CHECKED(of_hours.add(key_at(rows, 5, month_day(day_of_hour(rows.number(9)))), quantities_at(rows, 0)));
     }
   }
   UsageSum of_months;
-  EBB_TRY(SqliteQuery rows, database_->query("SELECT calls, billed_ms, cpu_milli_ms, byte_ms, app, function, version, "
-                                             "trigger_kind, month FROM months"));
+  EBB_TRY(SqliteQuery rows,
+          database_->query("SELECT calls, billed_ms, cpu_milli_ms, byte_ms, held, app, function, version, "
+                           "trigger_kind, month FROM months"));
   for (;;) {
     EBB_TRY(const bool more, rows.step());
     if (!more) break;
-    EBB_CHECKED(of_months.add(key_at(rows, 4, rows.number(8)), quantities_at(rows, 0)));
+    EBB_CHECKED(of_months.add(key_at(rows, 5, rows.number(9)), quantities_at(rows, 0)));
   }
   if (of_hours.entries() != of_months.entries())
     report.damage.push_back({0, "the sums by month are not those of the hours: ebb ledger rebuild makes them anew"});

@@ -2,6 +2,7 @@
 // outcome with commas between. Included by ledger.cc and ledger_check.cc only.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <string>
@@ -35,7 +36,34 @@ inline std::string calls_text(const Quantities& quantities) {
   return text;
 }
 
-// Of four columns from `column` on.
+// "" where nothing was held, else decimals with commas between.
+inline std::string held_text(const HeldSum& held) {
+  if (held == HeldSum{}) return {};
+  std::string text = wide_text(held.sleeping_cpu_milli_ms) + "," + wide_text(held.sleeping_byte_ms);
+  for (std::size_t i = 0; i < model::kHeldTiers; ++i)
+    text += "," + wide_text(held.ms[i]) + "," + wide_text(held.byte_ms[i]);
+  return text;
+}
+
+inline HeldSum held_of(const std::string& text) {
+  HeldSum held;
+  std::size_t at = 0;
+  const auto next = [&] {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    const Wide value = wide_of(text.substr(std::min(at, end), end - std::min(at, end)));
+    at = end + 1;
+    return value;
+  };
+  held.sleeping_cpu_milli_ms = next();
+  held.sleeping_byte_ms = next();
+  for (std::size_t i = 0; i < model::kHeldTiers; ++i) {
+    held.ms[i] = next();
+    held.byte_ms[i] = next();
+  }
+  return held;
+}
+
+// Of five columns from `column` on.
 inline Quantities quantities_at(const store::SqliteQuery& row, int column) {
   Quantities quantities;
   const std::string calls = row.text(column);
@@ -48,6 +76,8 @@ inline Quantities quantities_at(const store::SqliteQuery& row, int column) {
   quantities.billed_ms = static_cast<std::uint64_t>(row.number(column + 1));
   quantities.cpu_milli_ms = wide_of(row.text(column + 2));
   quantities.byte_ms = wide_of(row.text(column + 3));
+  const std::string held = row.text(column + 4);
+  if (!held.empty()) quantities.held = held_of(held);
   return quantities;
 }
 
@@ -55,7 +85,8 @@ inline void bind_quantities(store::SqliteQuery& query, const Quantities& quantit
   query.bind(calls_text(quantities))
       .bind(static_cast<std::int64_t>(quantities.billed_ms))
       .bind(wide_text(quantities.cpu_milli_ms))
-      .bind(wide_text(quantities.byte_ms));
+      .bind(wide_text(quantities.byte_ms))
+      .bind(held_text(quantities.held));
 }
 
 // Of app, function, version and trigger from `column` on.

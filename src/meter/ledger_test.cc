@@ -30,11 +30,15 @@ struct Books {
   void write(std::uint32_t count, Day first = 20'000, unsigned days = 62) {
     for (std::uint32_t i = 0; i < count; ++i) {
       const auto arrival = base::WallTime(std::chrono::days(first)) + std::chrono::hours(random() % (24 * days));
+      if (random() % 4 == 0) {
+        write_held(arrival);
+        continue;
+      }
       auto slot = log->open_record({.arrival = arrival,
                                     .version_number = 1 + static_cast<std::uint32_t>(random() % 2),
                                     .app = random() % 2 != 0 ? "a" : "b",
                                     .function = random() % 3 != 0 ? "f" : "g",
-                                    .trigger = static_cast<model::Trigger>(random() % model::kTriggers),
+                                    .trigger = static_cast<model::Trigger>(random() % 3),
                                     .memory_limit = {64ull << 30},
                                     .cpu_millis = 64'000});
       ASSERT_TRUE(slot);
@@ -44,15 +48,29 @@ struct Books {
     ASSERT_TRUE(log->flush());
   }
 
+  void write_held(base::WallTime begun) {
+    model::HeldUse use{.for_ms = 60'000};
+    for (auto& ms : use.ms) ms = random() % 1'000'000;
+    for (auto& byte_ms : use.byte_ms) byte_ms = (std::uint64_t{random()} << 30) + random();
+    ASSERT_TRUE(log->add_held({.begun = begun,
+                               .version_number = 1 + static_cast<std::uint32_t>(random() % 2),
+                               .app = random() % 2 != 0 ? "a" : "b",
+                               .function = "f",
+                               .memory_limit = {64ull << 30},
+                               .cpu_millis = 64'000},
+                              use));
+  }
+
   // What the records say, and what the ledger and the rest of the log say together.
   UsageSum from_records(Month month, const std::string& app, bool by_day) const {
     UsageSum sum;
-    EXPECT_TRUE(log->read({.app = app, .since = month.begin(), .until = month.end()}, [&](const auto& record) {
-      UsageKey key = key_of(record);
-      if (!by_day) key.day = month.first_day();
-      EXPECT_TRUE(sum.add(key, quantities_of(record)));
-      return true;
-    }));
+    EXPECT_TRUE(log->read({.app = app, .since = month.begin(), .until = month.end(), .kinds = RecordKinds::kAll},
+                          [&](const auto& record) {
+                            UsageKey key = key_of(record);
+                            if (!by_day) key.day = month.first_day();
+                            EXPECT_TRUE(sum.add(key, quantities_of(record)));
+                            return true;
+                          }));
     return sum;
   }
   UsageSum from_ledger(Month month, const std::string& app, bool by_day) const {
@@ -61,13 +79,14 @@ struct Books {
     EXPECT_TRUE(part) << part.error().message;
     for (const std::uint64_t number : *log->segments()) {
       if (part->rolled.contains(number)) continue;
-      EXPECT_TRUE(
-          log->read_one(number, {.app = app, .since = month.begin(), .until = month.end()}, [&](const auto& record) {
-            UsageKey key = key_of(record);
-            if (!by_day) key.day = month.first_day();
-            EXPECT_TRUE(sum.add(key, quantities_of(record)));
-            return true;
-          }));
+      EXPECT_TRUE(log->read_one(number,
+                                {.app = app, .since = month.begin(), .until = month.end(), .kinds = RecordKinds::kAll},
+                                [&](const auto& record) {
+                                  UsageKey key = key_of(record);
+                                  if (!by_day) key.day = month.first_day();
+                                  EXPECT_TRUE(sum.add(key, quantities_of(record)));
+                                  return true;
+                                }));
     }
     return sum;
   }
@@ -148,6 +167,24 @@ TEST(Ledger, ADatabaseThatIsNoneIsMovedAsideAndMadeAnew) {
   EXPECT_TRUE(books.ledger->replaced());
   EXPECT_TRUE(fs::exists(books.temp.path() / "ledger.db.damaged"));
   EXPECT_EQ(*books.ledger->roll(*books.log), 1u);
+  books.expect_equal();
+}
+
+TEST(Ledger, ADatabaseOfAnEarlyVersionGoesOn) {
+  Books books;
+  books.write(kSegment + 1);
+  EXPECT_EQ(*books.ledger->roll(*books.log), 1u);
+  books.ledger.reset();
+  {
+    const auto database = std::move(*store::SqliteDatabase::open((books.temp.path() / "ledger.db").string()));
+    ASSERT_TRUE(database->execute("ALTER TABLE hours DROP COLUMN held"));
+    ASSERT_TRUE(database->execute("ALTER TABLE months DROP COLUMN held"));
+  }
+  books.reopen();
+  EXPECT_FALSE(books.ledger->replaced());
+  books.write(kSegment);
+  EXPECT_EQ(*books.ledger->roll(*books.log), 1u);
+  EXPECT_EQ(*books.ledger->rebuild(*books.log), 2u);
   books.expect_equal();
 }
 

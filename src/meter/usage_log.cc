@@ -82,19 +82,20 @@ Result<MappedFile> open_segment(const fs::path& path, MappedFile::Access access)
 bool selects(const UsageFilter& filter, const model::UsageRecord& record) {
   return (filter.app.empty() || filter.app == record.app) &&
          (filter.function.empty() || filter.function == record.function) && record.arrival >= filter.since &&
-         record.arrival < filter.until && (!filter.invocation || *filter.invocation == record.invocation);
+         record.arrival < filter.until && (!filter.invocation || *filter.invocation == record.invocation) &&
+         (filter.kinds == RecordKinds::kAll || record.held.has_value() == (filter.kinds == RecordKinds::kHeld));
 }
 
 bool is_free(const StoredRecord& record) {
   return record.state.load(std::memory_order_acquire) == static_cast<std::uint32_t>(RecordState::kFree);
 }
 
-// What the daemon could not finish because it died: a platform fault that costs nothing.
+// What the daemon could not finish because it died costs nothing.
 std::uint32_t close_open_records(std::span<StoredRecord> records) {
   std::uint32_t closed = 0;
   for (StoredRecord& record : records) {
     if (record.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(RecordState::kOpen)) continue;
-    store_end(record, {.outcome = model::Outcome::kPlatformFault});
+    close_left_over(record);
     ++closed;
   }
   return closed;
@@ -171,7 +172,7 @@ Result<UsageLog::SegmentPtr> UsageLog::make_segment() {
   return std::make_shared<UsageSegment>(std::move(file));
 }
 
-Result<UsageSlot> UsageLog::open_record(const model::UsageStart& start) {
+Result<UsageSlot> UsageLog::take_slot() {
   while (true) {
     SegmentPtr segment;
     std::uint32_t index = 0;
@@ -193,22 +194,38 @@ Result<UsageSlot> UsageLog::open_record(const model::UsageStart& start) {
       EBB_CHECKED(roll_over(segment));
       continue;
     }
-    open_records_.fetch_add(1, std::memory_order_relaxed);
-    store_start(segment->records[index], start);
-    segment->dirty.store(true, std::memory_order_release);
     return UsageSlot(std::move(segment), index);
   }
 }
 
-void UsageLog::close_record(UsageSlot&& slot, const model::UsageEnd& end) {
-  EBB_CHECK(slot.open());
+void UsageLog::leave_slot(UsageSlot&& slot) {
   const SegmentPtr segment = std::move(slot.segment_);
   slot.segment_ = nullptr;
-  store_end(segment->records[slot.index_], end);
   segment->dirty.store(true, std::memory_order_release);
   // Last: a segment without open records may be sealed.
   segment->open.fetch_sub(1, std::memory_order_release);
+}
+
+Result<UsageSlot> UsageLog::open_record(const model::UsageStart& start) {
+  EBB_TRY(UsageSlot slot, take_slot());
+  open_records_.fetch_add(1, std::memory_order_relaxed);
+  store_start(slot.segment_->records[slot.index_], start);
+  slot.segment_->dirty.store(true, std::memory_order_release);
+  return slot;
+}
+
+void UsageLog::close_record(UsageSlot&& slot, const model::UsageEnd& end) {
+  EBB_CHECK(slot.open());
+  store_end(slot.segment_->records[slot.index_], end);
+  leave_slot(std::move(slot));
   open_records_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+Result<void> UsageLog::add_held(const model::HeldStart& start, const model::HeldUse& use) {
+  EBB_TRY(UsageSlot slot, take_slot());
+  store_held(slot.segment_->records[slot.index_], start, use);
+  leave_slot(std::move(slot));
+  return {};
 }
 
 // Makes `full` not the current segment any more, waiting for the one thread that makes the next.
@@ -372,9 +389,8 @@ bool UsageLog::is_sealed(std::uint64_t segment) const {
 Result<UsageLog::Check> UsageLog::check(std::uint64_t segment) const {
   Check check;
   const fs::path path = segment_path(directory_, segment);
-  const UsageFilter all;
   EBB_CHECKED(read_one(
-      segment, all,
+      segment, {.kinds = RecordKinds::kAll},
       [&](const model::UsageRecord&) {
         ++check.records;
         return true;

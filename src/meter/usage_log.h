@@ -1,11 +1,11 @@
 // The usage log: one record per invocation in mapped segment files <directory>/usage-<number>.ebb. A record is opened
 // at the lease and closed before the last byte of the answer is sent, both by plain stores into memory that the kernel
-// owns.
+// owns. Between them stand records of what versions held; readers ask for the kind they want.
 //
 // Invariants:
 //  1. SIGKILL at any instruction loses and doubles no record; a power failure loses at most what was not flushed.
 //  2. A record once closed never changes. Records open when the process died are closed by the next open as
-//     platform faults, unbilled.
+//     platform faults, unbilled; one of what was held as nothing held.
 //  3. A full disk is an Error of open_record or prepare, never a fault of a store.
 //  4. Every closed record and every full segment carries a checksum. What is damaged is neither counted nor changed nor
 //     dropped: it is told to whoever reads, and the log goes on.
@@ -47,6 +47,8 @@ class UsageSlot {
   std::uint32_t index_ = 0;
 };
 
+enum class RecordKinds : std::uint8_t { kInvocations, kHeld, kAll };
+
 struct UsageFilter {
   std::string app;                               // "" = all
   std::string function;                          // "" = all
@@ -54,6 +56,7 @@ struct UsageFilter {
   base::WallTime until = base::WallTime::max();  // arrival, exclusive
   std::optional<base::InvocationId> invocation;
   std::size_t limit = 0;  // at most so many, the newest; 0 = all
+  RecordKinds kinds = RecordKinds::kInvocations;
 };
 
 struct UsageTotals {
@@ -92,6 +95,8 @@ class UsageLog {
   base::Result<UsageSlot> open_record(const model::UsageStart& start);
   /// Closes it; the slot is empty afterwards. Threads: any. Cost: stores only. Closing an empty slot is a bug.
   void close_record(UsageSlot&& slot, const model::UsageEnd& end);
+  /// Adds a record of what was held. As open_record.
+  base::Result<void> add_held(const model::HeldStart& start, const model::HeldUse& use);
 
   /// Makes the next segment ahead of time when the current one is half full. Blocks on the disk; call it off the
   /// request path.
@@ -127,6 +132,8 @@ class UsageLog {
   using SegmentPtr = std::shared_ptr<UsageSegment>;
 
   base::Result<void> recover();
+  base::Result<UsageSlot> take_slot();
+  void leave_slot(UsageSlot&& slot);
   base::Result<SegmentPtr> make_segment() EBB_REQUIRES(making_);
   base::Result<void> roll_over(const SegmentPtr& full) EBB_EXCLUDES(mutex_);
   struct Reading {

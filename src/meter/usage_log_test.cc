@@ -182,6 +182,63 @@ TEST(UsageLog, AnotherProcessLifeClosesOpenRecordsAsUnbilledFaults) {
   EXPECT_EQ(files_in(temp.path()), 1u);
 }
 
+TEST(UsageLog, WhatWasHeldStandsBesideInvocationsAndIsAskedForByItsKind) {
+  TempDir temp;
+  model::HeldUse use{.for_ms = 60'000};
+  for (std::size_t i = 0; i < model::kHeldTiers; ++i) {
+    use.ms[i] = i + 1;
+    use.byte_ms[i] = UINT64_MAX - i;
+  }
+  {
+    const auto log = open_log(temp.path());
+    write_closed(*log, start_of());
+    ASSERT_TRUE(log->add_held({.begun = wall(7),
+                               .version = base::VersionId{5},
+                               .version_number = 3,
+                               .app = "vision",
+                               .function = "digits",
+                               .memory_limit = {1 << 20},
+                               .cpu_millis = 500},
+                              use));
+    EXPECT_EQ(log->open_records(), 0u);
+  }
+  const auto log = open_log(temp.path());
+  EXPECT_EQ(log->recovered(), 0u);
+  EXPECT_EQ(records(*log).size(), 1u);
+  EXPECT_EQ(records(*log, {.kinds = RecordKinds::kAll}).size(), 2u);
+  EXPECT_EQ(log->totals({})->invocations, 1u);
+  EXPECT_EQ(log->check(1)->records, 2u);
+  const auto found = records(*log, {.kinds = RecordKinds::kHeld});
+  ASSERT_EQ(found.size(), 1u);
+  const UsageRecord& record = found[0];
+  EXPECT_FALSE(record.end);
+  EXPECT_EQ(record.held, use);
+  EXPECT_EQ(record.trigger, model::Trigger::kHeld);
+  EXPECT_EQ(record.arrival, wall(7));
+  EXPECT_EQ(record.version, base::VersionId{5});
+  EXPECT_EQ(record.version_number, 3u);
+  EXPECT_EQ(record.app + "/" + record.function, "vision/digits");
+  EXPECT_EQ(record.memory_limit.count, 1u << 20);
+  EXPECT_EQ(record.cpu_millis, 500u);
+}
+
+// Killed between its two halves: nobody counts it, and the next open closes it as nothing held.
+TEST(UsageLog, AHeldRecordThatWasNotFinishedCountsNothing) {
+  TempDir temp;
+  {
+    const auto log = open_log(temp.path());
+    UsageStart start = start_of();
+    start.trigger = model::Trigger::kHeld;
+    const auto half = log->open_record(start);
+    EXPECT_TRUE(records(*log, {.kinds = RecordKinds::kAll}).empty());
+  }
+  const auto log = open_log(temp.path());
+  EXPECT_EQ(log->recovered(), 1u);
+  const auto found = records(*log, {.kinds = RecordKinds::kAll});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].held, model::HeldUse{});
+}
+
 TEST(UsageLog, RollsOverSealsAndFindsEverythingAgain) {
   TempDir temp;
   constexpr std::uint32_t kCount = 2 * limits::kUsageSegmentRecords + 5;

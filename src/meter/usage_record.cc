@@ -1,7 +1,9 @@
 #include "meter/usage_record.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 
 #include "base/check.h"
@@ -35,6 +37,30 @@ std::uint32_t checksum_of(const StoredRecord& record) {
 }
 
 base::Duration ns(std::int64_t count) { return base::Duration(count); }
+
+std::byte* held_part(StoredRecord& record) {
+  return reinterpret_cast<std::byte*>(&record) + offsetof(StoredRecord, queue_ns);
+}
+
+bool is_held(const StoredRecord& record) { return record.trigger == static_cast<std::uint8_t>(model::Trigger::kHeld); }
+
+void close_held(StoredRecord& record, const model::HeldUse& use) {
+  StoredHeld stored{.for_ms = use.for_ms, .ms = {}, .byte_ms = {}, .reserved = 0};
+  std::copy(use.ms.begin(), use.ms.end(), stored.ms);
+  std::copy(use.byte_ms.begin(), use.byte_ms.end(), stored.byte_ms);
+  std::memcpy(held_part(record), &stored, sizeof stored);
+  record.checksum.store(checksum_of(record), std::memory_order_release);
+  set_state(record, RecordState::kClosed);
+}
+
+model::HeldUse held_in(const StoredRecord& record) {
+  StoredHeld stored;
+  std::memcpy(&stored, reinterpret_cast<const std::byte*>(&record) + offsetof(StoredRecord, queue_ns), sizeof stored);
+  model::HeldUse use{.for_ms = stored.for_ms};
+  std::copy(std::begin(stored.ms), std::end(stored.ms), use.ms.begin());
+  std::copy(std::begin(stored.byte_ms), std::end(stored.byte_ms), use.byte_ms.begin());
+  return use;
+}
 
 }  // namespace
 
@@ -83,6 +109,24 @@ void store_end(StoredRecord& record, const model::UsageEnd& end) {
   set_state(record, RecordState::kClosed);
 }
 
+void store_held(StoredRecord& record, const model::HeldStart& start, const model::HeldUse& use) {
+  store_start(record, {.invocation = {},
+                       .arrival = start.begun,
+                       .version = start.version,
+                       .version_number = start.version_number,
+                       .app = start.app,
+                       .function = start.function,
+                       .trigger = model::Trigger::kHeld,
+                       .memory_limit = start.memory_limit,
+                       .cpu_millis = start.cpu_millis});
+  close_held(record, use);
+}
+
+void close_left_over(StoredRecord& record) {
+  if (is_held(record)) return close_held(record, {});
+  store_end(record, {.outcome = model::Outcome::kPlatformFault});
+}
+
 Loaded load_record(const StoredRecord& record, std::uint32_t format, model::UsageRecord& out) {
   const RecordState state = state_of(record);
   if (state == RecordState::kFree) {
@@ -95,9 +139,10 @@ Loaded load_record(const StoredRecord& record, std::uint32_t format, model::Usag
     const std::uint32_t checksum = record.checksum.load(std::memory_order_acquire);
     const bool checked = format != kUsageFormatUnchecked || checksum != 0;
     if (checked && checksum != checksum_of(record)) return Loaded::kDamaged;
-    if (record.outcome >= model::kOutcomes) return Loaded::kDamaged;
+    if (!is_held(record) && record.outcome >= model::kOutcomes) return Loaded::kDamaged;
   }
   if (record.rung >= model::kRungs || record.trigger >= model::kTriggers) return Loaded::kDamaged;
+  if (is_held(record) && state == RecordState::kOpen) return Loaded::kFree;
   std::memcpy(out.invocation.bytes.data(), record.invocation, sizeof record.invocation);
   out.arrival = base::WallTime(std::chrono::nanoseconds(record.arrival_ns));
   out.version = base::VersionId{record.version};
@@ -110,6 +155,11 @@ Loaded load_record(const StoredRecord& record, std::uint32_t format, model::Usag
   out.rung = static_cast<model::Rung>(record.rung);
   out.trigger = static_cast<model::Trigger>(record.trigger);
   out.end.reset();
+  out.held.reset();
+  if (is_held(record)) {
+    out.held = held_in(record);
+    return Loaded::kRecord;
+  }
   // The end may only be looked at once the record is closed: a thread may be writing it.
   if (state == RecordState::kOpen) return Loaded::kRecord;
   out.end = model::UsageEnd{.outcome = static_cast<model::Outcome>(record.outcome),

@@ -54,6 +54,15 @@ static_assert(sizeof(StoredRecord) == 256);
 static_assert(alignof(StoredRecord) == 8);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free, "the state is shared through a file");
 
+/// What stands behind the start of a record of the trigger kHeld, in the place of the rest.
+struct StoredHeld {
+  std::uint64_t for_ms;
+  std::uint64_t ms[model::kHeldTiers];
+  std::uint64_t byte_ms[model::kHeldTiers];
+  std::uint64_t reserved;
+};
+static_assert(sizeof(StoredHeld) == offsetof(StoredRecord, checksum) - offsetof(StoredRecord, queue_ns));
+
 /// The first page of a segment.
 struct StoredHeader {
   char magic[8];
@@ -83,10 +92,15 @@ std::span<StoredRecord> records_of(std::span<std::byte> bytes);
 void store_start(StoredRecord& record, const model::UsageStart& start);
 /// Writes the end and closes the record, which is open.
 void store_end(StoredRecord& record, const model::UsageEnd& end);
+/// Writes the whole of a record of what was held, which is free. Killed within, it is left open.
+void store_held(StoredRecord& record, const model::HeldStart& start, const model::HeldUse& use);
+/// Closes a record that a killed process left open: as a platform fault, or as nothing held.
+void close_left_over(StoredRecord& record);
 
 enum class Loaded : std::uint8_t { kFree, kRecord, kDamaged };
 /// Reads a record of a segment of that format. Damaged: its checksum is not that of its bytes, its fields are
-/// impossible, or it was closed once and says it is free. Safe beside a thread that opens or closes it.
+/// impossible, or it was closed once and says it is free. Free too: one of what was held that is not closed yet. Safe
+/// beside a thread that opens or closes it.
 Loaded load_record(const StoredRecord& record, std::uint32_t format, model::UsageRecord& out);
 
 /// Of a sealed segment's header.

@@ -1,5 +1,6 @@
 #include "meter/usage_sum.h"
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 
@@ -7,11 +8,22 @@
 
 namespace ebb::meter {
 
+HeldSum& HeldSum::operator+=(const HeldSum& other) {
+  for (std::size_t i = 0; i < model::kHeldTiers; ++i) {
+    ms[i] += other.ms[i];
+    byte_ms[i] += other.byte_ms[i];
+  }
+  sleeping_cpu_milli_ms += other.sleeping_cpu_milli_ms;
+  sleeping_byte_ms += other.sleeping_byte_ms;
+  return *this;
+}
+
 Quantities& Quantities::operator+=(const Quantities& other) {
   for (std::size_t i = 0; i < calls.size(); ++i) calls[i] += other.calls[i];
   billed_ms += other.billed_ms;
   cpu_milli_ms += other.cpu_milli_ms;
   byte_ms += other.byte_ms;
+  held += other.held;
   return *this;
 }
 
@@ -27,6 +39,14 @@ std::uint64_t Quantities::billed_calls() const {
 
 Quantities quantities_of(const model::UsageRecord& record) {
   Quantities one;
+  if (record.held) {
+    std::copy(record.held->ms.begin(), record.held->ms.end(), one.held.ms.begin());
+    std::copy(record.held->byte_ms.begin(), record.held->byte_ms.end(), one.held.byte_ms.begin());
+    const Wide provisioned_ms = record.held->ms[static_cast<std::size_t>(model::HeldTier::kProvisioned)];
+    one.held.sleeping_cpu_milli_ms = provisioned_ms * record.cpu_millis;
+    one.held.sleeping_byte_ms = provisioned_ms * record.memory_limit.count;
+    return one;
+  }
   if (!record.end) return one;
   one.calls[static_cast<std::size_t>(record.end->outcome)] = 1;
   if (!model::is_billed(record.end->outcome)) return one;
@@ -47,7 +67,7 @@ UsageKey key_of(const model::UsageRecord& record) {
 }
 
 base::Result<void> UsageSum::add(const model::UsageRecord& record) {
-  if (!record.end) {
+  if (!record.end && !record.held) {
     ++open_;
     return {};
   }

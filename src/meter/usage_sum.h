@@ -1,7 +1,8 @@
 // Usage records added up: how much of each resource, by app, function, version, trigger and day. Sums are exact
 // integers without any price in them, so that they may be kept, added and priced later.
 //
-// Invariant: every closed record is in exactly one entry, by its arrival; an open one is only counted.
+// Invariant: every closed record is in exactly one entry, by its arrival; an open one is only counted. What was held
+// has entries of its own, of the trigger kHeld.
 // Filled from the usage log by the node, priced by bill.h.
 #pragma once
 
@@ -28,11 +29,24 @@ struct UsageKey {
   auto operator<=>(const UsageKey&) const = default;
 };
 
+/// What was held, by tier: processes x milliseconds, and the memory of their own x milliseconds; and what of it is
+/// billed at the sleeping rate: instances that scale.min kept, by what was configured for them.
+struct HeldSum {
+  std::array<Wide, model::kHeldTiers> ms{};
+  std::array<Wide, model::kHeldTiers> byte_ms{};
+  Wide sleeping_cpu_milli_ms = 0;
+  Wide sleeping_byte_ms = 0;
+  bool operator==(const HeldSum&) const = default;
+
+  HeldSum& operator+=(const HeldSum& other);
+};
+
 struct Quantities {
   std::array<std::uint64_t, model::kOutcomes> calls{};  // by outcome
   std::uint64_t billed_ms = 0;
   Wide cpu_milli_ms = 0;  // thousandths of a processor x billed milliseconds
   Wide byte_ms = 0;       // memory limit x billed milliseconds
+  HeldSum held;
   bool operator==(const Quantities&) const = default;
 
   Quantities& operator+=(const Quantities& other);

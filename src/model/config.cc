@@ -14,7 +14,7 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 31> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 32> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -24,6 +24,7 @@ constexpr std::array<std::string_view, 31> kKeys = {"data_dir",
                                                     "max_instances",
                                                     "freeze_after",
                                                     "usage_flush_interval",
+                                                    "usage_held_interval",
                                                     "uid_base",
                                                     "python",
                                                     "build_network",
@@ -183,6 +184,9 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
       config.usage_flush_interval > std::chrono::minutes(1)) {
     return map.error_at("usage_flush_interval", "must be from 10ms to 1m");
   }
+  if (config.usage_held_interval < std::chrono::seconds(1) || config.usage_held_interval > std::chrono::minutes(10)) {
+    return map.error_at("usage_held_interval", "must be from 1s to 10m");
+  }
   if (config.usage_retention_days > 36'500) return map.error_at("usage_retention_days", "must be from 0 to 36500");
   if (config.egress_ipv4.first.family != base::IpFamily::kV4 || config.egress_ipv4.prefix > 24) {
     return map.error_at("egress_ipv4", "must be an IPv4 range of at most /24, such as 198.18.0.0/15");
@@ -270,6 +274,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("max_instances", config.max_instances));
   EBB_CHECKED(map.read("freeze_after", config.freeze_after));
   EBB_CHECKED(map.read("usage_flush_interval", config.usage_flush_interval));
+  EBB_CHECKED(map.read("usage_held_interval", config.usage_held_interval));
   EBB_CHECKED(map.read("uid_base", config.uid_base));
   EBB_CHECKED(map.read("python", config.python));
   EBB_CHECKED(map.read("build_network", kBuildNetworks, config.build_network));
@@ -326,6 +331,7 @@ std::string effective_config_yaml(const Config& config) {
          line("max_instances", std::to_string(config.max_instances)) +
          line("freeze_after", base::to_string(config.freeze_after)) +
          line("usage_flush_interval", base::to_string(config.usage_flush_interval)) +
+         line("usage_held_interval", base::to_string(config.usage_held_interval)) +
          line("usage_retention_days", std::to_string(config.usage_retention_days)) +
          line("price_file", quoted(config.price_file)) + line("uid_base", std::to_string(config.uid_base)) +
          line("python", quoted(config.python)) +

@@ -62,6 +62,10 @@ struct Config {
   /// Range 10ms to 1m. Default 1s. Static.
   base::Duration usage_flush_interval = std::chrono::seconds(1);
 
+  /// How often what each version held in memory becomes a record, of 256 bytes: what SIGKILL of the daemon can lose of
+  /// it. Range 1s to 10m. Default 1m. Static.
+  base::Duration usage_held_interval = std::chrono::minutes(1);
+
   /// Days that raw usage records are kept; what they add up to is kept for good. 0 = records too. Range 0 to 36500.
   /// Default 0. Static.
   std::uint32_t usage_retention_days = 0;

@@ -301,6 +301,7 @@ TEST(Config, EffectiveFormReadsBack) {
   config.max_instances = 1;
   config.freeze_after = 0s;
   config.usage_flush_interval = 1500ms;
+  config.usage_held_interval = 5s;
   config.uid_base = 65'536;
   config.python = "/opt/python/bin/python3.11";
   config.build_network = BuildNetwork::kNone;
@@ -338,6 +339,8 @@ TEST(Config, RefusesWithLineAndSuggestion) {
                           "freeze_after: 2h",
                           "usage_flush_interval: 1ms",
                           "usage_flush_interval: 2m",
+                          "usage_held_interval: 999ms",
+                          "usage_held_interval: 11m",
                           "uid_base: 1000",
                           "uid_base: 0",
                           "uid_base: 4294901760",

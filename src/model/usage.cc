@@ -13,7 +13,8 @@ constexpr std::array<std::string_view, kRungs> kRungNames = {"idle", "frozen", "
 constexpr std::array<std::string_view, kOutcomes> kOutcomeNames = {
     "ok", "function_error", "crashed", "out_of_memory", "timed_out", "cancelled", "refused", "platform_fault"};
 
-constexpr std::array<std::string_view, kTriggers> kTriggerNames = {"unknown", "http", "direct"};
+constexpr std::array<std::string_view, kTriggers> kTriggerNames = {"unknown", "http", "direct", "held"};
+constexpr std::array<std::string_view, kHeldTiers> kTierNames = {"zygote", "provisioned", "idle", "frozen", "active"};
 
 template <typename Enum, std::size_t N>
 std::optional<Enum> named(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -61,12 +62,46 @@ std::string_view name_of(Trigger trigger) {
 
 std::optional<Trigger> trigger_named(std::string_view name) { return named<Trigger>(kTriggerNames, name); }
 
+std::string_view name_of(HeldTier tier) {
+  EBB_CHECK(static_cast<std::size_t>(tier) < kTierNames.size());
+  return kTierNames[static_cast<std::size_t>(tier)];
+}
+
 std::string cu_text(std::uint64_t cu_micro) {
   const std::string fraction = std::to_string(cu_micro % 1'000'000);
   return std::to_string(cu_micro / 1'000'000) + "." + std::string(6 - fraction.size(), '0') + fraction;
 }
 
+namespace {
+
+// Sums of byte-milliseconds are decimals in strings: a number of JSON holds 53 bits.
+boost::json::object held_json(const UsageRecord& record) {
+  boost::json::object ms;
+  boost::json::object byte_ms;
+  for (std::size_t i = 0; i < kHeldTiers; ++i) {
+    ms[kTierNames[i]] = record.held->ms[i];
+    byte_ms[kTierNames[i]] = std::to_string(record.held->byte_ms[i]);
+  }
+  boost::json::object object{
+      {"arrival", base::to_rfc3339(record.arrival)},
+      {"app", record.app},
+      {"function", record.function},
+      {"version", record.version_number},
+      {"trigger", std::string(name_of(record.trigger))},
+      {"memory_limit_bytes", record.memory_limit.count},
+      {"cpu_millis", record.cpu_millis},
+      {"state", "closed"},
+      {"held_for_ms", record.held->for_ms},
+  };
+  object["held_ms"] = std::move(ms);
+  object["held_byte_ms"] = std::move(byte_ms);
+  return object;
+}
+
+}  // namespace
+
 boost::json::object to_json(const UsageRecord& record) {
+  if (record.held) return held_json(record);
   boost::json::object object{
       {"request_id", base::to_string(record.invocation)},
       {"arrival", base::to_rfc3339(record.arrival)},

@@ -1,7 +1,10 @@
 // The usage record: what one invocation used and what it is charged for. The raw material of every bill; one per
 // invocation, never more. meter/usage_log.h keeps them, meter/cu.h computes the charge.
+//
+// A record of a second kind, of the trigger kHeld, is no invocation: it says what a version held in memory for a while.
 #pragma once
 
+#include <array>
 #include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <optional>
@@ -44,8 +47,19 @@ enum class Trigger : std::uint8_t {
   kUnknown = 0,  // records of the first versions did not say
   kHttp = 1,     // the function's URL
   kDirect = 2,   // POST /api/v1/.../invocations, `ebb invoke`
+  kHeld = 3,     // no invocation: what was held, whoever called
 };
-inline constexpr std::size_t kTriggers = 3;
+inline constexpr std::size_t kTriggers = 4;
+
+/// What holds memory for a version. The numbers are stored.
+enum class HeldTier : std::uint8_t {
+  kZygote = 0,       // the process that its instances are forked from
+  kProvisioned = 1,  // idle instances that scale.min keeps, frozen ones too
+  kIdle = 2,         // idle beyond those
+  kFrozen = 3,       // frozen beyond those
+  kActive = 4,       // starting or at work
+};
+inline constexpr std::size_t kHeldTiers = 5;
 
 /// "idle", "frozen", "spare", "fork", "runtime", "boot".
 std::string_view name_of(Rung rung);
@@ -56,9 +70,11 @@ std::optional<Outcome> outcome_named(std::string_view name);
 /// Whether an invocation that ended so is charged for, and the reason in words.
 bool is_billed(Outcome outcome);
 const char* billing_reason(Outcome outcome);
-/// "unknown", "http", "direct".
+/// "unknown", "http", "direct", "held".
 std::string_view name_of(Trigger trigger);
 std::optional<Trigger> trigger_named(std::string_view name);
+/// "zygote", "provisioned", "idle", "frozen", "active".
+std::string_view name_of(HeldTier tier);
 
 /// What is known when an invocation gets its lease.
 struct UsageStart {
@@ -92,7 +108,27 @@ struct UsageEnd {
   std::uint64_t cu_micro = 0;  // millionths of a compute unit
 };
 
-/// A usage record read back. `end` is missing while the invocation runs.
+/// What a version held over a stretch of time, by tier. Time is counted exactly, memory at looks 100 ms apart.
+struct HeldUse {
+  std::uint64_t for_ms = 0;                         // the stretch
+  std::array<std::uint64_t, kHeldTiers> ms{};       // processes x time
+  std::array<std::uint64_t, kHeldTiers> byte_ms{};  // memory of their own x time
+  bool operator==(const HeldUse&) const = default;
+};
+
+/// Whose stretch it is, and when it began.
+struct HeldStart {
+  base::WallTime begun{};
+  base::VersionId version{};
+  std::uint32_t version_number = 0;
+  std::string_view app;       // at most limits::kNameLength
+  std::string_view function;  // at most limits::kNameLength
+  base::Bytes memory_limit;
+  std::uint32_t cpu_millis = 0;
+};
+
+/// A usage record read back. `end` is missing while the invocation runs. Of the trigger kHeld: `held` is there, `end`,
+/// `invocation` and `instance` are not, and `arrival` is when the stretch began.
 struct UsageRecord {
   base::InvocationId invocation;
   base::WallTime arrival{};
@@ -106,6 +142,7 @@ struct UsageRecord {
   base::Bytes memory_limit;
   std::uint32_t cpu_millis = 0;
   std::optional<UsageEnd> end;
+  std::optional<HeldUse> held{};
 };
 
 /// As the REST interface and `ebb usage --json` show it; times in milliseconds, CU with six decimals as a string.

@@ -23,7 +23,8 @@ base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, c
   for (const auto& [key, quantities] : of_ledger.entries()) {
     if (!apps || apps->contains(key.app)) EBB_CHECKED(sum.add(key, quantities));
   }
-  const meter::UsageFilter filter{.app = query.app, .since = month.begin(), .until = month.end()};
+  const meter::UsageFilter filter{
+      .app = query.app, .since = month.begin(), .until = month.end(), .kinds = meter::RecordKinds::kAll};
   EBB_TRY(const std::vector<std::uint64_t> numbers, books.usage.segments());
   for (const std::uint64_t number : numbers) {
     if (part.rolled.contains(number)) continue;
@@ -93,7 +94,8 @@ base::Result<UsageExportPage> export_page(const meter::UsageLog& usage, const Ex
   const auto at = std::lower_bound(numbers.begin(), numbers.end(), query.segment);
   UsageExportPage page;
   if (at == numbers.end()) return page;
-  const meter::UsageFilter filter{.app = query.app, .since = query.month.begin(), .until = query.month.end()};
+  const meter::UsageFilter filter{
+      .app = query.app, .since = query.month.begin(), .until = query.month.end(), .kinds = meter::RecordKinds::kAll};
   EBB_CHECKED(usage.read_one(*at, filter, [&](const model::UsageRecord& record) {
     if (!apps || apps->contains(record.app)) page.records.push_back(record);
     return true;

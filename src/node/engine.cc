@@ -589,22 +589,33 @@ io::Task<> Engine::flush_usage_forever(Engine& engine) {
     co_await io::sleep_for(engine.services_.config.usage_flush_interval);
     meter::Ledger& ledger = *engine.stores_.ledger;
     const std::uint32_t days = engine.services_.config.usage_retention_days;
-    std::function<base::Result<>()> flush = [&usage, &ledger, days]() -> base::Result<> {
+    std::function<base::Result<>()> flush = [&engine, &usage, &ledger, days]() -> base::Result<> {
       const auto prepared = usage.prepare();
+      const auto noted = engine.note_held(engine.services_.config.usage_held_interval);
       EBB_CHECKED(usage.flush());
       EBB_TRY(const std::size_t rolled, ledger.roll(usage));
       if (rolled > 0 && days > 0) EBB_CHECKED(ledger.retire(usage, base::wall_now() - std::chrono::hours(24) * days));
-      return prepared;
+      return prepared ? noted : prepared;
     };
     const auto flushed = co_await io::offload(engine.services_.pool, "flush usage", std::move(flush));
     if (!flushed) base::log(base::LogLevel::kError, "usage_flush_failed", {{"error", flushed.error().message}});
   }
 }
 
+base::Result<> Engine::note_held(base::Duration interval) {
+  base::Result<> result;
+  for (const auto& runner : all_runners()) {
+    auto noted = runner->note_held(base::steady_now(), interval);
+    if (!noted && result) result = std::move(noted);
+  }
+  return result;
+}
+
 io::Task<> Engine::drain(base::Duration limit) {
   draining_ = true;
   const base::SteadyTime deadline = base::steady_now() + limit;
   while (running_ > 0 && base::steady_now() < deadline) co_await io::sleep_for(10ms);
+  (void)note_held(base::Duration::zero());
   (void)services_.usage.flush();
 }
 

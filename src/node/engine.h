@@ -86,6 +86,8 @@ class Engine final : public Node, private Publisher {
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);
+  /// The records of what versions held that are due. Errors: the first one's.
+  base::Result<> note_held(base::Duration interval);
   void tell_of_budgets();
   AppSet apps_of(const std::string& organisation) const;
   void close_unused(base::SteadyTime now);

@@ -1,4 +1,7 @@
 // What a version holds in memory between calls, and when it lets go: by its plan, or because others need the room.
+#include <algorithm>
+#include <array>
+
 #include "base/log.h"
 #include "node/version_runner.h"
 
@@ -106,28 +109,87 @@ void VersionRunner::follow_plan(base::SteadyTime now) {
   if (let_go) io::spawn(services_.here(), "let go", let_go_of(shared_from_this()));
 }
 
+meter::HeldCount::Processes VersionRunner::processes() const {
+  const std::uint32_t provisioned = dispatcher_.provisioned();
+  const std::uint32_t awake = dispatcher_.idle() - dispatcher_.frozen();
+  const std::uint32_t idle = awake - std::min(awake, provisioned);
+  return {zygote_id_ != 0 ? 1U : 0U, provisioned, idle, dispatcher_.idle() - provisioned - idle,
+          dispatcher_.instances() - dispatcher_.idle()};
+}
+
+// Which of the idle ones the minimum keeps is not said anywhere: those that are used next.
+std::unordered_map<base::InstanceId, model::HeldTier> VersionRunner::resting_tiers() const {
+  std::unordered_map<base::InstanceId, model::HeldTier> tiers;
+  const std::vector<base::InstanceId> resting = dispatcher_.resting();
+  const std::uint32_t provisioned = dispatcher_.provisioned();
+  const std::uint32_t awake = dispatcher_.idle() - dispatcher_.frozen();
+  for (std::size_t i = 0; i < resting.size(); ++i) {
+    tiers[resting[i]] = i < provisioned ? model::HeldTier::kProvisioned
+                        : i < awake     ? model::HeldTier::kIdle
+                                        : model::HeldTier::kFrozen;
+  }
+  return tiers;
+}
+
 // The kernel is asked once a second and when an instance is new: a read costs a system call.
 void VersionRunner::count_held(base::SteadyTime now) {
   base::Bytes zygote;
-  std::vector<std::shared_ptr<sandbox::Instance>> instances;
+  bool zygote_there = false;
+  std::vector<std::pair<std::shared_ptr<sandbox::Instance>, model::HeldTier>> instances;
   {
     base::MutexLock lock(mutex_);
     metrics_->zygote_bytes.set(static_cast<std::int64_t>(zygote_bytes_.count));
-    if (zygote_id_ != 0 || dispatcher_.zygote() == sched::ZygoteState::kStarting) zygote = zygote_bytes_;
+    zygote_there = zygote_id_ != 0;
+    if (zygote_there || dispatcher_.zygote() == sched::ZygoteState::kStarting) zygote = zygote_bytes_;
     instances.reserve(instances_.size());
-    for (const auto& [id, instance] : instances_) instances.push_back(instance);
+    const std::unordered_map<base::InstanceId, model::HeldTier> tiers = resting_tiers();
+    for (const auto& [id, instance] : instances_) {
+      const auto at = tiers.find(id);
+      instances.emplace_back(instance, at == tiers.end() ? model::HeldTier::kActive : at->second);
+    }
   }
   const bool looks = now - looked_at_ >= kLookAtMemory;
   if (looks) looked_at_ = now;
+  const base::Duration since = now - std::exchange(counted_at_, now);
+  std::array<base::Bytes, model::kHeldTiers> by_tier{};
+  if (zygote_there) by_tier[static_cast<std::size_t>(model::HeldTier::kZygote)] = zygote;
   base::Bytes sum;
-  for (const auto& instance : instances) {
+  for (const auto& [instance, tier] : instances) {
     if (looks || instance->counted.count == 0) instance->counted = instance->memory_peak();
+    by_tier[static_cast<std::size_t>(tier)].count += instance->counted.count;
     sum.count += instance->counted.count;
   }
-  const base::Duration since = now - std::exchange(counted_at_, now);
   if (since > kCountsMost) return;  // the first time
   metrics_->held_by_zygotes.add(zygote, since);
   metrics_->held_by_instances.add(sum, since);
+  base::MutexLock lock(mutex_);
+  for (std::size_t i = 0; i < by_tier.size(); ++i) held_.add_memory(static_cast<model::HeldTier>(i), by_tier[i], since);
+}
+
+base::Result<> VersionRunner::note_held(base::SteadyTime now, base::Duration interval) {
+  std::optional<meter::HeldCount::Stretch> stretch;
+  {
+    base::MutexLock lock(mutex_);
+    held_.advance(now, processes());
+    if (now - held_.begun_at() < interval) return {};
+    stretch = held_.take(now, base::wall_now());
+  }
+  if (!stretch) return {};
+  const model::HeldStart start{.begun = stretch->begun,
+                               .version = version_.id,
+                               .version_number = version_.number,
+                               .app = version_.app,
+                               .function = version_.function,
+                               .memory_limit = version_.spec.memory,
+                               .cpu_millis = version_.spec.cpu_millis};
+  const base::Result<> added = services_.usage.add_held(start, stretch->use);
+  if (!added) {
+    base::MutexLock lock(mutex_);
+    held_.give_back(*stretch);
+    return added.error();
+  }
+  services_.budgets.charge_held(*account_, start, stretch->use);
+  return {};
 }
 
 void VersionRunner::note_memory(base::Bytes used) {

@@ -50,6 +50,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       gate_(services.quotas.gate(version_.app)),
       dispatcher_(options_of(version_.spec, services.config), &services.next_instance),
       schedule_(version_.spec.scale),
+      held_(base::steady_now(), base::wall_now()),
       instance_bytes_(version_.spec.memory) {
   if (services.config.keep_alive_price > 0) {
     residency_.emplace(std::make_unique<sched::WorthKeepAlive>(
@@ -467,7 +468,7 @@ void VersionRunner::follow_schedule(base::WallTime now) {
     base::MutexLock lock(mutex_);
     if (superseded_) return;
     before = dispatcher_.minimum();
-    minimum = schedule_.minimum(now);
+    minimum = account_->spent() ? 0 : schedule_.minimum(now);  // instances that are kept cost, too
     dispatcher_.set_minimum(minimum);
   }
   if (minimum == before) return;
@@ -512,6 +513,8 @@ void VersionRunner::drop_if_done() {
     last = std::move(until_dropped_);
     if (zygote_id_ != 0) services_.directory.remove(wire::Subject::kZygote, zygote_id_);
   }
+  const base::Result<> noted = note_held(base::steady_now(), base::Duration::zero());
+  if (!noted) base::log(base::LogLevel::kError, "held_not_noted", {{"error", noted.error().message}});
   if (registered_) services_.egress->forget(version_.id);
   services_.launcher->tell(wire::LauncherType::kDropVersion, encode(wire::DropVersion{.version = version_.id}));
 }

@@ -16,6 +16,7 @@
 
 #include "base/mutex.h"
 #include "io/one_shot.h"
+#include "meter/held_count.h"
 #include "model/version.h"
 #include "node/node.h"
 #include "node/services.h"
@@ -61,6 +62,10 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// No new calls; busy instances finish, then the launcher forgets the version. Until then the runner keeps itself
   /// alive, for who closes it lets go of it.
   void close();
+
+  /// Writes a record of what it held, when that began at least `interval` ago. Called off the request path.
+  /// Errors: kUnavailable (disk full); then it is in the next one.
+  base::Result<> note_held(base::SteadyTime now, base::Duration interval);
 
   Holding holding();
   /// Lets go of zygote and idle instances, and waits until the kernel has their memory back. False, and nothing is
@@ -111,6 +116,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     {
       base::MutexLock lock(mutex_);
       sched::Actions actions;
+      held_.advance(base::steady_now(), processes());
       event(actions);
       effects = collect(actions);
     }
@@ -138,7 +144,11 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void follow_schedule(base::WallTime now) EBB_EXCLUDES(mutex_);
   /// Says to the node what of `scale.reserve` is still to be kept free.
   void update_reserve() EBB_REQUIRES(mutex_);
-  /// Adds what is held to the metrics, for the time since it was called last.
+  /// How many processes it has of each tier.
+  meter::HeldCount::Processes processes() const EBB_REQUIRES(mutex_);
+  /// Of each idle instance.
+  std::unordered_map<base::InstanceId, model::HeldTier> resting_tiers() const EBB_REQUIRES(mutex_);
+  /// Adds what is held to the metrics and to the next record, for the time since it was called last.
   void count_held(base::SteadyTime now) EBB_EXCLUDES(mutex_);
   static io::Task<> let_go_of(std::shared_ptr<VersionRunner> self);
 
@@ -186,6 +196,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> zygote_waiters_ EBB_GUARDED_BY(mutex_);
   std::uint64_t next_call_ EBB_GUARDED_BY(mutex_) = 1;
   std::uint64_t next_freeze_ EBB_GUARDED_BY(mutex_) = 1;  // the sequence of orders to freeze and thaw
+  meter::HeldCount held_ EBB_GUARDED_BY(mutex_);
   std::uint64_t zygote_id_ EBB_GUARDED_BY(mutex_) = 0;
   std::uint64_t sandbox_id_ EBB_GUARDED_BY(mutex_) = 0;
   bool registered_ = false;                    // the launcher knows the version; touched by the one zygote start only

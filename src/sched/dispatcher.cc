@@ -168,6 +168,17 @@ void Dispatcher::set_minimum(std::uint32_t instances) {
   options_.instances_min = std::min(instances, options_.instances_max);
 }
 
+std::uint32_t Dispatcher::provisioned() const {
+  const std::uint32_t at_work = kept() - idle() - starting_;
+  return std::min(idle(), options_.instances_min - std::min(options_.instances_min, at_work));
+}
+
+std::vector<base::InstanceId> Dispatcher::resting() const {
+  std::vector<base::InstanceId> ids(idle_.begin(), idle_.end());
+  ids.insert(ids.end(), frozen_.begin(), frozen_.end());
+  return ids;
+}
+
 bool Dispatcher::retire_coldest(Actions& out) {
   if (idle() == 0) return false;
   retire(coldest(), out);

@@ -120,6 +120,10 @@ class Dispatcher {
   /// Idle instances, frozen ones included.
   std::uint32_t idle() const { return static_cast<std::uint32_t>(idle_.size() + frozen_.size()); }
   std::uint32_t frozen() const { return static_cast<std::uint32_t>(frozen_.size()); }
+  /// Of the idle ones, those that the minimum keeps: instances at work count for it first.
+  std::uint32_t provisioned() const;
+  /// The idle instances, frozen ones last, each list with those first that are used next.
+  std::vector<base::InstanceId> resting() const;
   std::uint32_t instances() const { return static_cast<std::uint32_t>(instances_.size()); }
   ZygoteState zygote() const { return zygote_; }
   bool closed() const { return closed_; }

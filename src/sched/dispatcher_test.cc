@@ -323,6 +323,29 @@ TEST(Dispatcher, AnInstanceThatIdlesIsFrozenOnceAndThawedByTheLeaseThatTakesIt) 
   }
 }
 
+TEST(Dispatcher, SaysWhichIdleInstancesTheMinimumKeeps) {
+  Room room({.instances_max = 4, .idle_timeout = 60s, .freeze_after = 1s, .queue_max = 10, .starting_max = 8});
+  for (std::uint64_t i = 1; i <= 4; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 4u);
+  room.dispatcher.set_minimum(3);
+  EXPECT_EQ(room.dispatcher.provisioned(), 0u) << "they only start";
+  for (const StartInstance& start : starts) room.dispatcher.instance_ready(start.instance, room.now, room.actions);
+  EXPECT_EQ(room.dispatcher.provisioned(), 0u) << "all are at work";
+  room.dispatcher.call_finished(starts[0].instance, room.now, room.actions);
+  EXPECT_EQ(room.dispatcher.provisioned(), 0u) << "three at work are the minimum";
+  room.dispatcher.call_finished(starts[1].instance, room.now + 500ms, room.actions);
+  EXPECT_EQ(room.dispatcher.provisioned(), 1u);
+  room.dispatcher.tick(room.now + 1s, room.actions);
+  EXPECT_EQ(room.dispatcher.resting(), (std::vector{starts[1].instance, starts[0].instance})) << "the frozen one last";
+  room.dispatcher.call_finished(starts[2].instance, room.now + 1s, room.actions);
+  room.dispatcher.call_finished(starts[3].instance, room.now + 1s, room.actions);
+  EXPECT_EQ(room.dispatcher.provisioned(), 3u);
+  room.dispatcher.set_minimum(0);
+  EXPECT_EQ(room.dispatcher.provisioned(), 0u);
+}
+
 TEST(Dispatcher, FrozenInstancesRetireTooAndMayDie) {
   Room room({.instances_max = 2, .idle_timeout = 10s, .freeze_after = 1s, .queue_max = 10, .starting_max = 8});
   for (std::uint64_t i = 1; i <= 2; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
