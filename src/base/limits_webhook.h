@@ -17,5 +17,9 @@ inline constexpr auto kWebhookBackoffMin = 1s;   // before an event is sent agai
 inline constexpr auto kWebhookBackoffMax = 1h;   // and no longer than this
 inline constexpr auto kWebhookSentKept = 1500h;  // that a delivered event is remembered, at the least
 inline constexpr std::size_t kWebhookAnswerBytes = 65536;  // of the receiver
+inline constexpr std::size_t kUsageBatchRecords = 1000;    // usage records in one event
+inline constexpr auto kUsageBatchPause = 2s;  // before the usage log is looked at again, when nothing was left to send
+inline constexpr std::size_t kUsageLeftRecords =
+    50'000;  // passed while their calls still ran; the feed of usage records waits when there are more
 
 }  // namespace ebb::limits

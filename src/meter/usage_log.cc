@@ -381,6 +381,24 @@ Result<void> UsageLog::read_one(std::uint64_t segment, const UsageFilter& filter
   return read_segment(segment, reading);
 }
 
+Result<bool> UsageLog::visit_places(std::uint64_t segment, std::uint32_t first, const PlaceVisitor& visit) const {
+  EBB_TRY(MappedFile file, open_segment(segment_path(directory_, segment), MappedFile::Access::kRead));
+  const StoredHeader& header = header_of(file.bytes());
+  const bool sealed = is_sealed_header(header);  // before the records: nothing changes after
+  const std::span<StoredRecord> stored = records_of(file.bytes());
+  model::UsageRecord record;
+  for (std::uint32_t index = first; index < stored.size(); ++index) {
+    const Loaded loaded = load_record(stored[index], header.format, record);
+    const bool closed = loaded == Loaded::kRecord && (record.end || record.held);
+    const PlaceState state = loaded == Loaded::kFree      ? PlaceState::kNothing
+                             : loaded == Loaded::kDamaged ? PlaceState::kDamaged
+                             : closed                     ? PlaceState::kClosed
+                                                          : PlaceState::kOpen;
+    if (!visit(index, state, record)) break;
+  }
+  return sealed;
+}
+
 bool UsageLog::is_sealed(std::uint64_t segment) const {
   const auto opened = open_segment(segment_path(directory_, segment), MappedFile::Access::kRead);
   return opened && is_sealed_header(header_of(opened->bytes()));

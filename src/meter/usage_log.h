@@ -76,6 +76,11 @@ struct Damage {
 /// Sees the records in the order of their leases; false stops.
 using UsageVisitor = std::function<bool(const model::UsageRecord&)>;
 
+/// What stands at a place of a segment. Nothing: not given out yet, being written, or never to be.
+enum class PlaceState : std::uint8_t { kNothing, kOpen, kClosed, kDamaged };
+/// Sees places in their order; `record` is there with kOpen and kClosed. False stops.
+using PlaceVisitor = std::function<bool(std::uint32_t index, PlaceState state, const model::UsageRecord& record)>;
+
 class UsageLog {
  public:
   /// Opens the log, made if there is none, and recovers it. Blocks: reads the segments that were in use.
@@ -113,6 +118,9 @@ class UsageLog {
   /// As read, of one segment; `filter.limit` does not count.
   base::Result<void> read_one(std::uint64_t segment, const UsageFilter& filter, const UsageVisitor& visit,
                               std::vector<Damage>* damage = nullptr) const;
+  /// All places of a segment from `first` on, whatever stands there. Gives whether it is sealed: then it stays as it
+  /// was seen. Errors: kNotFound when it has gone; kInternal when it cannot be read.
+  base::Result<bool> visit_places(std::uint64_t segment, std::uint32_t first, const PlaceVisitor& visit) const;
   /// Whether nothing will be added to it any more. False too for one that cannot be read.
   bool is_sealed(std::uint64_t segment) const;
   /// Holds a whole segment against its checksums. `checked`: false for one of an early format, which has none.

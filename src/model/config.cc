@@ -14,7 +14,7 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 32> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 33> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -45,7 +45,8 @@ constexpr std::array<std::string_view, 32> kKeys = {"data_dir",
                                                     "otlp_headers_file",
                                                     "trace_sample_ratio",
                                                     "webhook_url",
-                                                    "webhook_secret_file"};
+                                                    "webhook_secret_file",
+                                                    "webhook_usage"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kLogLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kBuildNetworks = {"host", "none"};
@@ -150,6 +151,8 @@ base::Result<void> check_webhook(const YamlMap& map, const Config& config) {
     return map.error_at(config.webhook_url.empty() ? "webhook_url" : "webhook_secret_file",
                         "is missing, a webhook needs both webhook_url and webhook_secret_file");
   }
+  if (config.webhook_usage && config.webhook_url.empty())
+    return map.error_at("webhook_usage", "needs a webhook_url that usage records are posted to");
   return {};
 }
 
@@ -296,6 +299,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(read_ratio(map, "trace_sample_ratio", config.trace_sample_ratio));
   EBB_CHECKED(map.read("webhook_url", config.webhook_url));
   EBB_CHECKED(map.read("webhook_secret_file", config.webhook_secret_file));
+  EBB_CHECKED(map.read("webhook_usage", config.webhook_usage));
   EBB_CHECKED(check(map, config));
   return config;
 }
@@ -349,7 +353,8 @@ std::string effective_config_yaml(const Config& config) {
          line("otlp_headers_file", quoted(config.otlp_headers_file)) +
          line("trace_sample_ratio", ratio_text(config.trace_sample_ratio)) +
          line("webhook_url", quoted(config.webhook_url)) +
-         line("webhook_secret_file", quoted(config.webhook_secret_file));
+         line("webhook_secret_file", quoted(config.webhook_secret_file)) +
+         line("webhook_usage", config.webhook_usage ? "true" : "false");
 }
 
 }  // namespace ebb::model

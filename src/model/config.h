@@ -149,6 +149,9 @@ struct Config {
   /// daemon's account must be able to read it. Default none. Static.
   std::string webhook_secret_file;
 
+  /// true = every closed usage record is posted there too, in batches. Default false. Static.
+  bool webhook_usage = false;
+
   bool operator==(const Config&) const = default;
 };
 

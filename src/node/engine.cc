@@ -141,10 +141,22 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
     base::MutexLock lock(mutex_);
     current_[{version.app, version.function}] = runner;
   }
+  EBB_CHECKED(begin_feed());
   for (const auto& runner : all_runners()) runner->prewarm();
   io::spawn(home, "tick", tick_forever(*this));
   io::spawn(home, "flush usage", flush_usage_forever(*this));
   ready_ = true;
+  return {};
+}
+
+base::Result<> Engine::begin_feed() {
+  if (!services_.config.webhook_usage) return {};
+  EBB_TRY(std::optional<Outbox::Options> webhook, Outbox::options(services_.config));
+  if (!webhook) return {};
+  EBB_TRY(feed_, UsageFeed::open({.path = services_.config.data_dir + "/usage-feed.json",
+                                  .receiver = std::move(webhook->receiver),
+                                  .organisation_of = [this](const std::string& app) { return organisation_of(app); }},
+                                 services_.usage));
   return {};
 }
 
@@ -537,7 +549,10 @@ std::string Engine::metrics_text() {
   metrics_.node.memory_budget_bytes.set(static_cast<std::int64_t>(services_.config.memory_budget.count));
   metrics_.node.keep_alive_price.set(services_.config.keep_alive_price);
   metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));
-  return stores_.outbox ? metrics_.render() + stores_.outbox->metrics_text() : metrics_.render();
+  std::string text = metrics_.render();
+  if (stores_.outbox) text += stores_.outbox->metrics_text();
+  if (feed_) text += feed_->metrics_text();
+  return text;
 }
 
 // --- life ---

@@ -21,6 +21,7 @@
 #include "node/sandbox_pool.h"
 #include "node/services.h"
 #include "node/stores.h"
+#include "node/usage_feed.h"
 #include "node/version_runner.h"
 #include "store/metadata.h"
 
@@ -84,6 +85,7 @@ class Engine final : public Node, private Publisher {
   void launcher_lost();
   std::vector<std::shared_ptr<VersionRunner>> all_runners();
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
+  base::Result<> begin_feed();
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);
   /// The records of what versions held that are due. Errors: the first one's.
@@ -100,6 +102,7 @@ class Engine final : public Node, private Publisher {
   Egress egress_;
   MemoryPressure pressure_;
   Deployments deployments_;
+  std::unique_ptr<UsageFeed> feed_;  // nullptr without webhook_usage
   base::Mutex mutex_;
   std::map<Name, std::shared_ptr<VersionRunner>> current_ EBB_GUARDED_BY(mutex_);
   std::map<std::pair<Name, std::uint32_t>, std::shared_ptr<VersionRunner>> by_number_

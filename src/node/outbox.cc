@@ -52,8 +52,8 @@ base::Result<std::optional<Outbox::Options>> Outbox::options(const model::Config
     return base::invalid_argument("the first line of webhook_secret_file " + config.webhook_secret_file + " " +
                                   secret.error().message);
   }
-  return std::optional<Options>(
-      {.directory = config.data_dir + "/outbox", .url = config.webhook_url, .secret = std::move(*secret)});
+  return std::optional<Options>({.directory = config.data_dir + "/outbox",
+                                 .receiver = {.url = config.webhook_url, .secret = std::move(*secret)}});
 }
 
 base::Result<std::unique_ptr<Outbox>> Outbox::open(Options options) {
@@ -180,8 +180,9 @@ void Outbox::deliver_due() {
 // True when it is through: taken, or given up.
 bool Outbox::deliver(Waiting& waiting) {
   const OutboxEvent& event = waiting.event;
-  std::string why;
-  const bool taken = send(event, why);
+  const base::Result<> posted = post_webhook(options_.receiver, event.id, event.body);
+  const bool taken = posted.has_value();
+  const std::string why = taken ? std::string() : posted.error().message;
   const bool given_up = !taken && base::wall_now() - event.made > limits::kWebhookAge;
   if (taken) {
     delivered_.add();
@@ -201,27 +202,7 @@ bool Outbox::deliver(Waiting& waiting) {
     base::log(base::LogLevel::kWarning, "webhook_not_delivered",
               {{"id", event.id}, {"error", why}, {"effect", "it is sent again"}});
   }
-  const base::Duration pause = std::min<base::Duration>(
-      limits::kWebhookBackoffMin * (std::int64_t{1} << std::min(waiting.attempts, 16U)), limits::kWebhookBackoffMax);
-  ++waiting.attempts;
-  const std::int64_t half = pause.count() / 2;
-  waiting.due =
-      base::steady_now() + base::Duration(half + std::uniform_int_distribution<std::int64_t>(0, half)(jitter_));
-  return false;
-}
-
-bool Outbox::send(const OutboxEvent& event, std::string& why) {
-  const std::int64_t seconds =
-      std::chrono::duration_cast<std::chrono::seconds>(base::wall_now().time_since_epoch()).count();
-  http::ClientRequest request{.method = "POST", .url = options_.url, .body = event.body};
-  request.headers.add("Content-Type", "application/json");
-  request.headers.add("webhook-id", event.id);
-  request.headers.add("webhook-timestamp", std::to_string(seconds));
-  request.headers.add("webhook-signature", http::webhook_signature(options_.secret, event.id, seconds, event.body));
-  request.body_bytes_max = limits::kWebhookAnswerBytes;
-  const auto answer = http::fetch(std::move(request), limits::kWebhookTimeout);
-  if (answer && answer->status >= 200 && answer->status < 300) return true;
-  why = answer ? "it answered " + std::to_string(answer->status) : answer.error().message;
+  waiting.due = base::steady_now() + webhook_pause(waiting.attempts++, jitter_);
   return false;
 }
 

@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "meter/metrics.h"
 #include "model/config.h"
+#include "node/webhook_post.h"
 
 namespace ebb::node {
 
@@ -35,8 +36,7 @@ class Outbox {
  public:
   struct Options {
     std::string directory;
-    std::string url;
-    std::string secret;  // the bytes
+    WebhookReceiver receiver;
   };
 
   /// Of the configuration; nothing where there is no webhook_url. Blocking: reads webhook_secret_file.
@@ -70,7 +70,6 @@ class Outbox {
   void keep(OutboxEvent event);
   void deliver_due();
   bool deliver(Waiting& waiting);
-  bool send(const OutboxEvent& event, std::string& why);
   std::string path_of(const std::string& id, const char* ending) const;
 
   const Options options_;

@@ -184,3 +184,118 @@ def test_mistakes_in_the_configuration_are_named(tmp_path, config, text, said):
     done = subprocess.run([str(BINARY), "serve", "--config", str(file)], capture_output=True, text=True, timeout=30 * PATIENCE, check=False)
     assert done.returncode == 2
     assert said in done.stderr and "c2hvcnQ" not in done.stderr
+
+
+# Usage records in batches.
+
+WAITS = """
+import time
+def handler(event, context):
+    time.sleep(float(event.get("body") or 0))
+    return 1
+"""
+
+
+@pytest.fixture
+def fed(receiver):
+    one = Node({"webhook_url": receiver.url, "webhook_usage": True, "usage_held_interval": "1s"})
+    secret = one.directory / "webhook-secret"
+    secret.write_text(f"whsec_{SECRET}\n")
+    secret.chmod(0o644)
+    one.config["webhook_secret_file"] = str(secret)
+    try:
+        one.start()
+        one.deploy_function(WAITS)
+        yield one
+    finally:
+        one.stop()
+        one.remove()
+
+
+def batches(receiver):
+    """[(headers, event)] of what the receiver has taken."""
+    found = [(headers, json.loads(body)) for headers, body in list(receiver.taken)]
+    return [(headers, event) for headers, event in found if event["type"] == "usage.records"]
+
+
+def posted(receiver):
+    """{sequence: record}; a record that came twice must be the same."""
+    records = {}
+    for _, event in batches(receiver):
+        for record in event["data"]["records"]:
+            assert records.setdefault(record["sequence"], record) == record
+    return records
+
+
+def calls_in(records):
+    return {record["request_id"]: record for record in records.values() if record["trigger"] != "held"}
+
+
+def test_every_usage_record_is_posted_in_signed_batches(fed, receiver):
+    for _ in range(20):
+        assert fed.call("app/f").status_code == 200
+    eventually(lambda: len(calls_in(posted(receiver))) == 20, "twenty records", evidence=fed.serve_log)
+    eventually(lambda: any(record["trigger"] == "held" for record in posted(receiver).values()), "one of what was held")
+    assert all(is_genuine(headers, body) for headers, body in receiver.taken)
+    numbers = [event["data"]["batch"] for _, event in batches(receiver)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    known = {record["request_id"]: record for record in fed.usage()}
+    for request, record in calls_in(posted(receiver)).items():
+        assert record.pop("sequence") > 0 and record.pop("organisation") == "default"
+        assert record == known[request]
+    assert metric(fed, "ebb_usage_feed_records_total") >= 20
+
+
+def test_a_call_that_runs_long_holds_up_no_other_and_comes_later(fed, receiver):
+    slow = threading.Thread(target=lambda: fed.call("app/f", data="6"))
+    slow.start()
+    eventually(lambda: any(record["state"] == "open" for record in fed.usage(settled=False)), "a call under way")
+    for _ in range(5):
+        fed.call("app/f")
+    eventually(lambda: len(calls_in(posted(receiver))) == 5, "the records of the calls behind it", evidence=fed.serve_log)
+    slow.join()
+    eventually(lambda: len(calls_in(posted(receiver))) == 6, "the long one's", 20)
+    late = max(calls_in(posted(receiver)).values(), key=lambda record: record["handler_ms"])
+    assert late["sequence"] == min(record["sequence"] for record in calls_in(posted(receiver)).values())
+
+
+def test_a_batch_is_the_same_until_it_is_taken_through_failures_and_kills(fed, receiver):
+    receiver.answer = lambda number: 500
+    for _ in range(3):
+        fed.call("app/f")
+    eventually(lambda: len(receiver.got) >= 2, "two attempts", 20, evidence=fed.serve_log)
+    receiver.answer = lambda number: None  # it hangs
+    hanging = len(receiver.got)
+    eventually(lambda: len(receiver.got) > hanging, "one that hangs", 20)
+    daemon = fed.daemon_pid
+    os.kill(daemon, signal.SIGKILL)
+    eventually(lambda: not is_alive(daemon), "the daemon's end")
+    receiver.answer = lambda number: 200
+    receiver.released.set()
+    eventually(fed.is_ready, "the next daemon", 20)
+    for _ in range(3):
+        fed.call("app/f")
+    eventually(lambda: len(calls_in(posted(receiver))) == 6, "all records", 20, evidence=fed.serve_log)
+    first = [(headers["webhook-id"], body) for headers, body in receiver.got if headers["webhook-id"] == "usage.records.1"]
+    assert len(first) >= 3 and len(set(first)) == 1
+    assert len({headers["webhook-id"] for headers, _ in batches(receiver)}) == len(batches(receiver)), "taken once"
+    assert "usage_not_delivered" in fed.serve_log()
+
+
+def test_after_a_restart_it_goes_on_where_it_was(fed, receiver):
+    fed.call("app/f")
+    eventually(lambda: len(calls_in(posted(receiver))) == 1, "the first record")
+    fed.stop()
+    before = len(batches(receiver))
+    fed.start()
+    fed.call("app/f")
+    eventually(lambda: len(calls_in(posted(receiver))) == 2, "the second", 20)
+    sequences = [record["sequence"] for _, event in batches(receiver) for record in event["data"]["records"]]
+    assert len(sequences) == len(set(sequences)) and len(batches(receiver)) > before
+
+
+def test_usage_without_a_receiver_is_refused(tmp_path):
+    config = tmp_path / "ebb.yaml"
+    config.write_text(json.dumps({"data_dir": str(tmp_path), "webhook_usage": True}))
+    done = subprocess.run([BINARY, "serve", "--config", config], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2 and "needs a webhook_url" in done.stderr
