@@ -16,6 +16,7 @@ inline constexpr std::size_t kAppNames = 100'000;            // of all organisat
 inline constexpr std::size_t kBudgets = 10'000;              // of a node
 inline constexpr std::size_t kQuotas = 10'000;               // of a node
 inline constexpr std::uint64_t kQuotaCalls = 1'000'000;      // of an app, a second or at once
+inline constexpr std::uint64_t kQuotaBytes = 1ull << 60;     // of memory or storage
 inline constexpr std::uint64_t kBudgetCu = 1'000'000'000;    // of an app, a month
 inline constexpr std::size_t kKeyLabelBytes = 64;            // a key's label
 inline constexpr std::size_t kKeyFileBytes = 4096;           // a file with a key in it

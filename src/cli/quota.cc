@@ -15,6 +15,8 @@ struct Options {
   std::string organisation;
   std::string rate;
   std::string at_once;
+  std::string memory;
+  std::string storage;
 };
 
 base::Result<std::string> path_of(const Options& options) {
@@ -35,8 +37,10 @@ std::string whose(const Options& options) {
 const std::string& name_of(const Options& options) { return options.app.empty() ? options.organisation : options.app; }
 
 base::Result<int> set(const Session& session, const Options& options) {
-  if (options.rate.empty() && options.at_once.empty())
-    return base::invalid_argument("say what to bound: --calls-per-second N, --calls-at-once N or both");
+  if (options.rate.empty() && options.at_once.empty() && options.memory.empty() && options.storage.empty()) {
+    return base::invalid_argument(
+        "say what to bound: --calls-per-second N, --calls-at-once N, --memory SIZE or --storage SIZE");
+  }
   http::ClientRequest request{.method = "PUT"};
   EBB_TRY(request.url, path_of(options));
   request.headers.add("Content-Type", "application/json");
@@ -47,10 +51,14 @@ base::Result<int> set(const Session& session, const Options& options) {
   };
   add("calls_per_second", options.rate);
   add("calls_at_once", options.at_once);
+  add("memory", options.memory);
+  add("storage", options.storage);
   request.body = "{" + members + "}";
   EBB_CHECKED(session.rest().call(std::move(request), kLimit));
-  print_out(session.json ? "{\"set\":" + http::json_quoted(name_of(options)) + "}\n"
-                         : whose(options) + " has a quota now; beyond it calls get 429. ebb quota ls shows it\n");
+  print_out(session.json
+                ? "{\"set\":" + http::json_quoted(name_of(options)) + "}\n"
+                : whose(options) +
+                      " has a quota now; beyond it calls get 429 and deployments are refused. ebb quota ls shows it\n");
   return 0;
 }
 
@@ -60,13 +68,14 @@ base::Result<int> list(const Session& session) {
     print_out(answer.text);
     return 0;
   }
-  Table table({"ORGANISATION", "APP", "CALLS A SECOND", "CALLS AT ONCE", "NOW"});
+  Table table({"ORGANISATION", "APP", "CALLS A SECOND", "CALLS AT ONCE", "NOW", "MEMORY", "NOW", "STORAGE"});
   const auto shown = [](const std::string& bound) { return bound.empty() ? std::string("any") : bound; };
   for (const auto* quota : objects_in(answer.object, "quotas")) {
     table.add({text_of(*quota, "organisation"), text_of(*quota, "app"), shown(text_of(*quota, "calls_per_second")),
-               shown(text_of(*quota, "calls_at_once")), std::to_string(count_of(*quota, "calls_now"))});
+               shown(text_of(*quota, "calls_at_once")), std::to_string(count_of(*quota, "calls_now")),
+               shown(text_of(*quota, "memory")), text_of(*quota, "memory_now"), shown(text_of(*quota, "storage"))});
   }
-  print_out(table.text(session.terminal, {2, 3, 4}));
+  print_out(table.text(session.terminal, {2, 3, 4, 5, 6, 7}));
   return 0;
 }
 
@@ -83,7 +92,7 @@ base::Result<int> remove(const Session& session, const Options& options) {
 
 void add_quota(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
-  auto* quota = app.add_subcommand("quota", "Bound how fast and how much at once an app may be called");
+  auto* quota = app.add_subcommand("quota", "Bound how fast and how much at once an app may be called, and its room");
   quota->group("Security");
   quota->require_subcommand(1);
   quota->footer(
@@ -99,6 +108,10 @@ void add_quota(CLI::App& app, Session& session) {
   put->add_option("--calls-per-second", options->rate, "Such as 100 or 0.5; a second's worth may come at one moment")
       ->type_name("N");
   put->add_option("--calls-at-once", options->at_once, "Under way, or waiting for an instance")->type_name("N");
+  put->add_option("--memory", options->memory, "`memory` of all its instances together, such as 4Gi; idle ones count")
+      ->type_name("SIZE");
+  put->add_option("--storage", options->storage, "What its packages and layers take on disk, such as 10Gi")
+      ->type_name("SIZE");
   add_common_options(*put, session);
   put->callback([&session, options] { session.action = [&session, options] { return set(session, *options); }; });
 

@@ -203,7 +203,10 @@ std::string quotas_json(const std::vector<node::Quotas::View>& quotas) {
                  .text("organisation", view.quota.organisation)
                  .text("calls_per_second", bound(view.quota.milli_calls_per_second, 3))
                  .text("calls_at_once", bound(view.quota.calls_at_once, 0))
+                 .text("memory", view.quota.memory.count == 0 ? "" : base::to_string(view.quota.memory))
+                 .text("storage", view.quota.storage.count == 0 ? "" : base::to_string(view.quota.storage))
                  .number("calls_now", view.calls_now)
+                 .text("memory_now", base::to_string(view.memory_now))
                  .close());
   }
   return JsonObject().raw("quotas", list.close()).close() + "\n";

@@ -34,6 +34,20 @@ base::LogField field_of(const model::Holder& holder) {
   return {"app", holder.app};
 }
 
+// "512Mi".
+base::Result<> read_size(const TextMembers& members, const char* name, base::Bytes& out) {
+  const auto given = members.find(name);
+  if (given == members.end()) return {};
+  const auto size = base::parse_bytes(given->second);
+  if (!size) return base::invalid_argument(std::string(name) + " " + size.error().message);
+  if (size->count == 0 || size->count > limits::kQuotaBytes) {
+    return base::invalid_argument(std::string(name) + " is " + given->second + ": from 1 byte to " +
+                                  base::to_string(base::Bytes{limits::kQuotaBytes}) + ", or left out for no bound");
+  }
+  out = *size;
+  return {};
+}
+
 }  // namespace
 
 // An app's key sees its own, an organisation's its apps' and that of all of them together.
@@ -89,10 +103,14 @@ io::Task<ControlPlane::Answer> ControlPlane::set_quota(Caller caller, http::Requ
   EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
   EBB_CO_TRY(const model::Holder holder, holder_of(request, params));
   model::Quota quota{.app = holder.app, .organisation = holder.organisation};
-  EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"calls_per_second", "calls_at_once"}));
+  EBB_CO_TRY(TextMembers members,
+             parse_text_members(request.body, {"calls_per_second", "calls_at_once", "memory", "storage"}));
   if (members.empty()) {
-    co_return base::invalid_argument("the body bounds nothing: give calls_per_second, calls_at_once or both");
+    co_return base::invalid_argument(
+        "the body bounds nothing: give some of calls_per_second, calls_at_once, memory and storage");
   }
+  EBB_CO_CHECKED(read_size(members, "memory", quota.memory));
+  EBB_CO_CHECKED(read_size(members, "storage", quota.storage));
   struct Member {
     const char* name;
     unsigned places;

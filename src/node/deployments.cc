@@ -189,6 +189,7 @@ io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
   if (step) step = co_await build_npm_layer(job, plan);
   if (step) step = co_await build_model_layer(job, plan);
   if (step) step = co_await build_package(job, plan);
+  if (step) step = co_await check_storage(plan);
   if (step) note_built(job, plan);
   if (step && !job->build_only) step = co_await publish(job, plan);
   co_return step;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -87,6 +88,10 @@ class Deployments {
   static base::Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
   io::Task<base::Result<>> build_package(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> check_needs(Plan& plan);
+  /// What it would take with what is there already, against the quotas. In deployment_storage.cc.
+  io::Task<base::Result<>> check_storage(Plan& plan);
+  base::Result<> check_storage_of(const std::string& app, const std::set<std::string>& coming);
+  base::Result<std::uint64_t> bytes_of(const std::set<std::string>& keys);
   io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);
   void note_built(const std::shared_ptr<Job>& job, const Plan& plan) EBB_EXCLUDES(mutex_);
   io::Task<base::Result<>> publish(std::shared_ptr<Job> job, Plan& plan);
@@ -103,6 +108,7 @@ class Deployments {
 
   Services& services_;
   Publisher& publisher_;
+  std::map<std::string, std::uint64_t> tree_bytes_;  // by key; touched by the one deployment under way
   base::Mutex mutex_;
   std::uint64_t next_id_ EBB_GUARDED_BY(mutex_) = 1;
   std::deque<std::shared_ptr<Job>> jobs_ EBB_GUARDED_BY(mutex_);  // newest last; finished ones are kept for a while

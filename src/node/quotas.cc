@@ -39,6 +39,35 @@ base::Error Gate::too_fast(base::Duration wait) const {
                  wait);
 }
 
+// Never for a moment more than there is room for: who is refused must not keep others out.
+bool Gate::take(base::Bytes memory) {
+  const std::uint64_t most = memory_most_.load(std::memory_order_relaxed);
+  std::uint64_t before = memory_.load();
+  do {
+    if (most != 0 && before + memory.count > most) return false;
+  } while (!memory_.compare_exchange_weak(before, before + memory.count));
+  return true;
+}
+
+base::Error Gate::no_room(base::Bytes memory) const {
+  return refusal("no room for an instance of " + base::to_string(memory) + ": the instances of " + holder_.text() +
+                     " may take " + base::to_string(base::Bytes{memory_most_}) +
+                     " together, idle ones too, which is its quota; try later, shorten idle_timeout, or have an "
+                     "administrator raise it with ebb quota set " +
+                     holder_.argument(),
+                 1s);
+}
+
+base::Result<Gate::Room> Gate::make_room(const std::shared_ptr<Gate>& gate, base::Bytes memory) {
+  if (!gate->take(memory)) return gate->no_room(memory);
+  Room room(gate, memory);
+  if (Gate* const organisation = gate->organisation_.load(); organisation != nullptr) {
+    if (!organisation->take(memory)) return organisation->no_room(memory);
+    room.organisation_ = organisation->shared_from_this();
+  }
+  return room;
+}
+
 // The places first: a call that is too many must not use up the rate of those that come in; nor one that the
 // organisation's rate refuses the app's own.
 base::Result<Gate::Place> Gate::enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now) {
@@ -79,6 +108,14 @@ void Quotas::set(const model::Quota& quota) {
   gate->milli_calls_per_second_ = quota.milli_calls_per_second;
   gate->rate_.set(quota.milli_calls_per_second);
   gate->inside_most_ = quota.calls_at_once;
+  gate->memory_most_ = quota.memory.count;
+  gate->storage_most_ = quota.storage.count;
+}
+
+std::optional<base::Bytes> Quotas::storage_of(const model::Holder& holder) {
+  base::MutexLock lock(mutex_);
+  const std::uint64_t most = gate_of(holder)->storage_most_;
+  return most == 0 ? std::nullopt : std::optional(base::Bytes{most});
 }
 
 void Quotas::belong(const std::string& app, const std::string& organisation) {
@@ -94,8 +131,10 @@ std::vector<Quotas::View> Quotas::views() {
       const model::Quota quota{.app = gate->holder_.app,
                                .milli_calls_per_second = gate->milli_calls_per_second_,
                                .calls_at_once = gate->inside_most_,
-                               .organisation = gate->holder_.organisation};
-      if (quota.milli_calls_per_second != 0 || quota.calls_at_once != 0) views.push_back({quota, gate->inside_});
+                               .organisation = gate->holder_.organisation,
+                               .memory = {gate->memory_most_},
+                               .storage = {gate->storage_most_}};
+      if (!quota.empty()) views.push_back({quota, gate->inside_, {gate->memory_}});
     }
   }
   return views;

@@ -1,7 +1,9 @@
-// Quotas: how many calls a second and how many at once an app may have, over all its functions and versions, and an
-// organisation over all its apps.
+// Quotas: how many calls a second and how many at once an app may have, over all its functions and versions, how much
+// memory its instances may take together, and how much its packages and layers on disk; and an organisation over all
+// its apps.
 //
-// A call that finds no place is refused with 429 before it waits or costs anything, so a quota is never exceeded. Set
+// A call that finds no place is refused with 429 before it waits or costs anything, an instance that finds no room is
+// not started, and a deployment that would take too much is refused; so a quota is never exceeded. Set
 // and removed by an administrator; a quota belongs to a name, as a budget does. Asked by Engine for every call. Cost of
 // a call: a few atomic operations; no lock. Threads: any.
 #pragma once
@@ -10,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +47,30 @@ class Gate : public std::enable_shared_from_this<Gate> {
     std::shared_ptr<Gate> organisation_;
   };
 
+  /// The memory of an instance, from the order to start it to its end: in the app and in the organisation that it was
+  /// in.
+  class Room {
+   public:
+    Room(std::shared_ptr<Gate> gate, base::Bytes memory) : gate_(std::move(gate)), memory_(memory) {}
+    ~Room() {
+      if (gate_) gate_->memory_.fetch_sub(memory_.count);
+      if (organisation_) organisation_->memory_.fetch_sub(memory_.count);
+    }
+    Room(Room&& other) noexcept = default;
+    Room(const Room&) = delete;
+    Room& operator=(const Room&) = delete;
+    Room& operator=(Room&&) = delete;
+
+   private:
+    friend class Gate;
+    std::shared_ptr<Gate> gate_;
+    std::shared_ptr<Gate> organisation_;
+    base::Bytes memory_;
+  };
+
+  /// `gate` is an app's. Errors: kResourceExhausted, with the quota and what to do.
+  static base::Result<Room> make_room(const std::shared_ptr<Gate>& gate, base::Bytes memory);
+
   /// `gate` is an app's. Errors: kResourceExhausted, with the quota and when to come again.
   static base::Result<Place> enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now);
 
@@ -52,6 +79,9 @@ class Gate : public std::enable_shared_from_this<Gate> {
 
   /// Counts the call, and says whether it has a place.
   bool step_in();
+  /// Takes the memory, and says whether there was so much room.
+  bool take(base::Bytes memory);
+  base::Error no_room(base::Bytes memory) const;
   base::Error too_many() const;
   base::Error too_fast(base::Duration wait) const;
 
@@ -61,6 +91,9 @@ class Gate : public std::enable_shared_from_this<Gate> {
   std::atomic<std::uint64_t> milli_calls_per_second_{0};  // as it was set
   std::atomic<std::uint64_t> inside_most_{0};             // 0: no bound
   std::atomic<std::uint64_t> inside_{0};
+  std::atomic<std::uint64_t> memory_most_{0};  // 0: no bound
+  std::atomic<std::uint64_t> memory_{0};       // of the instances there are
+  std::atomic<std::uint64_t> storage_most_{0};
 };
 
 class Quotas {
@@ -72,9 +105,13 @@ class Quotas {
   /// From the next call on the app's calls count for that organisation.
   void belong(const std::string& app, const std::string& organisation) EBB_EXCLUDES(mutex_);
 
+  /// What packages and layers may take; nothing: no bound.
+  std::optional<base::Bytes> storage_of(const model::Holder& holder) EBB_EXCLUDES(mutex_);
+
   struct View {
     model::Quota quota;
     std::uint64_t calls_now = 0;
+    base::Bytes memory_now{};
   };
   /// Those of apps that have one, by name, then those of organisations.
   std::vector<View> views() EBB_EXCLUDES(mutex_);

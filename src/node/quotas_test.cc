@@ -98,5 +98,36 @@ TEST(Quotas, WhoAnOrganisationRefusesDoesNotUseUpTheAppsRate) {
   EXPECT_FALSE(Gate::enter(gate, kNow));
 }
 
+TEST(Quotas, InstancesTakeRoomUntilTheyEnd) {
+  Quotas quotas;
+  quotas.set({.app = "a", .memory = {300}});
+  quotas.set({.organisation = "acme", .memory = {500}});
+  quotas.belong("a", "acme");
+  quotas.belong("b", "acme");
+  auto first = std::make_unique<base::Result<Gate::Room>>(Gate::make_room(quotas.gate("a"), {200}));
+  ASSERT_TRUE(*first);
+  const auto refused = Gate::make_room(quotas.gate("a"), {101});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("app a may take 300"));
+  EXPECT_TRUE(Gate::make_room(quotas.gate("a"), {100})) << "who was refused takes none";
+  const auto beside = Gate::make_room(quotas.gate("b"), {300});
+  ASSERT_TRUE(beside);
+  EXPECT_THAT(Gate::make_room(quotas.gate("a"), {1}).error().message, testing::HasSubstr("organisation acme"));
+  EXPECT_EQ(quotas.views().at(0).memory_now.count, 200u);
+  quotas.belong("a", "other");
+  first.reset();
+  EXPECT_EQ(quotas.views().at(1).memory_now.count, 300u) << "it leaves the organisation that it was taken in";
+  EXPECT_TRUE(Gate::make_room(quotas.gate("b"), {200}));
+}
+
+TEST(Quotas, OfStorage) {
+  Quotas quotas;
+  EXPECT_FALSE(quotas.storage_of({.app = "a"}));
+  quotas.set({.app = "a", .storage = {7}});
+  EXPECT_EQ(quotas.storage_of({.app = "a"})->count, 7u);
+  EXPECT_EQ(quotas.views().size(), 1u);
+}
+
 }  // namespace
 }  // namespace ebb::node

@@ -244,6 +244,7 @@ Reply VersionRunner::refused(const Call& call, const Refusal& refusal) {
 // --- instances ---
 
 base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(base::InstanceId id, os::Fd* peer) {
+  EBB_TRY(Gate::Room room, Gate::make_room(gate_, version_.spec.memory));
   const std::uint32_t reserved = services_.reserves.of_others(version_).instances;
   if (services_.instances.fetch_add(1) + reserved >= services_.config.max_instances) {
     --services_.instances;
@@ -266,6 +267,7 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
                    : dispatcher_.zygote() == sched::ZygoteState::kUnfit ? model::Rung::kRuntime
                                                                         : model::Rung::kFork;
   instances_.emplace(id, instance);
+  rooms_.emplace(id, std::move(room));
   update_reserve();
   return instance;
 }
@@ -322,15 +324,27 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
     handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.instance_ready(id, now, actions); });
     return;
   }
-  base::log(base::LogLevel::kWarning, "start_failed",
-            {{"function", version_.app + "/" + version_.function}, {"error", started.error().message}});
+  const bool no_room = !instance && started.error().code == base::Code::kResourceExhausted;
+  bool told = false;
+  {
+    base::MutexLock lock(mutex_);
+    told = no_room && last_start_error_.message == started.error().message;  // it is tried once a second
+  }
+  if (!told) {
+    base::log(base::LogLevel::kWarning, "start_failed",
+              {{"function", version_.app + "/" + version_.function}, {"error", started.error().message}});
+  }
   if (instance) {
     services_.launcher->kill(wire::Subject::kInstance, raw(id));
     forget_instance(id);
   }
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     last_start_error_ = started.error();
-    dispatcher_.start_failed(id, now, actions);
+    if (no_room) {
+      dispatcher_.no_room(id, now, actions);
+    } else {
+      dispatcher_.start_failed(id, now, actions);
+    }
   });
 }
 
@@ -423,6 +437,7 @@ void VersionRunner::forget_instance(base::InstanceId id) {
     if (at == instances_.end()) return;
     instance = std::move(at->second);
     instances_.erase(at);
+    rooms_.erase(id);
     update_reserve();
   }
   services_.directory.remove(wire::Subject::kInstance, raw(id));

@@ -79,10 +79,23 @@ void Dispatcher::instance_ready(base::InstanceId instance, base::SteadyTime now,
   EBB_CHECK(at->second.state == State::kStarting);
   --starting_;
   start_failures_ = 0;
+  no_room_ = false;
   fork_or_wait_.fork_took(now - at->second.since);
   at->second.since = now;
   offer(instance, now, out);
   start_what_is_wanted(now, out);
+  check();
+}
+
+void Dispatcher::no_room(base::InstanceId instance, base::SteadyTime now, Actions& out) {
+  if (!instances_.contains(instance)) return;
+  remove(instance);
+  room_retry_at_ = now + kStartPause;
+  no_room_ = true;
+  if (instances_.empty()) {
+    minimum_retry_at_ = room_retry_at_;
+    refuse_all(Refuse::Why::kStartFailed, out);
+  }
   check();
 }
 
@@ -91,6 +104,7 @@ void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, A
   remove(instance);
   if (++start_failures_ >= kStartFailuresMax) {
     start_failures_ = 0;
+    minimum_retry_at_ = now + kStartPause;
     refuse_all(Refuse::Why::kStartFailed, out);
   }
   start_what_is_wanted(now, out);
@@ -158,8 +172,12 @@ base::SteadyTime Dispatcher::next_tick() const {
   }
   const std::size_t covered = std::size_t{starting_} * options_.concurrency;
   if (queue_.size() > covered && zygote_ != ZygoteState::kStarting && starts_allowed() > 0) {
-    next = std::min(next,
-                    std::next(queue_.begin(), static_cast<std::ptrdiff_t>(covered))->since + fork_or_wait_.fork_time());
+    const auto call = std::next(queue_.begin(), static_cast<std::ptrdiff_t>(covered));
+    next = std::min(next, std::max(call->since + fork_or_wait_.fork_time(), starts_from()));
+  }
+  const bool has_source = zygote_ == ZygoteState::kReady || zygote_ == ZygoteState::kUnfit;
+  if (missing() > 0 && has_source && !closed_ && starts_allowed() > 0) {
+    next = std::min(next, std::max(minimum_retry_at_, starts_from()));
   }
   return next;
 }
@@ -267,8 +285,8 @@ void Dispatcher::retire(base::InstanceId id, Actions& out) {
 }
 
 void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
-  if (closed_) return;
-  const std::uint32_t for_minimum = kept() < options_.instances_min ? options_.instances_min - kept() : 0;
+  if (closed_ || now < starts_from()) return;
+  const std::uint32_t for_minimum = now >= minimum_retry_at_ ? missing() : 0;
   std::uint32_t wanted = std::max(for_minimum, starts_for_queue(now));
   if (wanted == 0) return;
   if (zygote_ == ZygoteState::kAbsent && now >= zygote_retry_at_) {
@@ -309,9 +327,10 @@ std::uint32_t Dispatcher::starts_for_queue(base::SteadyTime now) const {
 
 base::Duration Dispatcher::likely_wait() const {
   const std::size_t each = options_.concurrency;
-  if (instances() == 0 || queue_.size() < (starting_ + starts_allowed()) * each) return {};  // a start is for it
+  const std::uint32_t allowed = no_room_ ? 0 : starts_allowed();
+  if (instances() == 0 || queue_.size() < (starting_ + allowed) * each) return {};  // a start is for it
   // A maximum that memory does not allow is none; without reuse instances spend their time in starts.
-  std::uint32_t instances_then = start_failures_ == 0 ? options_.instances_max : instances();
+  std::uint32_t instances_then = start_failures_ == 0 && !no_room_ ? options_.instances_max : instances();
   if (!options_.reuse) instances_then = std::min(instances_then, options_.starting_max);
   return fork_or_wait_.until_served(queue_.size() + 1, instances_then * options_.concurrency, !options_.reuse);
 }

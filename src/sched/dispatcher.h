@@ -89,8 +89,11 @@ class Dispatcher {
   /// The zygote died on its own. Its instances are reported one by one by instance_gone.
   void zygote_lost(base::SteadyTime now, Actions& out);
   void instance_ready(base::InstanceId instance, base::SteadyTime now, Actions& out);
-  /// The start failed, so no call was lost with it. The oldest waiting call is refused after `kStartFailuresMax` in a
-  /// row.
+  /// There is no room for that instance beside those there are: calls wait for these, and nothing is started for
+  /// kStartPause. Without any, what waits is refused.
+  void no_room(base::InstanceId instance, base::SteadyTime now, Actions& out);
+  /// The start failed, so no call was lost with it. After `kStartFailuresMax` in a row what waits is refused, and
+  /// nothing is started for the minimum for kStartPause.
   void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// A call has left its instance, which is free again, or has more room; without reuse it is retired.
   void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
@@ -131,6 +134,7 @@ class Dispatcher {
   base::SteadyTime next_tick() const;
 
   static constexpr std::uint32_t kStartFailuresMax = 3;
+  static constexpr auto kStartPause = std::chrono::seconds(1);
 
  private:
   enum class State : std::uint8_t {
@@ -160,6 +164,8 @@ class Dispatcher {
   /// What the minimum is of: without reuse the instances that wait for their one call, else all.
   std::uint32_t kept() const { return options_.reuse ? instances() : idle() + starting_; }
   bool above_minimum() const { return kept() > options_.instances_min; }
+  base::SteadyTime starts_from() const { return instances_.empty() ? base::SteadyTime{} : room_retry_at_; }
+  std::uint32_t missing() const { return options_.instances_min > kept() ? options_.instances_min - kept() : 0; }
   /// The instance that has idled longest; one must be idle.
   base::InstanceId coldest() const { return (frozen_.empty() ? idle_ : frozen_).back(); }
   void retire(base::InstanceId id, Actions& out);
@@ -182,7 +188,10 @@ class Dispatcher {
     base::SteadyTime since;
   };
 
-  std::uint32_t start_failures_ = 0;  // in a row
+  std::uint32_t start_failures_ = 0;     // in a row
+  base::SteadyTime minimum_retry_at_{};  // after failures
+  base::SteadyTime room_retry_at_{};     // of any start, while there are instances to wait for
+  bool no_room_ = false;                 // for the last start that was wanted
   std::uint32_t starting_ = 0;
   std::uint32_t leases_ = 0;  // calls under way
   bool closed_ = false;

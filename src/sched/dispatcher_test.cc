@@ -270,6 +270,66 @@ TEST(Dispatcher, StartsThatKeepFailingEndInARefusalNotInALoop) {
   EXPECT_EQ(room.dispatcher.instances(), 0u);
 }
 
+// Room for one instance where two are to be kept: it must not be tried again and again without a pause.
+TEST(Dispatcher, TheMinimumIsTriedAgainAfterAPause) {
+  Room room({.instances_min = 2, .instances_max = 4, .idle_timeout = 60s, .queue_max = 10, .starting_max = 8});
+  room.dispatcher.prewarm(room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 2u);
+  room.dispatcher.instance_ready(starts[0].instance, room.now, room.actions);
+  int attempts = 0;
+  for (starts.erase(starts.begin()); !starts.empty() && attempts < 100; starts = room.drain<StartInstance>()) {
+    ++attempts;
+    for (const StartInstance& start : starts) room.dispatcher.start_failed(start.instance, room.now, room.actions);
+  }
+  EXPECT_EQ(attempts, static_cast<int>(Dispatcher::kStartFailuresMax));
+  EXPECT_EQ(room.dispatcher.next_tick(), room.now + Dispatcher::kStartPause);
+  room.dispatcher.tick(room.now + 500ms, room.actions);
+  EXPECT_TRUE(room.drain<StartInstance>().empty());
+  room.dispatcher.tick(room.now + Dispatcher::kStartPause, room.actions);
+  EXPECT_EQ(room.drain<StartInstance>().size(), 1u);
+}
+
+// Room for one instance where three are wanted: calls wait for it, and more is tried again after a pause.
+TEST(Dispatcher, WhereThereIsNoRoomCallsWaitForTheInstancesThereAre) {
+  Room room({.instances_max = 4, .idle_timeout = 60s, .queue_max = 10, .starting_max = 8});
+  for (std::uint64_t i = 1; i <= 3; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 3u);
+  room.dispatcher.no_room(starts[1].instance, room.now, room.actions);
+  room.dispatcher.no_room(starts[2].instance, room.now, room.actions);
+  EXPECT_TRUE(room.actions.empty()) << "neither a refusal nor a start";
+  EXPECT_EQ(room.dispatcher.next_tick(), room.now + Dispatcher::kStartPause);
+  room.dispatcher.instance_ready(starts[0].instance, room.now, room.actions);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 1u);
+  room.dispatcher.call_finished(starts[0].instance, room.now + 10ms, room.actions);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 1u);
+  room.dispatcher.tick(room.now + Dispatcher::kStartPause, room.actions);
+  const auto again = room.drain<StartInstance>();
+  ASSERT_EQ(again.size(), 1u) << "for the call that waits";
+  room.dispatcher.no_room(again[0].instance, room.now + Dispatcher::kStartPause, room.actions);
+  EXPECT_TRUE(room.drain<Refuse>().empty());
+  room.dispatcher.call_finished(starts[0].instance, room.now + 2s, room.actions);
+  EXPECT_EQ(room.drain<LeaseTo>().size(), 1u);
+}
+
+TEST(Dispatcher, WhereThereIsNoRoomForAnyInstanceCallsAreRefusedEachTime) {
+  Room room({.instances_max = 4, .idle_timeout = 60s, .queue_max = 10, .starting_max = 8});
+  room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  for (std::uint64_t i = 2; i < 5; ++i) {
+    const auto starts = room.drain<StartInstance>();
+    ASSERT_EQ(starts.size(), 1u) << "room may have come";
+    room.dispatcher.no_room(starts[0].instance, room.now, room.actions);
+    const auto refused = room.drain<Refuse>();
+    ASSERT_EQ(refused.size(), 1u);
+    EXPECT_EQ(refused[0].why, Refuse::Why::kStartFailed);
+    room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  }
+}
+
 TEST(Dispatcher, CloseRefusesTheQueueAndLetsBusyInstancesFinish) {
   Room room({.instances_max = 1, .idle_timeout = 60s, .queue_max = 10, .starting_max = 8});
   room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);

@@ -90,11 +90,11 @@ TEST(StoredQuotas, AreOneForAName) {
     auto metadata = SqliteMetadata::open(path);
     ASSERT_TRUE(metadata);
     ASSERT_TRUE((*metadata)->set_quota({.app = "vision", .milli_calls_per_second = 500, .calls_at_once = 3}));
-    ASSERT_TRUE((*metadata)->set_quota({.app = "vision", .calls_at_once = 4}));
+    ASSERT_TRUE((*metadata)->set_quota({.app = "vision", .calls_at_once = 4, .memory = {5}, .storage = {6}}));
     EXPECT_FALSE((*metadata)->set_quota({.app = "../x", .calls_at_once = 4}));
   }
   auto metadata = SqliteMetadata::open(path);
-  const std::vector<model::Quota> one{{.app = "vision", .calls_at_once = 4}};
+  const std::vector<model::Quota> one{{.app = "vision", .calls_at_once = 4, .memory = {5}, .storage = {6}}};
   EXPECT_EQ(*(*metadata)->quotas(), one) << "it outlives the process";
   EXPECT_TRUE((*metadata)->remove_quota({.app = "vision"}));
   EXPECT_EQ((*metadata)->remove_quota({.app = "vision"}).error().code, base::Code::kNotFound);

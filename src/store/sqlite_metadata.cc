@@ -90,6 +90,8 @@ constexpr std::array kMigrations = {
        INSERT INTO quotas_of SELECT app, '', milli_calls_per_second, calls_at_once FROM quotas;
        DROP TABLE quotas;
        ALTER TABLE quotas_of RENAME TO quotas;)",
+    R"(ALTER TABLE quotas ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
+       ALTER TABLE quotas ADD COLUMN storage_bytes INTEGER NOT NULL DEFAULT 0;)",
 };
 
 // The columns that read_version expects, and the joins that give them.

@@ -12,11 +12,14 @@ Result<void> SqliteMetadata::set_quota(const model::Quota& quota) {
   EBB_CHECKED(check_count("SELECT count(*) FROM quotas WHERE NOT (app = ? AND organisation = ?)", "quota",
                           quota.holder(), limits::kQuotas));
   EBB_TRY(SqliteQuery query, database_->query("INSERT OR REPLACE INTO quotas (app, organisation, "
-                                              "milli_calls_per_second, calls_at_once) VALUES (?, ?, ?, ?)"));
+                                              "milli_calls_per_second, calls_at_once, memory_bytes, storage_bytes) "
+                                              "VALUES (?, ?, ?, ?, ?, ?)"));
   return query.bind(quota.app)
       .bind(quota.organisation)
       .bind(static_cast<std::int64_t>(quota.milli_calls_per_second))
       .bind(static_cast<std::int64_t>(quota.calls_at_once))
+      .bind(static_cast<std::int64_t>(quota.memory.count))
+      .bind(static_cast<std::int64_t>(quota.storage.count))
       .run();
 }
 
@@ -28,8 +31,8 @@ Result<void> SqliteMetadata::remove_quota(const model::Holder& holder) {
 
 Result<std::vector<model::Quota>> SqliteMetadata::quotas() {
   base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT app, milli_calls_per_second, calls_at_once, organisation "
-                                              "FROM quotas ORDER BY organisation, app"));
+  EBB_TRY(SqliteQuery query, database_->query("SELECT app, milli_calls_per_second, calls_at_once, organisation, "
+                                              "memory_bytes, storage_bytes FROM quotas ORDER BY organisation, app"));
   std::vector<model::Quota> quotas;
   while (true) {
     EBB_TRY(const bool row, query.step());
@@ -37,7 +40,9 @@ Result<std::vector<model::Quota>> SqliteMetadata::quotas() {
     quotas.push_back({.app = query.text(0),
                       .milli_calls_per_second = static_cast<std::uint64_t>(query.number(1)),
                       .calls_at_once = static_cast<std::uint64_t>(query.number(2)),
-                      .organisation = query.text(3)});
+                      .organisation = query.text(3),
+                      .memory = {static_cast<std::uint64_t>(query.number(4))},
+                      .storage = {static_cast<std::uint64_t>(query.number(5))}});
   }
 }
 

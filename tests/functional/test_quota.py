@@ -1,6 +1,7 @@
 """Quotas: never exceeded, whatever comes at once; what is beyond is answered 429 and why, and costs nothing."""
 
 import concurrent.futures
+import os
 import time
 
 import pytest
@@ -121,7 +122,7 @@ def test_only_an_administrator_sets_one(node):
 def test_an_organisations_quota_bounds_its_apps_together(node):
     node.cli("org", "create", "quota-org")
     for app in ("together-a", "together-b"):
-        node.deploy_app(SOURCE, {"hold": {"scale": {"max": 20}}}, app=app)
+        node.deploy_app(SOURCE, {"hold": {"memory": "128Mi", "scale": {"max": 20}}}, app=app)
         node.cli("org", "move", app, "quota-org")
     node.cli("quota", "set", "--org", "quota-org", "--calls-at-once", "3")
     answers = in_parallel(12, lambda number: node.call(f"together-{'ab'[number % 2]}/hold", data="2"))
@@ -134,3 +135,58 @@ def test_an_organisations_quota_bounds_its_apps_together(node):
     for app in ("together-a", "together-b"):
         node.cli("rm", app, "--yes")
     node.cli("org", "rm", "quota-org")
+
+
+def test_the_memory_of_all_instances_is_never_more(node):
+    node.deploy_app(SOURCE, {"hold": {"memory": "128Mi", "scale": {"max": 20}}, "other": {"memory": "256Mi"}}, app="tight")
+    node.cli("quota", "set", "tight", "--memory", "384Mi")  # three instances of 128 MiB
+    try:
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            calls = [pool.submit(node.call, "tight/hold", data="0.5") for _ in range(12)]
+            most = 0
+            while not all(call.done() for call in calls):
+                most = max(most, len(node.pids_in("instances", "tight")))
+        assert [call.result().status_code for call in calls] == [200] * 12, "they waited for each other"
+        assert most == 3
+        tight = next(one for one in node.cli_json("quota", "ls")["quotas"] if one["app"] == "tight")
+        assert tight["memory"] == tight["memory_now"] == "384Mi"
+        refused = node.call("tight/other")  # of which there is no instance to wait for
+        assert refused.status_code == 429 and "of app tight may take 384Mi together" in refused.json()["error"]["message"]
+        assert int(refused.headers["Retry-After"]) >= 1
+        node.cli("quota", "set", "tight", "--memory", "640Mi")
+        assert node.call("tight/other").status_code == 200
+    finally:
+        node.cli("quota", "rm", "tight")
+        node.cli("rm", "tight", "--yes")
+
+
+def test_a_minimum_that_has_no_room_is_kept_as_far_as_it_goes(node):
+    node.cli("quota", "set", "roomy", "--memory", "128Mi")
+    try:
+        node.deploy_app(SOURCE, {"other": {"memory": "64Mi", "scale": {"min": 3}}}, app="roomy")
+        eventually(lambda: len(node.pids_in("instances", "roomy")) == 2, "two of three")
+        before = node.serve_log().count("start_failed")
+        time.sleep(2)
+        assert node.serve_log().count("start_failed") - before < 20, "it is tried again with pauses"
+        assert node.call("roomy/other").status_code == 200
+        node.cli("quota", "rm", "roomy")
+        eventually(lambda: len(node.pids_in("instances", "roomy")) == 3, "the third, now that there is room")
+    finally:
+        node.cli("rm", "roomy", "--yes")
+
+
+def test_what_packages_take_on_disk(node):
+    ballast = {"ballast.bin": os.urandom(3 << 20)}
+    node.cli("quota", "set", "stored", "--storage", "4Mi")
+    try:
+        node.deploy_app(SOURCE, {"other": {}}, app="stored", files=ballast)
+        assert node.call("stored/other").status_code == 200
+        refused = node.deploy_app(SOURCE + "\n# 2", {"other": {}}, app="stored", files={"ballast.bin": os.urandom(3 << 20)}, expect=None)
+        assert refused.returncode != 0 and "its quota is 4Mi" in refused.stdout + refused.stderr
+        assert node.functions("stored")["stored/other"]["version"] == 1 and node.call("stored/other").status_code == 200
+        node.cli("quota", "set", "stored", "--storage", "8Mi")
+        node.deploy_app(SOURCE + "\n# 3", {"other": {}}, app="stored", files={"ballast.bin": os.urandom(3 << 20)})
+        assert "0.5" in node.cli("quota", "set", "stored", "--memory", "0.5", expect=2).stderr
+    finally:
+        node.cli("quota", "rm", "stored")
+        node.cli("rm", "stored", "--yes")
