@@ -15,6 +15,7 @@ struct Options {
   std::string app;
   std::string organisation;
   std::string cu;
+  std::string money;
 };
 
 base::Result<std::string> path_of(const Options& options) {
@@ -37,16 +38,25 @@ const std::string& name_of(const Options& options) { return options.app.empty() 
 base::Result<int> set(const Session& session, Options options) {
   // `ebb budget set --org acme 5000`: there is no APP before the CU.
   if (!options.organisation.empty() && options.cu.empty()) options.cu = std::exchange(options.app, "");
-  if (options.cu.empty()) return base::invalid_argument("the budget of CU a month is missing: ebb budget set APP CU");
+  if (options.cu.empty() && options.money.empty())
+    return base::invalid_argument("the budget of CU a month is missing: ebb budget set APP CU, or --money AMOUNT");
   http::ClientRequest request{.method = "PUT"};
   EBB_TRY(request.url, path_of(options));
   request.headers.add("Content-Type", "application/json");
-  request.body = "{\"cu_a_month\":" + http::json_quoted(options.cu) + "}";
+  std::string members;
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty())
+      members += (members.empty() ? "\"" : ",\"") + std::string(name) + "\":" + http::json_quoted(value);
+  };
+  add("cu_a_month", options.cu);
+  add("money_a_month", options.money);
+  request.body = "{" + members + "}";
   EBB_CHECKED(session.rest().call(std::move(request), kLimit));
-  print_out(session.json
-                ? "{\"set\":" + http::json_quoted(name_of(options)) + "}\n"
-                : whose(options) + " may use " + options.cu +
-                      " CU a month (UTC); beyond that its calls get 429. ebb budget ls shows what it has used\n");
+  print_out(session.json ? "{\"set\":" + http::json_quoted(name_of(options)) + "}\n"
+                         : whose(options) + " may " + (options.cu.empty() ? "" : "use " + options.cu + " CU") +
+                               (options.cu.empty() || options.money.empty() ? "" : " and ") +
+                               (options.money.empty() ? "" : "cost " + options.money) +
+                               " a month (UTC); beyond that its calls get 429. ebb budget ls shows what it has used\n");
   return 0;
 }
 
@@ -56,10 +66,13 @@ base::Result<int> list(const Session& session) {
     print_out(answer.text);
     return 0;
   }
-  Table table({"ORGANISATION", "APP", "MONTH", "CU A MONTH", "CU USED", "STATE"});
+  Table table({"ORGANISATION", "APP", "MONTH", "CU A MONTH", "CU USED", "MONEY A MONTH", "MONEY USED", "STATE"});
+  const auto shown = [](const std::string& bound) { return bound.empty() ? std::string("any") : bound; };
   for (const auto* budget : objects_in(answer.object, "budgets")) {
     table.add({text_of(*budget, "organisation"), text_of(*budget, "app"), text_of(*budget, "month"),
-               text_of(*budget, "cu_a_month"), text_of(*budget, "cu_used"), text_of(*budget, "state")});
+               shown(text_of(*budget, "cu_a_month")), text_of(*budget, "cu_used"),
+               shown(text_of(*budget, "money_a_month")),
+               text_of(*budget, "money_used") + " " + text_of(*budget, "currency"), text_of(*budget, "state")});
   }
   print_out(table.text(session.terminal));
   return 0;
@@ -86,11 +99,13 @@ void add_budget(CLI::App& app, Session& session) {
       "way end as\n"
       "they would. What counts is what `ebb bill` counts: ebb budget set vision 5000");
 
-  auto* put = budget->add_subcommand("set", "Set an app's budget, in CU a month; 0 closes it");
+  auto* put = budget->add_subcommand("set", "Set an app's budget, in CU or money a month; 0 closes it");
   put->add_option("app", options->app, "APP")->type_name("");
   put->add_option("--org", options->organisation, "Of this organisation: all its apps together")
       ->type_name("ORGANISATION");
   put->add_option("cu", options->cu, "CU a month, such as 5000 or 0.5")->type_name("");
+  put->add_option("--money", options->money, "What it may cost a month, in the currency of the price file")
+      ->type_name("AMOUNT");
   add_common_options(*put, session);
   put->callback([&session, options] { session.action = [&session, options] { return set(session, *options); }; });
 

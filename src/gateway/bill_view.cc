@@ -214,14 +214,21 @@ std::string quotas_json(const std::vector<node::Quotas::View>& quotas) {
 
 std::string budgets_json(const std::vector<meter::BudgetView>& budgets) {
   JsonArray list;
+  const auto limit = [](std::uint64_t nano) {
+    return nano == model::Budget::kAny ? std::string() : meter::decimal_text(nano, 9);
+  };
   for (const meter::BudgetView& budget : budgets) {
+    const bool spent = budget.used_nano_cu >= budget.limit_nano_cu || budget.used_nano_money >= budget.limit_nano_money;
     list.add(JsonObject()
                  .text("app", budget.app)
                  .text("organisation", budget.organisation)
                  .text("month", meter::to_string(budget.month))
-                 .text("cu_a_month", meter::decimal_text(budget.limit_nano_cu, 9))
+                 .text("cu_a_month", limit(budget.limit_nano_cu))
                  .text("cu_used", meter::decimal_text(budget.used_nano_cu, 9))
-                 .text("state", budget.used_nano_cu >= budget.limit_nano_cu ? "spent" : "open")
+                 .text("money_a_month", limit(budget.limit_nano_money))
+                 .text("money_used", meter::decimal_text(budget.used_nano_money, 9))
+                 .text("currency", budget.currency)
+                 .text("state", spent ? "spent" : "open")
                  .close());
   }
   return JsonObject().raw("budgets", list.close()).close() + "\n";

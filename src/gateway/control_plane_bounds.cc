@@ -1,5 +1,6 @@
 // The control plane's methods about what apps and organisations may use: budgets and quotas.
 #include <algorithm>
+#include <utility>
 
 #include "base/co_checked.h"
 #include "base/limits_access.h"
@@ -68,15 +69,23 @@ io::Task<ControlPlane::Answer> ControlPlane::set_budget(Caller caller, http::Req
   EBB_CO_TRY(const Query query, Query::parse(request.query, {}));
   EBB_CO_TRY(const model::Holder holder, holder_of(request, params));
   model::Budget budget{.app = holder.app, .organisation = holder.organisation};
-  EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"cu_a_month"}));
-  if (!members.contains("cu_a_month")) co_return base::invalid_argument("member cu_a_month of the body is missing");
-  const auto cu = meter::parse_decimal(members["cu_a_month"], 9, limits::kBudgetCu);
-  if (!cu) co_return base::invalid_argument("the budget of CU a month " + cu.error().message);
-  budget.nano_cu = *cu;
+  EBB_CO_TRY(const TextMembers members, parse_text_members(request.body, {"cu_a_month", "money_a_month"}));
+  if (members.empty())
+    co_return base::invalid_argument("the body bounds nothing: give cu_a_month, money_a_month or both");
+  for (const auto& [name, out] :
+       {std::pair("cu_a_month", &budget.nano_cu), std::pair("money_a_month", &budget.nano_money)}) {
+    const auto given = members.find(name);
+    if (given == members.end()) continue;
+    const auto value = meter::parse_decimal(given->second, 9, limits::kBudgetCu);
+    if (!value) {
+      co_return base::invalid_argument("the budget of " + std::string(out == &budget.nano_cu ? "CU" : "money") +
+                                       " a month " + value.error().message);
+    }
+    *out = *value;
+  }
   const auto set = co_await node_.set_budget(std::move(budget));
   if (!set) co_return set.error();
-  base::log(base::LogLevel::kInfo, "budget_set",
-            {field_of(holder), {"cu_a_month", meter::decimal_text(*cu, 9)}, {"by", caller.key_id}});
+  base::log(base::LogLevel::kInfo, "budget_set", {field_of(holder), {"body", request.body}, {"by", caller.key_id}});
   co_return http::Response{.status = 204};
 }
 

@@ -11,6 +11,9 @@ namespace {
 
 constexpr unsigned kAlertPercents[] = {80, 100};
 constexpr unsigned kCuPlaces = 9;
+constexpr unsigned kMoneyPlaces = 9;
+constexpr Wide kNano = 1'000'000'000;
+constexpr Wide kPicoNano = 1'000'000'000'000;  // nano-CU x pico, in nano of the currency
 
 std::uint64_t saturated(Wide value) {
   return static_cast<std::uint64_t>(std::min<Wide>(value, std::numeric_limits<std::uint64_t>::max() / 4));
@@ -34,9 +37,23 @@ std::uint64_t sleeping_nano_cu_of(std::uint64_t provisioned_ms, std::uint32_t cp
   return saturated(cpu + memory);
 }
 
+std::uint64_t nano_money_of(const PriceList& list, std::uint64_t from_nano_cu, std::uint64_t to_nano_cu) {
+  // nano-CU x pico of the currency per CU.
+  Wide sum = 0;
+  Wide at = std::max<Wide>(from_nano_cu, Wide{list.free_cu} * kNano);
+  for (const Tier& tier : list.tiers) {
+    const Wide end = tier.up_to ? std::min<Wide>(to_nano_cu, (Wide{list.free_cu} + *tier.up_to) * kNano) : to_nano_cu;
+    if (end <= at) continue;
+    sum += (end - at) * tier.price;
+    at = end;
+  }
+  return saturated(sum / kPicoNano);
+}
+
 Budgets::Budgets(Prices prices, base::WallTime now)
     : prices_(std::move(prices)),
-      weights_(prices_.lists[prices_.list_on(day_of(now))].weights),
+      list_(prices_.list_on(day_of(now))),
+      weights_(prices_.lists[list_].weights),
       month_(month_of(now)),
       day_(day_of(now)) {}
 
@@ -59,7 +76,10 @@ BudgetView Budgets::view_of(const Account& account) {
           .month = month_,
           .limit_nano_cu = account.limit_nano_cu_,
           .used_nano_cu = account.used_nano_cu_,
-          .organisation = account.holder_.organisation};
+          .organisation = account.holder_.organisation,
+          .limit_nano_money = account.limit_nano_money_,
+          .used_nano_money = account.used_nano_money_,
+          .currency = prices_.currency};
 }
 
 std::shared_ptr<Account> Budgets::account(const std::string& app) {
@@ -67,20 +87,26 @@ std::shared_ptr<Account> Budgets::account(const std::string& app) {
   return account_of({.app = app});
 }
 
-void Budgets::begin_with(const std::string& app, std::uint64_t used_nano_cu) {
-  account(app)->used_nano_cu_ = used_nano_cu;
+void Budgets::begin_with(const std::string& app, std::uint64_t used_nano_cu, std::uint64_t used_nano_money) {
+  base::MutexLock lock(mutex_);
+  const std::shared_ptr<Account> account = account_of({.app = app});
+  account->used_nano_cu_ = account->base_nano_cu_ = used_nano_cu;
+  account->used_nano_money_ = account->base_nano_money_ = used_nano_money;
 }
 
 void Budgets::set(const model::Budget& budget) {
   base::MutexLock lock(mutex_);
   const std::shared_ptr<Account> account = account_of(budget.holder());
   account->limit_nano_cu_ = budget.nano_cu;
+  account->limit_nano_money_ = budget.nano_money;
   account->told_percent_ = 0;
 }
 
 void Budgets::remove(const model::Holder& holder) {
   base::MutexLock lock(mutex_);
-  account_of(holder)->limit_nano_cu_ = Account::kNone;
+  const std::shared_ptr<Account> account = account_of(holder);
+  account->limit_nano_cu_ = Account::kNone;
+  account->limit_nano_money_ = Account::kNone;
 }
 
 void Budgets::belong(const std::string& app, const std::string& organisation) {
@@ -89,8 +115,12 @@ void Budgets::belong(const std::string& app, const std::string& organisation) {
   Account* const to = account_of({.organisation = organisation}).get();
   Account* const from = of_app->organisation_;
   if (from == to) return;
-  if (from != nullptr) from->used_nano_cu_ -= of_app->used_nano_cu_;
+  if (from != nullptr) {
+    from->used_nano_cu_ -= of_app->used_nano_cu_;
+    from->used_nano_money_ -= of_app->used_nano_money_;
+  }
   to->used_nano_cu_ += of_app->used_nano_cu_;
+  to->used_nano_money_ += of_app->used_nano_money_;
   of_app->organisation_ = to;
 }
 
@@ -98,7 +128,8 @@ std::vector<BudgetView> Budgets::views() {
   base::MutexLock lock(mutex_);
   std::vector<BudgetView> views;
   for (const Account* account : all()) {
-    if (account->limit_nano_cu_ != Account::kNone) views.push_back(view_of(*account));
+    if (account->limit_nano_cu_ != Account::kNone || account->limit_nano_money_ != Account::kNone)
+      views.push_back(view_of(*account));
   }
   return views;
 }
@@ -119,7 +150,14 @@ void Budgets::charge_held(Account& account, const model::HeldStart& start, const
 
 void Budgets::add(Account& account, std::uint64_t nano_cu) {
   account.used_nano_cu_ += nano_cu;
-  if (Account* const organisation = account.organisation_) organisation->used_nano_cu_ += nano_cu;
+  const std::uint64_t cost =
+      account.base_nano_money_ + nano_money_of(prices_.lists[list_], account.base_nano_cu_, account.used_nano_cu_);
+  const std::uint64_t more = cost - account.used_nano_money_;
+  account.used_nano_money_ = cost;
+  if (Account* const organisation = account.organisation_) {
+    organisation->used_nano_cu_ += nano_cu;
+    organisation->used_nano_money_ += more;
+  }
 }
 
 std::vector<BudgetAlert> Budgets::tick(base::WallTime now) {
@@ -128,21 +166,28 @@ std::vector<BudgetAlert> Budgets::tick(base::WallTime now) {
   // A clock that was set back does not open the month before again.
   if (day_of(now) > day_) {
     day_ = day_of(now);
-    weights_ = prices_.lists[prices_.list_on(day_)].weights;
+    list_ = prices_.list_on(day_);
+    weights_ = prices_.lists[list_].weights;
+    for (const auto& [name, account] : apps_) {
+      account->base_nano_cu_ = account->used_nano_cu_;
+      account->base_nano_money_ = account->used_nano_money_;
+    }
     if (const Month month = month_of(now); month != month_) {
       month_ = month;
       for (Account* account : all()) {
-        account->used_nano_cu_ = 0;
+        account->used_nano_cu_ = account->base_nano_cu_ = 0;
+        account->used_nano_money_ = account->base_nano_money_ = 0;
         account->told_percent_ = 0;
       }
     }
   }
   for (Account* account : all()) {
-    const std::uint64_t limit = account->limit_nano_cu_;
-    if (limit == Account::kNone) continue;
     unsigned passed = 0;
-    for (const unsigned percent : kAlertPercents) {
-      if (Wide{account->used_nano_cu_} * 100 >= Wide{limit} * percent) passed = percent;
+    for (const auto& [limit, used] : {std::pair(account->limit_nano_cu_.load(), account->used_nano_cu_.load()),
+                                      std::pair(account->limit_nano_money_.load(), account->used_nano_money_.load())}) {
+      for (const unsigned percent : kAlertPercents) {
+        if (limit != Account::kNone && Wide{used} * 100 >= Wide{limit} * percent) passed = std::max(passed, percent);
+      }
     }
     if (passed > account->told_percent_) alerts.push_back({.percent = passed, .budget = view_of(*account)});
     account->told_percent_ = std::max(passed, account->told_percent_);
@@ -155,12 +200,15 @@ base::Error Budgets::refusal(const Account& account, base::WallTime now) {
   const auto left = std::chrono::ceil<std::chrono::seconds>(month_.end() - now);
   const Account* const organisation = account.organisation_;
   const Account& spent = account.own_spent() || organisation == nullptr ? account : *organisation;
-  return base::Error{
-      .code = base::Code::kResourceExhausted,
-      .message = spent.holder_.text() + " has used its budget of " + decimal_text(spent.limit_nano_cu_, kCuPlaces) +
-                 " CU for " + to_string(month_) + ": it is open again on " + day_text(month_.end_day()) +
-                 " (UTC), or when an administrator raises it with ebb budget set " + spent.holder_.argument(),
-      .retry_after = std::max(left, std::chrono::seconds(1))};
+  const bool of_cu = spent.used_nano_cu_ >= spent.limit_nano_cu_;
+  const std::string what = of_cu ? decimal_text(spent.limit_nano_cu_, kCuPlaces) + " CU"
+                                 : decimal_text(spent.limit_nano_money_, kMoneyPlaces) + " " + prices_.currency;
+  return base::Error{.code = base::Code::kResourceExhausted,
+                     .message = spent.holder_.text() + " has used its budget of " + what + " for " + to_string(month_) +
+                                ": it is open again on " + day_text(month_.end_day()) +
+                                " (UTC), or when an administrator raises it with ebb budget set " +
+                                spent.holder_.argument(),
+                     .retry_after = std::max(left, std::chrono::seconds(1))};
 }
 
 }  // namespace ebb::meter

@@ -1,14 +1,16 @@
-// Budgets: the CU that an app, or all apps of an organisation, may use in a calendar month (UTC). When they are used up
-// its calls are refused until the next month or a larger budget; what is under way ends as it would.
+// Budgets: the CU that an app, or all apps of an organisation, may use in a calendar month (UTC), and the money that it
+// may cost. When one of the two is used up its calls are refused until the next month or a larger budget; what is under
+// way ends as it would.
 //
 // 1. Every app has an account, budget or not: what its closed records of this month cost, by the weights in effect of
 // the price file as it was at the start, which is what is on its bill but for less than a nano-CU each. 2. The account
 // begins, at a start, with the bill of the month so far: neither a restart nor a kill makes anything free. 3. A call is
 // refused once the account has reached the budget, so it is exceeded by what was under way at that moment, and by no
 // more. 4. A budget belongs to a name: an app that is removed and deployed again has the same one.
-// 5. An organisation's account is the sum of those of its apps, also after one was moved. Charged by the node
-// when a record is closed, asked when a call comes and when it gets an instance. Threads: any. Cost: one atomic load to
-// ask, a short lock to charge; no disk.
+// 5. An organisation's account is the sum of those of its apps, also after one was moved. 6. Money is an app's CU
+// poured into the free quota and the tiers of the price list in effect, as on its bill, rounded down. Charged by the
+// node when a record is closed, asked when a call comes and when it gets an instance. Threads: any. Cost: one atomic
+// load to ask, a short lock to charge; no disk.
 #pragma once
 
 #include <atomic>
@@ -37,6 +39,9 @@ std::uint64_t nano_cu_of(model::Outcome outcome, std::uint64_t billed_ms, std::u
 std::uint64_t sleeping_nano_cu_of(std::uint64_t provisioned_ms, std::uint32_t cpu_millis, base::Bytes memory_limit,
                                   const Weights& weights);
 
+/// What an app's CU from so many to so many of a month cost by a price list, in nano of the currency, rounded down.
+std::uint64_t nano_money_of(const PriceList& list, std::uint64_t from_nano_cu, std::uint64_t to_nano_cu);
+
 class Account {
  public:
   explicit Account(model::Holder holder) : holder_(std::move(holder)) {}
@@ -49,11 +54,18 @@ class Account {
 
  private:
   friend class Budgets;
-  bool own_spent() const { return used_nano_cu_.load() >= limit_nano_cu_.load(); }
+  bool own_spent() const {
+    return used_nano_cu_.load() >= limit_nano_cu_.load() || used_nano_money_.load() >= limit_nano_money_.load();
+  }
 
-  static constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
+  static constexpr std::uint64_t kNone = model::Budget::kAny;
   std::atomic<std::uint64_t> used_nano_cu_{0};
   std::atomic<std::uint64_t> limit_nano_cu_{kNone};
+  std::atomic<std::uint64_t> used_nano_money_{0};
+  std::atomic<std::uint64_t> limit_nano_money_{kNone};
+  // Of an app, guarded by the mutex of Budgets: what it had used and cost when the present price list took over.
+  std::uint64_t base_nano_cu_ = 0;
+  std::uint64_t base_nano_money_ = 0;
   const model::Holder holder_;
   std::atomic<Account*> organisation_{nullptr};  // of an app: kept by Budgets as long as this
   unsigned told_percent_ = 0;                    // guarded by the mutex of Budgets
@@ -66,6 +78,9 @@ struct BudgetView {
   std::uint64_t limit_nano_cu = 0;
   std::uint64_t used_nano_cu = 0;
   std::string organisation{};
+  std::uint64_t limit_nano_money = model::Budget::kAny;
+  std::uint64_t used_nano_money = 0;
+  std::string currency{};  // "" without prices
 };
 
 /// The account has passed so many percent of the budget, for the first time in this month.
@@ -80,8 +95,10 @@ class Budgets {
 
   /// The app's account, made if there is none; it stays valid.
   std::shared_ptr<Account> account(const std::string& app);
-  /// Before calls are served: what the app has used in this month.
-  void begin_with(const std::string& app, std::uint64_t used_nano_cu);
+  /// Before calls are served: what the app has used in this month, and what that cost.
+  void begin_with(const std::string& app, std::uint64_t used_nano_cu, std::uint64_t used_nano_money = 0);
+  /// Whether there are prices that a budget in money can be counted by.
+  bool has_prices() const { return !prices_.currency.empty(); }
 
   void set(const model::Budget& budget);
   void remove(const model::Holder& holder);
@@ -102,13 +119,14 @@ class Budgets {
 
  private:
   using Accounts = std::map<std::string, std::shared_ptr<Account>>;
-  static void add(Account& account, std::uint64_t nano_cu);
+  void add(Account& account, std::uint64_t nano_cu) EBB_REQUIRES(mutex_);
   std::shared_ptr<Account> account_of(const model::Holder& holder) EBB_REQUIRES(mutex_);
   std::vector<Account*> all() EBB_REQUIRES(mutex_);
   BudgetView view_of(const Account& account) EBB_REQUIRES(mutex_);
 
   base::Mutex mutex_;
   const Prices prices_;  // of the start
+  std::size_t list_ EBB_GUARDED_BY(mutex_);
   Weights weights_ EBB_GUARDED_BY(mutex_);
   Month month_ EBB_GUARDED_BY(mutex_);
   Day day_ EBB_GUARDED_BY(mutex_) = 0;

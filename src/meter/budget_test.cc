@@ -202,5 +202,57 @@ TEST(Budget, InstancesThatAreKeptUseItToo) {
   EXPECT_EQ(sleeping_nano_cu_of(1'000, 1'000, {1ull << 30}, {.sleeping_vcpu_second = 500'000}), 650'000'000u);
 }
 
+// Two price lists in one month: what accounts cost is what the bill says, less than a nano for each of them.
+TEST(Budget, InMoneyIsWhatTheBillSays) {
+  const Prices prices = *parse_prices(R"(currency: EUR
+prices:
+  - free: 10
+    tiers: [{up_to: 100, price: 0.333333333333}, {price: 0.123456789}]
+  - from: 2026-11-24
+    free: 20
+    tiers: [{up_to: 200, price: 0.777777777777}, {price: 0.1}]
+)");
+  Budgets budgets(prices, kNovember);
+  EXPECT_TRUE(budgets.has_prices());
+  const auto account = budgets.account("a");
+  budgets.belong("a", "acme");
+  budgets.set({.app = "a", .nano_money = 1});
+  budgets.set({.organisation = "acme", .nano_money = 1});
+  UsageSum sum;
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 400; ++i) {
+    model::UsageRecord record{
+        .arrival = i < 200 ? kNovember : kNovember + 24h, .app = "a", .memory_limit = {1ull << 30}, .cpu_millis = 1000};
+    record.end = model::UsageEnd{.billed_ms = random() % 2'000};
+    if (i == 200) {
+      EXPECT_EQ(budgets.tick(record.arrival).size(), 2u) << "the app's and the organisation's alert";
+    }
+    ASSERT_TRUE(sum.add(record));
+    budgets.charge(*account, record.arrival, record.end->outcome, record.end->billed_ms, 1000, {1ull << 30});
+  }
+  const std::uint64_t amount = bill_for({2026, 11}, BillBy::kFunction, prices, sum)->amount * 1000;
+  const std::uint64_t used = budgets.views()[0].used_nano_money;
+  EXPECT_NEAR(static_cast<double>(used), static_cast<double>(amount), 2'000) << "the bill is rounded to a millionth";
+  EXPECT_EQ(budgets.views()[1].used_nano_money, used);
+  EXPECT_TRUE(account->spent());
+  EXPECT_NE(budgets.refusal(*account, kNovember).message.find("its budget of 0.000000001 EUR"), std::string::npos);
+  budgets.set({.app = "a", .nano_money = 2 * used});
+  budgets.set({.nano_cu = 1'000'000'000'000, .organisation = "acme"});
+  EXPECT_FALSE(account->spent());
+  (void)budgets.tick(kDecember);
+  EXPECT_EQ(budgets.views()[0].used_nano_money, 0u);
+}
+
+TEST(Budget, WhatCuCostFromWhereTheMonthStands) {
+  const PriceList list{.free_cu = 10,
+                       .tiers = {Tier{.up_to = 100, .price = 500'000'000'000}, Tier{.price = 250'000'000'000}}};
+  constexpr std::uint64_t kCu = 1'000'000'000;
+  EXPECT_EQ(nano_money_of(list, 0, 10 * kCu), 0u);
+  EXPECT_EQ(nano_money_of(list, 0, 11 * kCu), 500'000'000u);
+  EXPECT_EQ(nano_money_of(list, 10 * kCu, 210 * kCu), 75'000'000'000u);
+  EXPECT_EQ(nano_money_of(list, 210 * kCu, 214 * kCu), 1'000'000'000u);
+  EXPECT_EQ(nano_money_of(PriceList{}, 0, 5 * kCu), 0u);
+}
+
 }  // namespace
 }  // namespace ebb::meter

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "model/organisation.h"
@@ -11,9 +12,12 @@
 namespace ebb::model {
 
 struct Budget {
+  static constexpr std::uint64_t kAny = std::numeric_limits<std::int64_t>::max();
+
   std::string app;
-  std::uint64_t nano_cu = 0;  // a month
+  std::uint64_t nano_cu = kAny;  // a month
   std::string organisation{};
+  std::uint64_t nano_money = kAny;  // a month, in the currency of the price file
   Holder holder() const { return {.app = app, .organisation = organisation}; }
   bool operator==(const Budget&) const = default;
 };

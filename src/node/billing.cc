@@ -70,7 +70,7 @@ base::Result<std::unique_ptr<meter::Budgets>> open_budgets(const Books& books, s
   auto budgets = std::make_unique<meter::Budgets>(bill->prices, now);
   for (const meter::AppBill& app : bill->apps) {
     const meter::Exact nano = app.cu.sum() * 1'000'000'000 / meter::kCuAtoms;
-    budgets->begin_with(app.app, nano.convert_to<std::uint64_t>());
+    budgets->begin_with(app.app, nano.convert_to<std::uint64_t>(), app.amount * 1'000);
   }
   EBB_TRY(const std::vector<model::Budget> stored, metadata.budgets());
   for (const model::Budget& budget : stored) budgets->set(budget);

@@ -52,6 +52,16 @@ base::Error key_refusal(const Call& call) {
                                 call.app + "`"};
 }
 
+// As it was before there were budgets in money, where there is none.
+std::string limit_id(const meter::BudgetView& budget) {
+  if (budget.limit_nano_money == model::Budget::kAny) return std::to_string(budget.limit_nano_cu);
+  return std::to_string(budget.limit_nano_cu) + "." + std::to_string(budget.limit_nano_money);
+}
+
+std::string limit_text(std::uint64_t nano) {
+  return nano == model::Budget::kAny ? std::string() : meter::decimal_text(nano, 9);
+}
+
 // The same alert has the same id after a restart, and another budget's another.
 OutboxEvent event_of(const meter::BudgetAlert& alert, base::WallTime now) {
   const meter::BudgetView& budget = alert.budget;
@@ -63,11 +73,13 @@ OutboxEvent event_of(const meter::BudgetAlert& alert, base::WallTime now) {
                                       {"organisation", budget.organisation},
                                       {"month", month},
                                       {"percent", alert.percent},
-                                      {"cu_a_month", meter::decimal_text(budget.limit_nano_cu, 9)},
-                                      {"cu_used", meter::decimal_text(budget.used_nano_cu, 9)}}}};
+                                      {"cu_a_month", limit_text(budget.limit_nano_cu)},
+                                      {"cu_used", meter::decimal_text(budget.used_nano_cu, 9)},
+                                      {"money_a_month", limit_text(budget.limit_nano_money)},
+                                      {"money_used", meter::decimal_text(budget.used_nano_money, 9)},
+                                      {"currency", budget.currency}}}};
   const std::string whose = budget.app.empty() ? "organisation." + budget.organisation : budget.app;
-  return {.id = "budget.alert." + whose + "." + month + "." + std::to_string(budget.limit_nano_cu) + "." +
-                std::to_string(alert.percent),
+  return {.id = "budget.alert." + whose + "." + month + "." + limit_id(budget) + "." + std::to_string(alert.percent),
           .body = boost::json::serialize(body),
           .made = now};
 }
@@ -442,6 +454,9 @@ io::Task<base::Result<LedgerReport>> Engine::check_ledger(bool rebuild) {
 io::Task<base::Result<std::vector<meter::BudgetView>>> Engine::budgets() { co_return services_.budgets.views(); }
 
 io::Task<base::Result<>> Engine::set_budget(model::Budget budget) {
+  if (budget.nano_money != model::Budget::kAny && !services_.budgets.has_prices()) {
+    co_return base::invalid_argument("a budget in money needs prices: name a price_file in the configuration");
+  }
   std::function<base::Result<>()> set = [this, budget]() -> base::Result<> {
     EBB_CHECKED(services_.metadata.set_budget(budget));
     services_.budgets.set(budget);

@@ -109,12 +109,13 @@ TEST(StoredBudgets, AreOneForAName) {
   ASSERT_TRUE((*metadata)->create_or_get_app("vision"));
   ASSERT_TRUE((*metadata)->set_budget({.app = "vision", .nano_cu = 5}));
   ASSERT_TRUE((*metadata)->set_budget({.app = "not-there", .nano_cu = 0}));
-  ASSERT_TRUE((*metadata)->set_budget({.app = "vision", .nano_cu = 7}));
+  ASSERT_TRUE((*metadata)->set_budget({.app = "vision", .nano_cu = 7, .nano_money = 8}));
   EXPECT_FALSE((*metadata)->set_budget({.app = "../x", .nano_cu = 7}));
   ASSERT_TRUE((*metadata)->remove_app("vision"));
   *metadata = nullptr;
   metadata = SqliteMetadata::open(path);
-  const std::vector<model::Budget> both{{.app = "not-there", .nano_cu = 0}, {.app = "vision", .nano_cu = 7}};
+  const std::vector<model::Budget> both{{.app = "not-there", .nano_cu = 0},
+                                        {.app = "vision", .nano_cu = 7, .nano_money = 8}};
   EXPECT_EQ(*(*metadata)->budgets(), both) << "it outlives its app and the process";
   EXPECT_TRUE((*metadata)->remove_budget({.app = "vision"}));
   EXPECT_EQ((*metadata)->remove_budget({.app = "vision"}).error().code, base::Code::kNotFound);

@@ -41,9 +41,14 @@ Result<void> SqliteMetadata::set_budget(const model::Budget& budget) {
   EBB_CHECKED(check_holder(budget.holder()));
   EBB_CHECKED(check_count("SELECT count(*) FROM budgets WHERE NOT (app = ? AND organisation = ?)", "budget",
                           budget.holder(), limits::kBudgets));
-  EBB_TRY(SqliteQuery query,
-          database_->query("INSERT OR REPLACE INTO budgets (app, organisation, nano_cu) VALUES (?, ?, ?)"));
-  return query.bind(budget.app).bind(budget.organisation).bind(static_cast<std::int64_t>(budget.nano_cu)).run();
+  EBB_TRY(
+      SqliteQuery query,
+      database_->query("INSERT OR REPLACE INTO budgets (app, organisation, nano_cu, nano_money) VALUES (?, ?, ?, ?)"));
+  return query.bind(budget.app)
+      .bind(budget.organisation)
+      .bind(static_cast<std::int64_t>(budget.nano_cu))
+      .bind(static_cast<std::int64_t>(budget.nano_money))
+      .run();
 }
 
 Result<void> SqliteMetadata::remove_budget(const model::Holder& holder) {
@@ -55,13 +60,15 @@ Result<void> SqliteMetadata::remove_budget(const model::Holder& holder) {
 Result<std::vector<model::Budget>> SqliteMetadata::budgets() {
   base::MutexLock lock(mutex_);
   EBB_TRY(SqliteQuery query,
-          database_->query("SELECT app, nano_cu, organisation FROM budgets ORDER BY organisation, app"));
+          database_->query("SELECT app, nano_cu, organisation, nano_money FROM budgets ORDER BY organisation, app"));
   std::vector<model::Budget> budgets;
   while (true) {
     EBB_TRY(const bool row, query.step());
     if (!row) return budgets;
-    budgets.push_back(
-        {.app = query.text(0), .nano_cu = static_cast<std::uint64_t>(query.number(1)), .organisation = query.text(2)});
+    budgets.push_back({.app = query.text(0),
+                       .nano_cu = static_cast<std::uint64_t>(query.number(1)),
+                       .organisation = query.text(2),
+                       .nano_money = static_cast<std::uint64_t>(query.number(3))});
   }
 }
 

@@ -92,6 +92,7 @@ constexpr std::array kMigrations = {
        ALTER TABLE quotas_of RENAME TO quotas;)",
     R"(ALTER TABLE quotas ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
        ALTER TABLE quotas ADD COLUMN storage_bytes INTEGER NOT NULL DEFAULT 0;)",
+    R"(ALTER TABLE budgets ADD COLUMN nano_money INTEGER NOT NULL DEFAULT 9223372036854775807;)",
 };
 
 // The columns that read_version expects, and the joins that give them.

@@ -7,7 +7,7 @@ import signal
 import pytest
 import requests
 
-from ebb_node import eventually, in_parallel, is_alive
+from ebb_node import Node, eventually, in_parallel, is_alive, running
 
 SOURCE = """
 import time
@@ -174,3 +174,32 @@ def test_an_organisations_budget_is_that_of_all_its_apps(node):
         node.cli("rm", app, "--yes")
     node.cli("org", "rm", "budget-org")
     assert not [one for one in node.cli_json("budget", "ls")["budgets"] if one["organisation"]]
+
+
+def test_of_money():
+    """By the tiers of the price file: the account is the bill's amount, whatever started and ended meanwhile."""
+    with running(Node({"usage_held_interval": "10m"})) as node:
+        node.deploy_app(SOURCE, {"busy": {"memory": "128Mi", "cpu": 0.1}}, app="frugal")
+        refused = node.cli("budget", "set", "frugal", "--money", "1", expect=2)
+        assert "price_file" in refused.stderr
+        prices = node.directory / "prices.yaml"
+        prices.write_text("currency: EUR\nprices: [{free: 0, tiers: [{up_to: 1, price: 0.5}, {price: 0.25}]}]\n")
+        prices.chmod(0o644)
+        node.config["price_file"] = str(prices)
+        node.stop()
+        node.start()
+        node.cli("budget", "set", "frugal", "--money", "0.01")  # a call's fixed part costs 0.00375
+        answers = [node.call("frugal/busy", data="0").status_code for _ in range(6)]
+        assert answers[:2] == [200, 200] and answers[-1] == 429 and sorted(answers) == answers
+        assert "its budget of 0.01 EUR" in node.call("frugal/busy", data="0").json()["error"]["message"]
+        spent = budget(node)
+        amount = decimal.Decimal(node.cli_json("bill")["amount"])
+        assert spent["state"] == "spent" and spent["cu_a_month"] == "" and spent["money_a_month"] == "0.01"
+        assert abs(decimal.Decimal(spent["money_used"]) - amount) <= decimal.Decimal("0.000001")
+        node.stop()
+        node.start()
+        assert node.call("frugal/busy", data="0").status_code == 429
+        node.cli("budget", "set", "frugal", "1000", "--money", "10")
+        assert node.call("frugal/busy", data="0").status_code == 200
+        shown = node.cli("budget", "ls").stdout
+        assert "MONEY A MONTH" in shown and "EUR" in shown
