@@ -65,6 +65,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   static constexpr std::size_t kInterimMax = 8;  // heads of 1xx before the answer
 
   static io::Task<> send_rest(std::shared_ptr<Upstream> self, std::string body);
+  void acknowledge();
   io::Task<base::Result<std::size_t>> fill();
   std::string_view pending() const { return {buffer_.get() + begin_, end_ - begin_}; }
 

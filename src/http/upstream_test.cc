@@ -3,10 +3,12 @@
 #include "http/upstream.h"
 
 #include <gtest/gtest.h>
+#include <netinet/tcp.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/write.hpp>
 #include <functional>
+#include <future>
 #include <optional>
 #include <thread>
 
@@ -75,6 +77,43 @@ Outcome answered(const std::string& bytes, const std::string& method = "GET") {
         asio::write(peer, asio::buffer(bytes), ignored);
       },
       method);
+}
+
+// What the kernel does with what comes next: acknowledges it at once, or waits whether there is something to send too.
+using QuickAck = asio::detail::socket_option::boolean<IPPROTO_TCP, TCP_QUICKACK>;
+
+io::Task<> receive_in_parts(tcp::socket socket, std::promise<void> has_head, bool& acknowledges) {
+  const auto upstream = std::make_shared<Upstream>(std::move(socket));
+  const base::Result<ResponseHead> head = co_await upstream->receive_head("GET");
+  has_head.set_value();
+  std::string body;
+  const base::Result<> received = co_await upstream->receive_piece(body);
+  EXPECT_TRUE(head && received && body == "ok");
+  QuickAck quick;
+  upstream->take_socket().get_option(quick);
+  acknowledges = quick.value();
+}
+
+TEST(UpstreamTest, APartOfAnAnswerIsAcknowledgedBeforeTheNextIsWaitedFor) {
+  asio::io_context context;
+  tcp::acceptor acceptor(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  tcp::socket ours(context);
+  ours.connect(acceptor.local_endpoint());
+  tcp::socket theirs = acceptor.accept();
+  ours.set_option(QuickAck(false));  // as on a connection that has been used a while
+  std::promise<void> has_head;
+  std::future<void> head_read = has_head.get_future();
+  std::thread peer([&] {
+    boost::system::error_code ignored;
+    asio::write(theirs, asio::buffer(std::string("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")), ignored);
+    head_read.wait_for(std::chrono::seconds(20));
+    asio::write(theirs, asio::buffer(std::string("ok")), ignored);
+  });
+  bool acknowledges = false;
+  io::spawn(context, "exchange", receive_in_parts(std::move(ours), std::move(has_head), acknowledges));
+  context.run_for(std::chrono::seconds(20));
+  peer.join();
+  EXPECT_TRUE(acknowledges);
 }
 
 TEST(UpstreamTest, WholeAnswers) {
