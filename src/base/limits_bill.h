@@ -2,14 +2,18 @@
 // and docs/reference/limits.md has them too.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 
 namespace ebb::limits {
+
+using namespace std::chrono_literals;
 
 // Bills.
 inline constexpr std::size_t kPriceLists = 100;  // in one price file
 inline constexpr std::size_t kPriceTiers = 20;   // in one price list
 inline constexpr std::size_t kBillEntries =
-    1'000'000;  // app, function, version, trigger and day that one bill tells apart
+    1'000'000;                            // app, function, version, trigger and day that one bill tells apart
+inline constexpr auto kReadCpuWait = 1s;  // for the launcher to say what an app used, when metrics are asked for
 
 }  // namespace ebb::limits

@@ -469,7 +469,7 @@ io::Task<ControlPlane::Answer> ControlPlane::limits(Caller, http::Request, http:
 
 io::Task<ControlPlane::Answer> ControlPlane::metrics(Caller caller, http::Request, http::PathParams) {
   EBB_CO_CHECKED(may_see_node(caller));
-  std::string text = node_.metrics_text();
+  std::string text = co_await node_.metrics_text();
   if (traces_ != nullptr) text += traces_->metrics_text();
   co_return text_response(200, std::move(text), "text/plain; version=0.0.4; charset=utf-8");
 }

@@ -260,8 +260,8 @@ class MemoryNode final : public node::Node {
     if (std::erase_if(keys, [&id](const auto& key) { return key.id == id; }) == 0) co_return base::not_found("no key");
     co_return base::Result<>();
   }
-  std::string metrics_text() override {
-    return "# HELP ebb_up 1 while the daemon serves.\n# TYPE ebb_up gauge\nebb_up 1\n";
+  io::Task<std::string> metrics_text() override {
+    co_return "# HELP ebb_up 1 while the daemon serves.\n# TYPE ebb_up gauge\nebb_up 1\n";
   }
   bool ready() const override { return is_ready; }
   io::Task<> drain(base::Duration) override { co_return; }

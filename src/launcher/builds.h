@@ -22,7 +22,7 @@ namespace ebb::launcher {
 class Builds {
  public:
   Builds(const Ground& ground, DaemonLink& daemon)
-      : ground_(ground), daemon_(daemon), workers_(ground.poller), removals_(ground.poller, ground.cgroups) {}
+      : ground_(ground), daemon_(daemon), workers_(ground.poller), removals_(ground.poller, ground.cgroups, nullptr) {}
   ~Builds();
   Builds(const Builds&) = delete;
   Builds& operator=(const Builds&) = delete;

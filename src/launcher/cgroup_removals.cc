@@ -28,9 +28,11 @@ void CgroupRemovals::remove_some() {
   for (std::size_t left = std::min(kAtOnce, waiting_.size()); left > 0; --left) {
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
+    if (cpu_ != nullptr) cpu_->note(next.path);
     const base::Result<> removed = cgroups_.remove(next.path);
     if (removed) {
       progress = true;
+      if (cpu_ != nullptr) cpu_->removed(next.path);
     } else if (base::steady_now() < next.give_up) {
       waiting_.push_back(std::move(next));
     } else {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "launcher/app_cpu.h"
 #include "launcher/poller.h"
 #include "os/cgroup.h"
 
@@ -15,7 +16,9 @@ namespace ebb::launcher {
 
 class CgroupRemovals {
  public:
-  CgroupRemovals(Poller& poller, const os::CgroupTree& cgroups) : poller_(poller), cgroups_(cgroups) {}
+  /// `cpu`: is told what a group had used before it is gone; nullptr: nobody is.
+  CgroupRemovals(Poller& poller, const os::CgroupTree& cgroups, AppCpu* cpu)
+      : poller_(poller), cgroups_(cgroups), cpu_(cpu) {}
   ~CgroupRemovals() { poller_.cancel(retry_); }
   CgroupRemovals(const CgroupRemovals&) = delete;
   CgroupRemovals& operator=(const CgroupRemovals&) = delete;
@@ -35,6 +38,7 @@ class CgroupRemovals {
 
   Poller& poller_;
   const os::CgroupTree& cgroups_;
+  AppCpu* const cpu_;
   std::deque<Waiting> waiting_;
   Poller::Timer retry_ = Poller::Timer::kNone;
 };

@@ -42,6 +42,10 @@ void DaemonLink::forked(std::uint64_t request, os::Fd cpu, os::Fd memory_peak) {
   send(wire::LauncherType::kForked, request, "", std::move(fds));
 }
 
+void DaemonLink::cpu_use(std::uint64_t request, const wire::CpuUse& use) {
+  send(wire::LauncherType::kCpuUse, request, wire::encode(use));
+}
+
 void DaemonLink::exited(const wire::Exited& event) { send(wire::LauncherType::kExited, 0, wire::encode(event)); }
 
 void DaemonLink::linked(const wire::Linked& event) { send(wire::LauncherType::kLinked, 0, wire::encode(event)); }

@@ -31,6 +31,7 @@ class DaemonLink {
   void zygote_ready(std::uint64_t request, wire::ZygoteMade made);
   /// The descriptors are closed here once they are sent.
   void forked(std::uint64_t request, os::Fd cpu, os::Fd memory_peak);
+  void cpu_use(std::uint64_t request, const wire::CpuUse& use);
   void exited(const wire::Exited& event);
   void linked(const wire::Linked& event);
   void unlinked(const wire::Unlinked& event);

@@ -163,10 +163,11 @@ base::Result<std::vector<os::Fd>> Fleet::open_image(const std::vector<std::strin
 }
 
 base::Result<std::string> Fleet::make_app_group(const std::string& app) {
-  std::string group = "app-" + app;
+  std::string group = app_group(app);
   removals_.keep(group);
   EBB_CHECKED(ground_.cgroups.make(group, CgroupTree::Place::kInner));
   weights_.add(group);
+  cpu_.add_app(group);
   return group;
 }
 
@@ -214,6 +215,7 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
   sandbox->uid_index = wanted.uid_index;
   sandbox->cgroup = group + "/s" + std::to_string(id);
   EBB_CHECKED(ground_.cgroups.make(sandbox->cgroup, CgroupTree::Place::kLeaf));
+  cpu_.add(group, AppCpu::Part::kRuntimes, sandbox->cgroup);
 
   const auto start = [&]() -> base::Result<os::Fd> {
     os::CgroupLimits cgroup_limits;
@@ -366,6 +368,7 @@ base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote&
   EBB_TRY(os::Fd tree, os::clone_tree(package.get(), "", os::MountAccess::kReadOnly));
   const std::string cgroup = version->cgroup + "/z" + std::to_string(id);
   EBB_CHECKED(ground_.cgroups.make(cgroup, CgroupTree::Place::kLeaf));
+  cpu_.add(app_group(version->spec.app), AppCpu::Part::kZygotes, cgroup);
 
   Process& zygote = enlist(Subject::kZygote, id, *runtime->sandbox, version, request);
   zygote.cgroup = cgroup;
@@ -482,8 +485,8 @@ void Fleet::release_app(const std::string& app) {
     if (version->spec.app == app) return;
   }
   std::erase_if(apps_, [&](const auto& claimed) { return claimed.second == app; });
-  weights_.remove("app-" + app);
-  removals_.add("app-" + app);
+  weights_.remove(app_group(app));
+  removals_.add(app_group(app));
 }
 
 }  // namespace ebb::launcher

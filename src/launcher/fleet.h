@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "launcher/app_cpu.h"
 #include "launcher/app_weights.h"
 #include "launcher/cgroup_removals.h"
 #include "launcher/daemon_link.h"
@@ -61,7 +62,8 @@ class Fleet {
       : ground_(ground),
         daemon_(daemon),
         workers_(ground.poller),
-        removals_(ground.poller, ground.cgroups),
+        cpu_(ground.cgroups),
+        removals_(ground.poller, ground.cgroups, &cpu_),
         weights_(ground.poller, ground.cgroups) {}
   ~Fleet();
   Fleet(const Fleet&) = delete;
@@ -81,6 +83,8 @@ class Fleet {
 
   /// In the network namespace of a running instance. Errors: kNotFound, and the kernel's. Cost: two setns.
   base::Result<std::vector<os::Fd>> open_sockets(const wire::OpenSockets& wanted);
+
+  wire::CpuUse cpu_of(const std::string& app) const { return cpu_.of(app_group(app)); }
 
   /// SIGKILL to every sandbox; they are gone once turns of the poller have made empty() true.
   void kill_all();
@@ -105,6 +109,7 @@ class Fleet {
   void expect(Process& process, std::uint64_t bytes);
   void loaded(Process& process) { loading_bytes_ -= std::exchange(process.loading_bytes, 0); }
   base::Result<> claim_ids(const std::string& app, std::uint32_t uid_index);
+  static std::string app_group(const std::string& app) { return "app-" + app; }
   base::Result<std::string> make_app_group(const std::string& app);
   /// The directories of an image's layers, in their order. Errors: kNotFound.
   base::Result<std::vector<os::Fd>> open_image(const std::vector<std::string>& layers) const;
@@ -167,6 +172,7 @@ class Fleet {
   Ground ground_;
   DaemonLink& daemon_;
   Workers workers_;
+  AppCpu cpu_;
   CgroupRemovals removals_;
   AppWeights weights_;
   Token next_token_ = 1;

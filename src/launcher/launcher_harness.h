@@ -87,6 +87,8 @@ class LauncherHarness {
   /// Every process in cgroups of this launcher.
   std::vector<pid_t> processes() const;
   bool cgroups_absent() const;
+  /// One of them, by its path below the launcher's own.
+  bool cgroup_absent(const std::string& path) const;
   bool received_nothing_more();
 
  private:

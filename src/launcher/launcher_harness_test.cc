@@ -374,4 +374,11 @@ std::vector<pid_t> LauncherHarness::processes() const {
 
 bool LauncherHarness::cgroups_absent() const { return tree_of(tag()).absent(); }
 
+bool LauncherHarness::cgroup_absent(const std::string& path) const {
+  for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/cpuacct"}) {
+    if (std::filesystem::exists(std::filesystem::path(mount) / tag() / path)) return false;
+  }
+  return true;
+}
+
 }  // namespace ebb::launcher

@@ -139,6 +139,36 @@ TEST_F(LauncherTest, UsageIsReadThroughThePassedDescriptors) {
   EXPECT_GT(*peak, 32u << 20);
 }
 
+wire::CpuUse read_cpu(LauncherHarness& harness, const std::string& app = "shop") {
+  const Answer answer = harness.ask(LauncherType::kReadCpu, wire::encode(wire::ReadCpu{.app = app}));
+  EXPECT_EQ(answer.type, LauncherType::kCpuUse);
+  const auto use = wire::decode<wire::CpuUse>(answer.payload);
+  EXPECT_TRUE(use);
+  return use ? *use : wire::CpuUse{};
+}
+
+TEST_F(LauncherTest, WhatAnAppUsesOfTheProcessorsIsKeptBeyondTheEndOfItsCgroups) {
+  make_function();
+  EXPECT_EQ(read_cpu(harness_, "nobody").total_ns, 0u);
+  const wire::CpuUse before = read_cpu(harness_);
+  EXPECT_GT(before.runtimes_ns, 0u);
+  EXPECT_GT(before.zygotes_ns, 0u);
+  const TestInstance instance = harness_.fork(1, Subject::kZygote, 1, 1);
+  EXPECT_EQ(harness_.first_invoke(instance, R"({"do":"spin"})").fine, true);
+  harness_.send_invoke(instance, R"({"do":"exit","status":0})");
+  const std::uint64_t by_instance = harness_.await_exit(Subject::kInstance, 1).cpu_ns;
+  EXPECT_GT(by_instance, 0u);
+  harness_.ask(LauncherType::kKill, wire::encode(wire::Kill{.subject = Subject::kZygote, .id = 1}));
+  harness_.await_exit(Subject::kZygote, 1);
+  EXPECT_TRUE(eventually([&] { return harness_.cgroup_absent("app-shop/v1.1/z1"); }));
+  const wire::CpuUse after = read_cpu(harness_);
+  EXPECT_GE(after.zygotes_ns, before.zygotes_ns) << "its cgroup is gone, what it used is not";
+  EXPECT_GE(after.runtimes_ns, before.runtimes_ns);
+  const std::uint64_t parts = after.runtimes_ns + after.zygotes_ns + by_instance;
+  EXPECT_GE(after.total_ns, parts);
+  EXPECT_LE(after.total_ns, parts + parts / 50) << "the parts are the whole, but for the last steps of what ended";
+}
+
 TEST_F(LauncherTest, HowAnInstanceEndedIsTold) {
   ASSERT_NO_FATAL_FAILURE(make_function());
   const TestInstance killed = harness_.fork(1, Subject::kZygote, 1, 1);

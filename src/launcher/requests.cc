@@ -134,6 +134,11 @@ base::Result<> Requests::perform(const wire::Message& message, std::vector<os::F
       daemon_.done(message.id);
       return {};
     }
+    case LauncherType::kReadCpu: {
+      EBB_TRY(const wire::ReadCpu wanted, wire::decode<wire::ReadCpu>(message.payload));
+      daemon_.cpu_use(message.id, fleet_.cpu_of(wanted.app));
+      return {};
+    }
     case LauncherType::kOpenSockets: {
       EBB_TRY(const wire::OpenSockets wanted, wire::decode<wire::OpenSockets>(message.payload));
       EBB_TRY(std::vector<os::Fd> sockets, fleet_.open_sockets(wanted));
@@ -144,6 +149,7 @@ base::Result<> Requests::perform(const wire::Message& message, std::vector<os::F
     case LauncherType::kFailed:
     case LauncherType::kForked:
     case LauncherType::kZygoteReady:
+    case LauncherType::kCpuUse:
     case LauncherType::kExited:
     case LauncherType::kLinked:
     case LauncherType::kUnlinked: break;

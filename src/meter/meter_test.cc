@@ -123,7 +123,7 @@ TEST(Metrics, EveryFamilyHasHelpAndTypeOnceBeforeItsSamples) {
       EXPECT_NE(line.find(' '), std::string::npos);
     }
   }
-  EXPECT_EQ(families.size(), 16u);
+  EXPECT_EQ(families.size(), 19u);
 }
 
 TEST(Metrics, HeldMemoryIsSummedOverTimeByTier) {
@@ -141,6 +141,28 @@ TEST(Metrics, HeldMemoryIsSummedOverTimeByTier) {
   EXPECT_THAT(text, testing::HasSubstr(name + "{app=\"a\",tier=\"runtime\"} " + std::to_string(4 << 20)));
   metrics.forget("a");
   EXPECT_THAT(metrics.render(), testing::Not(testing::HasSubstr("tier=\"runtime\"")));
+}
+
+TEST(Metrics, ProcessorTimeByWhoseItIs) {
+  Metrics metrics("1");
+  metrics.function("a", "f")->cpu_of_calls.add(1500ms);
+  metrics.function("a", "f")->cpu_of_calls.add(-1s);  // a reading that came late
+  metrics.function("a", "f")->cpu_beside_calls.add(250us);
+  const auto app = metrics.app("a");
+  app->cpu.set(4s);
+  app->cpu.set(5s);
+  app->cpu_of_runtimes.set(2s);
+  app->cpu_of_zygotes.set(1s);
+  const std::string text = metrics.render();
+  for (const char* line : {
+           "ebb_invocation_cpu_seconds_total{app=\"a\",function=\"f\"} 1.5\n",
+           "ebb_platform_cpu_seconds_total{app=\"a\",function=\"f\",part=\"instance\"} 0.00025\n",
+           "ebb_platform_cpu_seconds_total{app=\"a\",part=\"runtime\"} 2\n",
+           "ebb_platform_cpu_seconds_total{app=\"a\",part=\"zygote\"} 1\n",
+           "ebb_app_cpu_seconds_total{app=\"a\"} 5\n",
+       }) {
+    EXPECT_THAT(text, testing::HasSubstr(line));
+  }
 }
 
 TEST(Metrics, ForgetsRemovedFunctionsAndCountsFromManyThreads) {

@@ -141,6 +141,25 @@ std::string Metrics::render() const {
       sample(out, "ebb_starts_total", labels_of(name) + "," + rung, std::to_string(metrics->starts[i].value()));
     }
   }
+  head(out, "ebb_invocation_cpu_seconds_total", "counter",
+       "Processor time of invocations, as their usage records say.");
+  for (const auto& [name, metrics] : functions)
+    sample(out, "ebb_invocation_cpu_seconds_total", labels_of(name), seconds(metrics->cpu_of_calls.value()));
+  head(out, "ebb_platform_cpu_seconds_total", "counter", "Processor time in sandboxes that is on no usage record.");
+  for (const auto& [name, metrics] : apps) {
+    const std::string labels = label("app", name) + ",";
+    sample(out, "ebb_platform_cpu_seconds_total", labels + label("part", "runtime"),
+           seconds(metrics->cpu_of_runtimes.value()));
+    sample(out, "ebb_platform_cpu_seconds_total", labels + label("part", "zygote"),
+           seconds(metrics->cpu_of_zygotes.value()));
+  }
+  for (const auto& [name, metrics] : functions)
+    sample(out, "ebb_platform_cpu_seconds_total", labels_of(name) + "," + label("part", "instance"),
+           seconds(metrics->cpu_beside_calls.value()));
+  head(out, "ebb_app_cpu_seconds_total", "counter",
+       "Processor time of all sandboxes of an app, by the kernel's count.");
+  for (const auto& [name, metrics] : apps)
+    sample(out, "ebb_app_cpu_seconds_total", label("app", name), seconds(metrics->cpu.value()));
   head(out, "ebb_memory_held_byte_seconds_total", "counter", "Memory held over time, beyond the tier below.");
   for (const auto& [name, metrics] : apps)
     sample(out, "ebb_memory_held_byte_seconds_total", label("app", name) + "," + label("tier", "runtime"),

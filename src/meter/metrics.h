@@ -4,6 +4,7 @@
 // Names are part of the interface: ebb_<noun>_<unit>, listed in docs/reference/metrics.md.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -24,6 +25,7 @@ namespace ebb::meter {
 class Counter {
  public:
   void add(std::uint64_t count = 1) { value_.fetch_add(count, std::memory_order_relaxed); }
+  void set(std::uint64_t count) { value_.store(count, std::memory_order_relaxed); }
   std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -72,6 +74,20 @@ class HeldMemory {
   Counter kib_ms_;
 };
 
+/// Processor time that was used.
+class UsedCpu {
+ public:
+  /// A negative one counts as 0.
+  void add(base::Duration used) { ns_.add(static_cast<std::uint64_t>(std::max<std::int64_t>(0, used.count()))); }
+  /// All of it so far, where somebody else keeps count.
+  void set(base::Duration used) { ns_.set(static_cast<std::uint64_t>(std::max<std::int64_t>(0, used.count()))); }
+  /// Seconds.
+  double value() const { return static_cast<double>(ns_.value()) / 1e9; }
+
+ private:
+  Counter ns_;
+};
+
 /// Of one function, all versions together.
 struct FunctionMetrics {
   std::array<Counter, model::kOutcomes> invocations;  // by outcome
@@ -80,14 +96,19 @@ struct FunctionMetrics {
   DurationHistogram queue;
   HeldMemory held_by_zygotes;    // beyond the runtime zygote they are forked from
   HeldMemory held_by_instances;  // beyond their zygote; idle, busy and starting ones
+  UsedCpu cpu_of_calls;          // as their records have it
+  UsedCpu cpu_beside_calls;      // of instances, while no call was in them
   Gauge zygote_bytes;            // of the newest zygote, there or not
 
   Counter& invocations_with(model::Outcome outcome) { return invocations[static_cast<std::size_t>(outcome)]; }
   Counter& starts_from(model::Rung rung) { return starts[static_cast<std::size_t>(rung)]; }
 };
 
-/// Of one app: its runtime zygotes, which its functions share.
+/// Of one app: what its functions share.
 struct AppMetrics {
+  UsedCpu cpu;  // of everything in its sandboxes, as the kernel counts it
+  UsedCpu cpu_of_runtimes;
+  UsedCpu cpu_of_zygotes;
   HeldMemory held_by_runtimes;
   Gauge runtime_bytes;  // of those that are there
 };

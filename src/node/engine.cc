@@ -4,10 +4,12 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/json/serialize.hpp>
 #include <csignal>
+#include <set>
 #include <thread>
 
 #include "base/co_checked.h"
 #include "base/limits.h"
+#include "base/limits_bill.h"
 #include "base/log.h"
 #include "io/deadline.h"
 #include "meter/price_list.h"
@@ -549,10 +551,29 @@ io::Task<base::Result<>> Engine::remove_key(std::string id) {
   co_return co_await io::offload(services_.pool, "remove key", std::move(remove));
 }
 
-std::string Engine::metrics_text() {
+// False when the launcher does not say.
+io::Task<bool> Engine::read_app_cpu(std::string app) {
+  const auto metrics = metrics_.app(app);  // before the wait: it may be removed meanwhile
+  std::string payload = encode(wire::ReadCpu{.app = app});
+  std::vector<os::Fd> none;
+  const auto answer = co_await services_.launcher->ask(wire::LauncherType::kReadCpu, std::move(payload),
+                                                       std::move(none), limits::kReadCpuWait, nullptr);
+  if (!answer) co_return false;
+  const auto use = wire::decode<wire::CpuUse>(answer->payload);
+  if (!use) co_return false;
+  metrics->cpu.set(std::chrono::nanoseconds(use->total_ns));
+  metrics->cpu_of_runtimes.set(std::chrono::nanoseconds(use->runtimes_ns));
+  metrics->cpu_of_zygotes.set(std::chrono::nanoseconds(use->zygotes_ns));
+  co_return true;
+}
+
+io::Task<std::string> Engine::metrics_text() {
   std::int64_t instances = 0, zygotes = 0, queued = 0;
+  std::set<std::string> apps;
   for (const auto& runner : all_runners()) {
     const FunctionView view = runner->view();
+    apps.insert(view.version.app);
+    runner->count_cpu();
     instances += view.idle + view.busy + view.starting;
     queued += static_cast<std::int64_t>(view.queued);
     if (view.zygote == "ready" || view.zygote == "unfit") ++zygotes;
@@ -564,10 +585,14 @@ std::string Engine::metrics_text() {
   metrics_.node.memory_budget_bytes.set(static_cast<std::int64_t>(services_.config.memory_budget.count));
   metrics_.node.keep_alive_price.set(services_.config.keep_alive_price);
   metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));
+  for (const std::string& app : apps) {
+    const bool told = co_await read_app_cpu(app);
+    if (!told) break;  // one such wait is enough
+  }
   std::string text = metrics_.render();
   if (stores_.outbox) text += stores_.outbox->metrics_text();
   if (feed_) text += feed_->metrics_text();
-  return text;
+  co_return text;
 }
 
 // --- life ---

@@ -68,7 +68,7 @@ class Engine final : public Node, private Publisher {
   base::Result<std::vector<model::AccessKey>> stored_keys() override { return services_.metadata.keys(); }
   io::Task<base::Result<>> add_key(model::AccessKey key) override;
   io::Task<base::Result<>> remove_key(std::string id) override;
-  std::string metrics_text() override;
+  io::Task<std::string> metrics_text() override;
   bool ready() const override { return ready_; }
   io::Task<> drain(base::Duration deadline) override;
 
@@ -90,6 +90,7 @@ class Engine final : public Node, private Publisher {
   static io::Task<> flush_usage_forever(Engine& engine);
   /// The records of what versions held that are due. Errors: the first one's.
   base::Result<> note_held(base::Duration interval);
+  io::Task<bool> read_app_cpu(std::string app);
   void tell_of_budgets();
   AppSet apps_of(const std::string& organisation) const;
   void close_unused(base::SteadyTime now);

@@ -170,12 +170,10 @@ base::Result<> Invocation::open() {
   slot_ = std::move(*slot);
   // What several write at once is nobody's in particular.
   const base::InvocationId writes = alone_ ? id_ : base::InvocationId{};
-  cpu_before_ = instance_->cpu();
-  mark_ = instance_->shares.begin(leased_, cpu_before_);
+  mark_ = instance_->shares.begin(leased_, instance_->cpu());
   instance_->out->begin(writes);
   instance_->err->begin(writes);
-  // Where the kernel cannot start a new peak, the record carries the instance's highest so far.
-  if (mark_.alone) (void)os::reset_memory_peak(instance_->usage.memory_peak);
+  if (mark_.alone) instance_->begin_memory_peak();
   return {};
 }
 
@@ -330,6 +328,7 @@ void Invocation::finish() {
                                   runner.version_.spec.cpu_millis, runner.version_.spec.memory);
   runner.metrics_->invocations_with(outcome_).add();
   runner.metrics_->starts_from(phases_.rung).add();
+  runner.metrics_->cpu_of_calls.add(end.cpu);
   runner.metrics_->handler.observe(phases_.handler);
   runner.metrics_->queue.observe(phases_.queue);
   // What its first call took says what the next instance will need; it may be long until it exits.
@@ -355,10 +354,8 @@ model::UsageEnd Invocation::usage_end() const {
                                                   .handler = share_.time,
                                                   .cpu_millis = spec.cpu_millis,
                                                   .memory_limit = spec.memory});
-  if (exit_) {  // its cgroup may have gone, and with it what the files say
-    end.memory_peak = base::Bytes{std::max(end.memory_peak.count, exit_->memory_peak_bytes)};
-    if (alone_) end.cpu = std::max<base::Duration>(end.cpu, std::chrono::nanoseconds(exit_->cpu_ns) - cpu_before_);
-  }
+  // Its cgroup may have gone, and with it what the files say.
+  if (exit_) end.memory_peak = base::Bytes{std::max(end.memory_peak.count, exit_->memory_peak_bytes)};
   end.billed_ms = charge.billed_ms;
   end.cu_micro = charge.cu_micro;
   return end;

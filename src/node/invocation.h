@@ -82,7 +82,6 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   const bool alone_;  // nobody else is in the instance while it runs
   std::size_t bytes_in_;
   std::optional<meter::UsageSlot> slot_;  // until the record is closed
-  base::Duration cpu_before_{};
   sandbox::Shares::Mark mark_;
   sandbox::Share share_;  // once it has ended
   boost::asio::steady_timer timer_;

@@ -300,7 +300,8 @@ class Node {
   /// On disk when they return. Errors: as Metadata's.
   virtual io::Task<base::Result<>> add_key(model::AccessKey key) = 0;
   virtual io::Task<base::Result<>> remove_key(std::string id) = 0;
-  virtual std::string metrics_text() = 0;
+  /// Prometheus text. What the launcher does not say within limits::kReadCpuWait is as it was last.
+  virtual io::Task<std::string> metrics_text() = 0;
   /// True once the launcher answers and metadata is read: /readyz.
   virtual bool ready() const = 0;
   /// Stops taking calls, lets running ones finish until the deadline, closes records. Called on SIGTERM.

@@ -192,6 +192,27 @@ base::Result<> VersionRunner::note_held(base::SteadyTime now, base::Duration int
   return {};
 }
 
+// Processor time of an instance that no call had. The kernel adds up what is running when it next looks: a call's last
+// moment may be among it.
+void VersionRunner::read_unclaimed(sandbox::Instance& instance) {
+  instance.shares.see(instance.cpu());
+  count_unclaimed(instance);
+}
+
+void VersionRunner::count_cpu() {
+  std::vector<std::shared_ptr<sandbox::Instance>> instances;
+  {
+    base::MutexLock lock(mutex_);
+    instances.reserve(instances_.size());
+    for (const auto& [id, instance] : instances_) instances.push_back(instance);
+  }
+  for (const auto& instance : instances) read_unclaimed(*instance);
+}
+
+void VersionRunner::count_unclaimed(sandbox::Instance& instance) {
+  metrics_->cpu_beside_calls.add(instance.shares.take_unclaimed());
+}
+
 void VersionRunner::note_memory(base::Bytes used) {
   base::MutexLock lock(mutex_);
   instance_bytes_.seen(used);

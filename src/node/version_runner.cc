@@ -335,6 +335,7 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
               {{"function", version_.app + "/" + version_.function}, {"error", started.error().message}});
   }
   if (instance) {
+    read_unclaimed(*instance);
     services_.launcher->kill(wire::Subject::kInstance, raw(id));
     forget_instance(id);
   }
@@ -361,7 +362,7 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   auto answer = co_await order_start(instance, std::move(fds));
   if (!answer) co_return answer.error();
   if (answer->fds.size() != 2) co_return base::internal("the launcher's answer to a fork lacks the usage files");
-  instance->usage = os::UsageFiles{.cpu = std::move(answer->fds[0]), .memory_peak = std::move(answer->fds[1])};
+  instance->measure_by({.cpu = std::move(answer->fds[0]), .memory_peak = std::move(answer->fds[1])});
 
   auto moved = instance->channel.move_to(services_.here());
   if (!moved) co_return moved.error();
@@ -456,6 +457,8 @@ void VersionRunner::instance_exited(const wire::Exited& event) {
   if (instance) {
     if (instance->out) instance->out->finish();
     if (instance->err) instance->err->finish();
+    instance->shares.see(std::chrono::nanoseconds(event.cpu_ns));
+    count_unclaimed(*instance);
     instance->exited.set(event);
     note_memory(base::Bytes{event.memory_peak_bytes});
   }

@@ -82,6 +82,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void instance_exited(const wire::Exited& event);
   void zygote_exited(std::uint64_t zygote);
 
+  /// Brings the metrics of processor time up to date. Cost: a pread for each instance.
+  void count_cpu();
+
   FunctionView view();
   const model::Version& version() const { return version_; }
   const std::shared_ptr<Gate>& gate() const { return gate_; }
@@ -150,6 +153,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::unordered_map<base::InstanceId, model::HeldTier> resting_tiers() const EBB_REQUIRES(mutex_);
   /// Adds what is held to the metrics and to the next record, for the time since it was called last.
   void count_held(base::SteadyTime now) EBB_EXCLUDES(mutex_);
+  void read_unclaimed(sandbox::Instance& instance);
+  void count_unclaimed(sandbox::Instance& instance);
   static io::Task<> let_go_of(std::shared_ptr<VersionRunner> self);
 
   static io::Task<> make_zygote(std::shared_ptr<VersionRunner> self);

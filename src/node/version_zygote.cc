@@ -160,6 +160,7 @@ io::Task<ZygoteOutcome> VersionRunner::do_without_zygote(std::string reason) {
   const std::shared_ptr<sandbox::Instance> instance = std::move(*made);
   instance->rung = model::Rung::kBoot;
   outcome.result = co_await try_start(instance, std::move(peer));
+  read_unclaimed(*instance);
   services_.launcher->kill(wire::Subject::kInstance, raw(id));
   if (instance->out) instance->out->finish();
   if (instance->err) instance->err->finish();

@@ -345,14 +345,18 @@ std::uint64_t CgroupTree::memory_in_use(const std::string& path, std::uint64_t e
   return all - std::min(all, cache);
 }
 
-CgroupUsage CgroupTree::usage(const std::string& path) const {
+std::uint64_t CgroupTree::cpu_ns(const std::string& path) const {
   const Hierarchy& cpu = holder(&Hierarchy::cpuacct);
+  const std::string directory = directory_of(cpu, path);
+  return cpu.unified ? number_or_zero(directory + "/cpu.stat", "usage_usec") * 1000
+                     : number_or_zero(directory + "/cpuacct.usage", "");
+}
+
+CgroupUsage CgroupTree::usage(const std::string& path) const {
   const Hierarchy& memory = holder(&Hierarchy::memory);
-  const std::string cpu_directory = directory_of(cpu, path);
   const std::string memory_directory = directory_of(memory, path);
   CgroupUsage usage;
-  usage.cpu_ns = cpu.unified ? number_or_zero(cpu_directory + "/cpu.stat", "usage_usec") * 1000
-                             : number_or_zero(cpu_directory + "/cpuacct.usage", "");
+  usage.cpu_ns = cpu_ns(path);
   usage.memory_peak_bytes =
       number_or_zero(memory_directory + (memory.unified ? "/memory.peak" : "/memory.max_usage_in_bytes"), "");
   usage.oom_kills =

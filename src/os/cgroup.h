@@ -88,6 +88,8 @@ class CgroupTree {
   std::uint64_t memory_in_use(const std::string& path, std::uint64_t enough) const;
   /// What can be read of it; zeros for a group that is gone.
   CgroupUsage usage(const std::string& path) const;
+  /// Of that, the processor time alone, the groups below and those that were there included; 0 when it is not there.
+  std::uint64_t cpu_ns(const std::string& path) const;
   /// Pids in the group itself, in any hierarchy, at this moment.
   std::vector<pid_t> members(const std::string& path) const;
   /// True when `pid` is in `path` or below it in every hierarchy. Used where the kernel does not pass pidfds.

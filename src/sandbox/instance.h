@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -31,7 +32,6 @@ struct Instance {
   Channel channel;
   std::shared_ptr<OutputPipe> out;
   std::shared_ptr<OutputPipe> err;
-  os::UsageFiles usage;
   model::Rung rung = model::Rung::kFork;
   base::SteadyTime ordered_at{};     // when the fork was ordered
   base::SteadyTime ready_at{};       // when it said kReady
@@ -43,18 +43,31 @@ struct Instance {
   Shares shares;
   io::Announcement<wire::Exited> exited;  // set by the launcher's event
 
+  /// Once, when the launcher has made it. Until then it has used nothing, whoever asks from whatever thread.
+  void measure_by(os::UsageFiles files) {
+    usage_ = std::move(files);
+    measured_.store(true, std::memory_order_release);
+  }
   base::Duration cpu() const {
-    const auto used = os::read_cpu_ns(usage.cpu);
+    if (!measured_.load(std::memory_order_acquire)) return {};
+    const auto used = os::read_cpu_ns(usage_.cpu);
     return std::chrono::nanoseconds(used ? *used : 0);
   }
   base::Bytes memory_peak() const {
-    const auto peak = os::read_memory_peak(usage.memory_peak);
+    if (!measured_.load(std::memory_order_acquire)) return {};
+    const auto peak = os::read_memory_peak(usage_.memory_peak);
     return base::Bytes{peak ? *peak : 0};
   }
+  /// Where the kernel cannot begin a new peak, it stays the highest so far.
+  void begin_memory_peak() const { (void)os::reset_memory_peak(usage_.memory_peak); }
   void close_output() {
     if (out) out->close();
     if (err) err->close();
   }
+
+ private:
+  os::UsageFiles usage_;
+  std::atomic<bool> measured_ = false;
 };
 
 }  // namespace ebb::sandbox

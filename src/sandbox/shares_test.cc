@@ -25,6 +25,29 @@ TEST(Shares, WhoIsAloneHasAll) {
   EXPECT_EQ(shares.end(later, kStart + 1s + 10ms, 501ms).cpu, 1ms);
 }
 
+TEST(Shares, WhatPassesWithoutACallIsGivenOutOnce) {
+  Shares shares;
+  shares.see(3ms);  // its start
+  const auto mark = shares.begin(kStart, 7ms);
+  EXPECT_EQ(shares.take_unclaimed(), 7ms);
+  EXPECT_EQ(shares.end(mark, kStart + 50ms, 27ms).cpu, 20ms);
+  EXPECT_EQ(shares.take_unclaimed(), 0ms);
+  shares.see(30ms);
+  shares.see(29ms);  // read earlier, told later
+  EXPECT_EQ(shares.take_unclaimed(), 3ms);
+}
+
+TEST(Shares, WhatAnEndedInstanceUsedIsItsLastCallsAndNoTimeOfIt) {
+  Shares shares;
+  const auto mark = shares.begin(kStart, 0ms);
+  shares.see(40ms);  // the kernel's last word; its files are gone
+  const Share share = shares.end(mark, kStart + 10ms, 0ms);
+  EXPECT_EQ(share.cpu, 40ms);
+  EXPECT_EQ(share.time, 10ms);
+  shares.see(41ms);
+  EXPECT_EQ(shares.take_unclaimed(), 1ms);
+}
+
 TEST(Shares, AMomentIsSharedByThoseWhoAreThere) {
   Shares shares;
   const auto first = shares.begin(kStart, 0ms);

@@ -297,6 +297,27 @@ base::Result<OpenSockets> decode(std::string_view payload) {
   return finished(r, m, m.count >= 1 && m.count <= limits::kSocketsAtOnce, "OpenSockets");
 }
 
+std::string encode(const ReadCpu& m) { return Writer().text(m.app).take(); }
+template <>
+base::Result<ReadCpu> decode(std::string_view payload) {
+  Reader r(payload);
+  ReadCpu m;
+  m.app = r.text();
+  const bool valid = is_app_name(m.app);
+  return finished(r, std::move(m), valid, "ReadCpu");
+}
+
+std::string encode(const CpuUse& m) { return Writer().u64(m.total_ns).u64(m.runtimes_ns).u64(m.zygotes_ns).take(); }
+template <>
+base::Result<CpuUse> decode(std::string_view payload) {
+  Reader r(payload);
+  CpuUse m;
+  m.total_ns = r.u64();
+  m.runtimes_ns = r.u64();
+  m.zygotes_ns = r.u64();
+  return finished(r, m, true, "CpuUse");
+}
+
 std::string encode(const FreezeOrder& m) { return Writer().u64(raw(m.instance)).u64(m.sequence).take(); }
 template <>
 base::Result<FreezeOrder> decode(std::string_view payload) {

@@ -40,6 +40,7 @@ enum class LauncherType : std::uint16_t {
   kFreeze = 10,          // stops every process of an instance until kThaw. Answer: kDone; unknown instance: kDone too
   kThaw = 11,            // Answer: kDone; unknown instance: kDone too
   kStart = 12,           // an instance that is forked from nothing; fds: channel, stdout, stderr. Answer: as to kFork
+  kReadCpu = 14,         // what an app's sandboxes have used of the processors. Answer: kCpuUse
   kOpenSockets = 13,     // TCP sockets of an instance's network namespace, not connected to anything. Answer: kDone
                          // with so many fds
   // Answers.
@@ -48,6 +49,7 @@ enum class LauncherType : std::uint16_t {
   kForked =
       66,  // fds: cpu usage file, memory peak file of the instance's cgroup (usage_files.h of os says how to read them)
   kZygoteReady = 67,
+  kCpuUse = 68,
   // Events.
   kExited = 80,
   kLinked = 90,    // a sandbox has a way out, before its user code runs
@@ -181,6 +183,17 @@ struct OpenSockets {
   std::uint32_t count = 0;  // 1 to limits::kSocketsAtOnce
 };
 
+struct ReadCpu {
+  std::string app;
+};
+
+/// The answer kCpuUse, as the kernel counts it, for as long as the app has had a sandbox or a version; zeros before.
+struct CpuUse {
+  std::uint64_t total_ns = 0;     // everything in sandboxes of the app, instances included
+  std::uint64_t runtimes_ns = 0;  // of it the runtime zygotes
+  std::uint64_t zygotes_ns = 0;   // of it the function zygotes, with what a fork takes until it is in its own cgroup
+};
+
 struct RemoveTree {
   TreeKind kind = TreeKind::kLayer;
   std::string key;
@@ -228,6 +241,8 @@ std::string encode(const Linked&);
 std::string encode(const Unlinked&);
 std::string encode(const FreezeOrder&);
 std::string encode(const OpenSockets&);
+std::string encode(const ReadCpu&);
+std::string encode(const CpuUse&);
 std::string encode(const Failed&);
 std::string encode(const ZygoteReady&);
 std::string encode(const ZygoteMade&);

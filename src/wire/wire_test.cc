@@ -64,6 +64,8 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
   for (const std::uint32_t count : {0U, limits::kSocketsAtOnce + 1}) {
     EXPECT_FALSE(decode<OpenSockets>(encode(OpenSockets{.instance = base::InstanceId{3}, .count = count})));
   }
+  expect_only_whole<ReadCpu>(encode(ReadCpu{.app = "shop"}));
+  expect_only_whole<CpuUse>(encode(CpuUse{.total_ns = 3, .runtimes_ns = 1, .zygotes_ns = 1}));
   expect_only_whole<FreezeOrder>(encode(FreezeOrder{.instance = base::InstanceId{3}, .sequence = 9}));
   expect_only_whole<Failed>(encode(Failed{.message = "no", .detail = "trace"}));
   const ZygoteReady ready{.init_ns = 5, .forkable = false, .unfit_reason = "2 threads"};
@@ -75,6 +77,7 @@ TEST(LauncherProtocol, RoundTripsAndRefusesTheRest) {
 TEST(LauncherProtocol, NamesAndKeysThatCouldBecomePathsAreRefused) {
   for (const char* app : {"", "..", "a/b", "A", "-a", "a.b"}) {
     EXPECT_FALSE(decode<MakeSandbox>(encode(MakeSandbox{.app = app, .uid_index = 1, .runtime = "python3"}))) << app;
+    EXPECT_FALSE(decode<ReadCpu>(encode(ReadCpu{.app = app}))) << app;
   }
   for (const std::string& key : {std::string("../x"), std::string(63, 'a'), std::string(64, 'A'), kKey + "a"}) {
     EXPECT_FALSE(decode<RemoveTree>(encode(RemoveTree{.kind = TreeKind::kLayer, .key = key}))) << key;

@@ -35,6 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)wire::decode<wire::RemoveTree>(bytes);
   (void)wire::decode<wire::FreezeOrder>(bytes);
   (void)wire::decode<wire::OpenSockets>(bytes);
+  (void)wire::decode<wire::ReadCpu>(bytes);
+  (void)wire::decode<wire::CpuUse>(bytes);
   if (const auto message = wire::decode_message(bytes)) EBB_CHECK(wire::encode(*message) == bytes);
   return 0;
 }

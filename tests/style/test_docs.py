@@ -89,3 +89,14 @@ def test_every_field_of_a_usage_record_is_documented():
     page = (ROOT / "docs/reference/usage-record.md").read_text()
     documented = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`[^|]*) \|", page, re.M))))
     assert documented == fields
+
+
+def test_every_metric_is_documented():
+    named = set()
+    for path in sources(".cc", under="src/"):
+        if not path.name.endswith("_test.cc"):
+            named |= set(re.findall(r'"(?:# HELP )?(ebb_[a-z_]+)', text(path)))
+    metrics = {name for name in named if not name.endswith("_")} - {"ebb_version"}
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+    documented = set(re.findall(r"`(ebb_\w+)`", "\n".join(re.findall(r"^\| (`ebb_[^|]*) \|", page, re.M))))
+    assert documented == metrics
