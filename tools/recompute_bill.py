@@ -17,7 +17,7 @@ import json
 import sys
 
 Fraction = fractions.Fraction
-UNBILLED = ("refused", "platform_fault")
+UNBILLED = ("refused", "platform_fault")  # no record says `refused`: see docs/reference/usage-record.md
 TIERS = ("zygote", "provisioned", "idle", "frozen", "active")
 
 

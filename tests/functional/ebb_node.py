@@ -406,6 +406,10 @@ class Node:
         """{"invocations", "billed_ms", "cu"} over all records."""
         return self.cli_json("usage", *([target] if target else []), "--limit", 1)["totals"]
 
+    def exported(self):
+        """All usage records of this month, as `ebb usage --export` has them."""
+        return [json.loads(line) for line in self.cli("usage", "--export").stdout.splitlines()]
+
     def logs(self, target, request=None):
         """Log lines of a function as dictionaries."""
         return as_list(self.cli_json("logs", target, *(["--request", request] if request else [])))
