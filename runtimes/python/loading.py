@@ -23,7 +23,7 @@ class LoadError(Exception):
 class Function:
     """What the configuration says of the function (zygote_protocol.h)."""
 
-    __slots__ = ("app", "name", "version", "kind", "command", "handler", "image", "interface", "env", "memory_bytes",
+    __slots__ = ("app", "name", "version", "kind", "command", "handler", "image", "fc", "interface", "env", "memory_bytes",
                  "timeout_ms", "model", "batch_size", "batch_window_ms", "platform")
 
     def __init__(self, config):
@@ -35,6 +35,11 @@ class Function:
         self.command = fields.get("command", "")
         self.handler = fields["handler"]
         self.image = fields.get("image")  # what is the root instead of the host's system: {"command", "env", "directory"}
+        self.fc = None  # of kind "http": fc.Settings, under the contract of Function Compute
+        if "fc" in fields:
+            from . import fc
+
+            self.fc = fc.Settings(fields["fc"])
         self.interface = fields.get("interface", "auto")  # once loaded: "event", "wsgi", "asgi", "server" or "model"
         self.env = fields.get("env", {})
         self.memory_bytes = int(fields.get("memory_bytes", 0))

@@ -80,15 +80,22 @@ class Program:
         _thread.start_new_thread(self._follow, ())
 
     def _follow(self):
-        status = self._process.wait()
-        if self._stopping:
-            return
+        self._process.wait()
+        if not self._stopping:
+            self.end_like_it()
+
+    def end_like_it(self):
+        """Of a program that has ended: this process ends now, and says how as described above."""
         trace.report(f"`{self._command}` {self.ended()}\n")
+        status = self._process.returncode
         os._exit(status if status >= 0 else 128 - status)
 
-    def stop(self):
-        """Ends it and all that it started in its session: politely, then not. At most five seconds."""
+    def stop(self, farewell=None):
+        """Ends it and all that it started in its session: politely, then not. At most five seconds, and what `farewell`
+        takes, which is called while it still runs."""
         self._stopping = True
+        if farewell is not None and self._process.poll() is None:
+            farewell()
         self._signal(signal.SIGTERM)
         limit = time.monotonic() + _END_SECONDS
         while self._process.poll() is None and time.monotonic() < limit:

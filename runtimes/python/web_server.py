@@ -1,6 +1,7 @@
 """A web server of the user's in an instance (`runtime: http`): any program that listens on $PORT and speaks HTTP/1.1.
 
-It is ready when it accepts connections. The daemon then speaks to it itself, over connections into the instance's network
+It is ready when it accepts connections (under the contract of Function Compute, fc.py: on port 9000, and once it has said that it is
+initialized). The daemon then speaks to it itself, over connections into the instance's network
 (src/node/invocation_program.cc); the instance ends with it. Where there is none that it could connect to (a user-space
 kernel) requests come as frames and are passed on here, one after the other over a connection that is kept; an answer whose
 length is not known, or large, goes back piece by piece as it comes.
@@ -11,7 +12,7 @@ import select
 import socket
 import time
 
-from . import loading, program, results, trace, wire
+from . import fc, loading, program, results, trace, wire
 
 _HOST = "127.0.0.1"
 _END_SECONDS = 0.1
@@ -46,15 +47,28 @@ def listening_ports():
 class Server:
     def __init__(self, function):
         self._function = function
-        self._command = program.name_of(function)
+        self._words = program.words_of(function)
+        self._command = program.name_of(function) or loading.TASK + "/bootstrap"
+        if not self._words:
+            program.check_file(self._command)
+            self._words = [self._command]
         self._program = None
+        self._initialized = False
         self._port = 0
         self._connection = None
 
     def start(self):
         """Starts the program and waits until it accepts connections. Errors: loading.LoadError."""
-        self._port = free_port()
-        self._program = program.Program(self._function, program.words_of(self._function), {"PORT": str(self._port)})
+        settings = self._function.fc
+        self._port = fc.PORT if settings is not None and settings.own_network else free_port()
+        env = {} if settings is None else fc.environment(self._function, self._port)
+        self._program = program.Program(self._function, self._words, {"PORT": str(self._port), **env})
+        self._await_it()
+        if settings is not None:
+            fc.initialize(self._function, self._port)
+        self._initialized = True
+
+    def _await_it(self):
         limit, pause = time.monotonic() + program.START_SECONDS, 0.001
         while not self._accepts():
             self._program.fail_if_ended()
@@ -73,8 +87,10 @@ class Server:
     def stop(self):
         self._drop_connection()
         if self._program is not None:
-            self._program.stop()
+            says_farewell = self._initialized and self._function.fc is not None
+            self._program.stop((lambda: fc.pre_stop(self._function, self._port)) if says_farewell else None)
             self._program = None
+            self._initialized = False
 
     def _accepts(self):
         probe = socket.socket()

@@ -97,7 +97,8 @@ class FunctionZygote:
         if with_code or self._unfit:
             return refuse(self._sock, token, fds, errno.EBUSY if self._unfit else errno.EINVAL)
         control, channel, out, err = fds
-        pid = _ebb.fork_instance(control, channel, out, err, -1, False, self._inherit_tmp, self._kept_files)
+        own_network = self._function.fc is not None and self._function.fc.own_network
+        pid = _ebb.fork_instance(control, channel, out, err, -1, own_network, self._inherit_tmp, self._kept_files)
         if pid != 0:
             return answer(self._sock, token, pid)
         self._sock.detach()

@@ -130,21 +130,8 @@ std::optional<Violation> model_violation(const FunctionSpec& spec) {
   return batch_violation(spec);
 }
 
-// What the function is started by, according to its runtime.
-std::optional<Violation> entry_violation(const FunctionSpec& spec) {
-  if (spec.runtime == "model") return model_violation(spec);
-  if (!spec.model.empty()) {
-    return Violation{
-        "model", "is for functions without code, this one is of runtime " + spec.runtime + ": leave one of them out"};
-  }
-  if (spec.batch != Batch{}) return Violation{"batch", "is for functions that are a model, leave it out"};
-  if (spec.runtime == "python3") return python_violation(spec);
-  if (spec.runtime == "node") return node_violation(spec);
-  if (spec.runtime == "native") return native_violation(spec);
-  if (spec.runtime != "http" && spec.runtime != "lambda") {
-    return Violation{"runtime",
-                     "is '" + spec.runtime + "', the runtimes are python3, node, native, http, lambda and model"};
-  }
+// A program of the user's (http, lambda), or an image that has one.
+std::optional<Violation> program_entry_violation(const FunctionSpec& spec) {
   if (spec.interface != Interface::kAuto) return Violation{"interface", "is for the runtime python3, leave it out"};
   if (!is_line(spec.command, limits::kCommandBytes)) {
     return Violation{"command", "must be one line of at most " + std::to_string(limits::kCommandBytes) + " bytes"};
@@ -158,10 +145,45 @@ std::optional<Violation> entry_violation(const FunctionSpec& spec) {
       return Violation{"isolation", "is gvisor, which runs no images: leave one out"};
   }
   if (spec.runtime == "lambda") return std::nullopt;
-  if (!spec.handler.empty())
-    return Violation{"handler", "is not for the runtime http, its program takes every request: leave it out"};
+  if (spec.contract == Contract::kFc) {
+    if (spec.isolation != Isolation::kGvisor) return std::nullopt;
+    return Violation{"isolation", "is gvisor, where there is no contract: fc; leave one of them out"};
+  }
+  if (!spec.handler.empty()) {
+    return Violation{"handler",
+                     "is not for the runtime http, its program takes every request: leave it out, or add contract: fc"};
+  }
   if (!spec.command.empty() || spec.image.written()) return std::nullopt;
   return Violation{"command", "is missing, write what starts the server such as gunicorn -b 127.0.0.1:$PORT app:app"};
+}
+
+std::optional<Violation> contract_violation(const FunctionSpec& spec) {
+  if (spec.contract == Contract::kFc && spec.runtime != "http") {
+    return Violation{"contract", "is fc, which is for the runtime http, this one is " + spec.runtime};
+  }
+  if (spec.contract != Contract::kFc && spec.lifecycle != Lifecycle{}) {
+    return Violation{"lifecycle", "is for contract: fc, leave it out or add that"};
+  }
+  if (auto wrong = first_violation(spec.lifecycle)) {
+    return Violation{"lifecycle." + std::string(wrong->key), std::move(wrong->message)};
+  }
+  return std::nullopt;
+}
+
+// What the function is started by, according to its runtime.
+std::optional<Violation> entry_violation(const FunctionSpec& spec) {
+  if (spec.runtime == "model") return model_violation(spec);
+  if (!spec.model.empty()) {
+    return Violation{
+        "model", "is for functions without code, this one is of runtime " + spec.runtime + ": leave one of them out"};
+  }
+  if (spec.batch != Batch{}) return Violation{"batch", "is for functions that are a model, leave it out"};
+  if (spec.runtime == "python3") return python_violation(spec);
+  if (spec.runtime == "node") return node_violation(spec);
+  if (spec.runtime == "native") return native_violation(spec);
+  if (spec.runtime == "http" || spec.runtime == "lambda") return program_entry_violation(spec);
+  return Violation{"runtime",
+                   "is '" + spec.runtime + "', the runtimes are python3, node, native, http, lambda and model"};
 }
 
 std::optional<Violation> env_violation(const std::map<std::string, std::string>& env) {
@@ -404,6 +426,7 @@ bool listens(const FunctionSpec& spec) {
 std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (const auto named = check_name("function", spec.name); !named) return Violation{"", named.error().message};
   if (auto violation = entry_violation(spec)) return violation;
+  if (auto violation = contract_violation(spec)) return violation;
   if (auto violation = size_violation(spec)) return violation;
   if (auto violation = time_violation(spec)) return violation;
   if (auto violation = concurrency_violation(spec)) return violation;
@@ -424,6 +447,8 @@ json::object to_json(const FunctionSpec& spec) {
       {"command", spec.command},
       {"model", spec.model},
       {"batch", json::object{{"size", spec.batch.size}, {"window", base::to_string(spec.batch.window)}}},
+      {"contract", std::string(name_of(spec.contract))},
+      {"lifecycle", to_json(spec.lifecycle)},
       {"interface", std::string(name_of(spec.interface))},
       {"memory", base::to_string(spec.memory)},
       {"cpu", static_cast<double>(spec.cpu_millis) / 1000},
@@ -451,6 +476,11 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read_field(object, "command", spec.command));
   EBB_CHECKED(read_field(object, "model", spec.model));
   EBB_CHECKED(read_batch(object, spec.batch));
+  EBB_CHECKED(read_word(object, "contract", contract_named, "plain or fc", spec.contract));
+  if (const json::value* lifecycle = object.if_contains("lifecycle")) {
+    if (!lifecycle->is_object()) return field_error("lifecycle", "must be an object");
+    EBB_TRY(spec.lifecycle, lifecycle_from_json(lifecycle->get_object()));
+  }
   EBB_CHECKED(read_word(object, "interface", interface_named, "auto, event, wsgi or asgi", spec.interface));
   EBB_CHECKED(read_sizes(object, spec));
   EBB_CHECKED(read_field(object, "timeout", spec.timeout));

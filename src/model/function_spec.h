@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/duration.h"
 #include "base/result.h"
+#include "model/contract.h"
 #include "model/egress_rule.h"
 #include "model/image.h"
 #include "model/scale.h"
@@ -65,11 +66,13 @@ struct Batch {
 struct FunctionSpec {
   std::string name;
   std::string runtime = "python3";  // or "node", "native", "http", "lambda", "model"
-  std::string handler;  // of python3: "package.module.attribute"; of node: "path/file.export"; of lambda: any text
-  std::string command;  // of http, and of lambda where it is not ./bootstrap: for /bin/sh, in the package's folder
+  std::string handler;  // of python3: "package.module.attribute"; of node: "path/file.export"; of lambda, fc: any text
+  std::string command;  // of http, and where it is not ./bootstrap of lambda, fc: for /bin/sh, in the package's folder
   std::string model;    // of model: the ONNX file, in the package's folder
   Batch batch;          // of model
   Image image;  // of http and lambda: the root instead of the host's system; its own command stands if none is here
+  Contract contract = Contract::kPlain;  // of http
+  Lifecycle lifecycle;                   // of Contract::kFc
   Interface interface = Interface::kAuto;
   base::Bytes memory{512ull << 20};                   // hard limit of one instance
   std::uint32_t cpu_millis = 1000;                    // thousandths of a core

@@ -14,15 +14,16 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 20> kFunctionKeys = {
-    "model",   "batch",       "runtime",   "handler",   "command",  "memory",       "cpu",
-    "timeout", "concurrency", "scale",     "reuse",     "env",      "idle_timeout", "network",
-    "auth",    "secrets",     "isolation", "interface", "max_wait", "image"};
+constexpr std::array<std::string_view, 22> kFunctionKeys = {
+    "model",       "batch",     "runtime",  "handler", "command",      "memory",   "cpu",  "timeout",
+    "concurrency", "scale",     "reuse",    "env",     "idle_timeout", "network",  "auth", "secrets",
+    "isolation",   "interface", "max_wait", "image",   "contract",     "lifecycle"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
 constexpr std::array<std::string_view, 4> kScaleKeys = {"min", "max", "reserve", "windows"};
 constexpr std::array<std::string_view, 4> kWindowKeys = {"from", "for", "min", "zone"};
 constexpr std::array<std::string_view, 2> kBatchKeys = {"size", "window"};
+constexpr std::array<std::string_view, 2> kLifecycleKeys = {"initialize", "pre_stop"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
 // Cores as a decimal fraction, exactly: "1", "0.5" or "1.25" in thousandths.
@@ -94,6 +95,14 @@ base::Result<void> read_batch(const YamlMap& map, FunctionSpec& spec) {
     spec.concurrency = std::min(2 * spec.batch.size, limits::kCallsPerInstance);
   }
   return {};
+}
+
+base::Result<void> read_lifecycle(const YamlMap& map, Lifecycle& lifecycle) {
+  const YamlNode* node = map.find("lifecycle");
+  if (node == nullptr) return {};
+  EBB_TRY(const YamlMap inner, YamlMap::open(*node, map.path_of("lifecycle"), kLifecycleKeys));
+  EBB_CHECKED(inner.read("initialize", lifecycle.initialize));
+  return inner.read("pre_stop", lifecycle.pre_stop);
 }
 
 base::Result<void> read_texts(const YamlMap& map, std::string_view key, std::map<std::string, std::string>& texts) {
@@ -177,6 +186,8 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(map.read("model", spec.model));
   if (map.find("runtime") == nullptr && map.find("model") != nullptr) spec.runtime = "model";
   EBB_CHECKED(map.read("image", spec.image.reference));
+  EBB_CHECKED(read_word(map, "contract", contract_named, "plain or fc", spec.contract));
+  EBB_CHECKED(read_lifecycle(map, spec.lifecycle));
   EBB_CHECKED(map.read("interface", kInterfaces, spec.interface));
   EBB_CHECKED(map.read("memory", spec.memory));
   EBB_CHECKED(read_cpu(map, spec.cpu_millis));

@@ -250,6 +250,40 @@ TEST(Manifest, RefusesWhatAModelCannotHave) {
   has("model: x.onnx, concurrency: 4", "a model without batch");
 }
 
+TEST(Manifest, AServerOfFunctionCompute) {
+  const auto manifest = parse_manifest(R"(app: a
+functions:
+  plain: {runtime: http, command: ./serve}
+  bare: {runtime: http, contract: fc}
+  full:
+    runtime: http
+    contract: fc
+    command: ./serve
+    handler: index.handler
+    lifecycle: {initialize: 40s, pre_stop: 1500ms}
+)");
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  const std::vector<FunctionSpec>& functions = manifest->functions;
+  EXPECT_EQ(functions[0].contract, Contract::kPlain);
+  EXPECT_EQ(functions[1].contract, Contract::kFc);
+  EXPECT_EQ(functions[1].lifecycle, Lifecycle{});
+  EXPECT_EQ(functions[2].lifecycle, (Lifecycle{.initialize = 40s, .pre_stop = 1500ms}));
+  for (const FunctionSpec& spec : functions) EXPECT_EQ(*function_spec_from_json(to_json(spec)), spec);
+
+  const auto has = [&](const std::string& keys, const std::string& part) {
+    const std::string error = error_of("app: a\nfunctions: {f: {" + keys + "}}");
+    EXPECT_NE(error.find(part), std::string::npos) << error;
+  };
+  has("runtime: http, command: x, contract: lambda", "f.contract: is 'lambda', expected plain or fc");
+  has("handler: a.b, contract: fc", "f.contract: is fc, which is for the runtime http");
+  has("runtime: http, command: x, handler: a.b", "or add contract: fc");
+  has("runtime: http, command: x, lifecycle: {pre_stop: 1s}", "f.lifecycle: is for contract: fc");
+  has("runtime: http, contract: fc, lifecycle: {initialize: 41s}", "f.lifecycle.initialize: is 41s, it must be from 0");
+  has("runtime: http, contract: fc, lifecycle: {pre_stop: 11s}", "f.lifecycle.pre_stop: is 11s");
+  has("runtime: http, contract: fc, lifecycle: {prestop: 1s}", "did you mean pre_stop?");
+  has("runtime: http, contract: fc, isolation: gvisor", "f.isolation: is gvisor");
+}
+
 TEST(Manifest, RefusesWhatMakesYamlDangerous) {
   EXPECT_EQ(error_of("app: &x a\nfunctions: {f: {handler: *x}}"),
             "line 1: app: an anchor (&name) is not accepted here, write the value out");

@@ -50,6 +50,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   static io::Task<> send_body(std::shared_ptr<Invocation> self, std::shared_ptr<http::BodyReader> body);
   static io::Task<base::Result<>> read_whole(std::shared_ptr<Invocation> self, std::string& body);
   static io::Task<base::Result<>> relay_program(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
+  io::Task<> read_failure(const http::ResponseHead& head);
   bool absorb_head(const http::ResponseHead& head, const std::string& upgrade, Reply& reply);
   static io::Task<base::Result<>> relay_tunnel(std::shared_ptr<Invocation> self, http::Tunnel& client);
   static io::Task<> pump_in(std::shared_ptr<Invocation> self, http::Tunnel& client,

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "base/limits_contract.h"
 #include "io/deadline.h"
+#include "node/fc_contract.h"
 #include "node/invocation.h"
 #include "node/reply_headers.h"
 
@@ -49,7 +51,9 @@ std::string upgrade_of(const Call& call) {
   return call.body.empty() && !call.request.unread ? std::string(http::upgrade_wanted(call.request)) : std::string();
 }
 
-std::string head_of(const Call& call, std::string_view upgrade) {
+bool speaks_fc(const model::Version& version) { return version.spec.contract == model::Contract::kFc; }
+
+std::string head_of(const model::Version& version, const Call& call, std::string_view upgrade) {
   const http::Request& request = call.request;
   const std::string_view connection = request.headers.get("connection");
   std::string head;
@@ -58,6 +62,7 @@ std::string head_of(const Call& call, std::string_view upgrade) {
   if (!request.query.empty()) head.append("?").append(request.query);
   head += " HTTP/1.1\r\n";
   for (const http::Header& header : request.headers) {
+    if (speaks_fc(version) && is_fc_header(header.name)) continue;
     if (is_passed_on(connection, header.name)) add_line(head, header.name, header.value);
   }
   if (request.headers.find("host") == nullptr) add_line(head, "Host", "localhost");
@@ -65,10 +70,13 @@ std::string head_of(const Call& call, std::string_view upgrade) {
     add_line(head, "Connection", "Upgrade");
     add_line(head, "Upgrade", upgrade);
   }
-  add_line(head, "X-Forwarded-For", forwarded_for(request));
-  add_line(head, "X-Forwarded-Host", request.headers.get("host"));
-  add_line(head, "X-Forwarded-Prefix", call.url_prefix);
-  add_line(head, "X-Forwarded-Proto", request.over_tls ? "https" : "http");
+  if (call.kind == Call::Kind::kHttp) {
+    add_line(head, "X-Forwarded-For", forwarded_for(request));
+    add_line(head, "X-Forwarded-Host", request.headers.get("host"));
+    add_line(head, "X-Forwarded-Prefix", call.url_prefix);
+    add_line(head, "X-Forwarded-Proto", request.over_tls ? "https" : "http");
+  }
+  if (speaks_fc(version)) head += fc_lines(version, call);
   const bool usual = request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
   const std::uint64_t length = request.unread ? request.unread->length().value_or(0) : call.body.size();
   if (request.unread && !request.unread->length()) {
@@ -92,7 +100,9 @@ io::Task<base::Result<>> nothing_more() { co_return base::Result<>(); }
 io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call call, Reply reply) {
   Invocation& it = *self;
   base::Result<> went;
-  if (call.kind != Call::Kind::kHttp) {
+  const bool fc = speaks_fc(it.runner_->version_);
+  if (fc && call.kind == Call::Kind::kDirect) make_event_request(call);
+  if (!fc && call.kind == Call::Kind::kDirect) {
     it.healthy_ = true;
     const bool is_model = it.runner_->version_.spec.runtime == "model";
     it.error_ = base::invalid_argument(it.name() + (is_model ? " is a model" : " is a web server") +
@@ -101,7 +111,9 @@ io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call c
   } else {
     const std::string upgrade = upgrade_of(call);
     auto head = co_await ask_program(self, call, upgrade);
-    if (head && it.absorb_head(*head, upgrade, reply)) {
+    if (head && fc && tells_failure(*head, call.kind)) {
+      co_await it.read_failure(*head);
+    } else if (head && it.absorb_head(*head, upgrade, reply)) {
       went = co_await read_whole(self, reply.body);
     } else if (!head) {
       went = head.error();
@@ -159,7 +171,7 @@ io::Task<base::Result<>> Invocation::connect(bool anew) {
 io::Task<base::Result<http::ResponseHead>> Invocation::ask_program(std::shared_ptr<Invocation> self, Call& call,
                                                                    std::string_view upgrade) {
   Invocation& it = *self;
-  const std::string head = head_of(call, upgrade);
+  const std::string head = head_of(it.runner_->version_, call, upgrade);
   const std::shared_ptr<http::BodyReader> unread = std::exchange(call.request.unread, nullptr);
   const bool repeatable = is_idempotent(call.request.method) && call.body.empty() && !unread;
   for (bool anew = false;; anew = true) {
@@ -226,6 +238,7 @@ bool Invocation::absorb_head(const http::ResponseHead& head, const std::string& 
   if (!switches && (head.status < 200 || head.status > 599)) wrong = "a status that is not between 200 and 599";
   ReplyHeaders headers(reply);
   for (const http::Header& header : head.headers) {
+    if (speaks_fc(runner_->version_) && is_fc_header(header.name)) continue;
     if (wrong.empty()) wrong = headers.add(header.name, header.value);
   }
   if (!wrong.empty()) {
@@ -238,6 +251,18 @@ bool Invocation::absorb_head(const http::ResponseHead& head, const std::string& 
   if (head.framing == http::Framing::kLength) reply.stream_bytes = head.content_length;
   if (head_only_ && head.announced) reply.stream_bytes = head.announced;
   return true;
+}
+
+// Of an answer that says that the function failed, as much as its error repeats. Where it breaks off, that will do.
+io::Task<> Invocation::read_failure(const http::ResponseHead& head) {
+  std::string body;
+  base::Result<> read = upstream_->take_pending(body);
+  while (read && !upstream_->ended() && body.size() < limits::kToldFailureBytes) {
+    read = co_await upstream_->receive_piece(body);
+  }
+  healthy_ = true;
+  outcome_ = model::Outcome::kFunctionError;
+  error_ = base::Error{.code = base::Code::kFunctionFailed, .message = name() + " " + told_failure(head, body)};
 }
 
 // What is there, and the rest when it is not much. What is left is to be streamed.

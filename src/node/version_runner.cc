@@ -127,7 +127,8 @@ void VersionRunner::perform(Effects effects) {
 io::Task<> VersionRunner::end_program(std::shared_ptr<VersionRunner> self,
                                       std::shared_ptr<sandbox::Instance> instance) {
   instance->channel.shut_down();  // to the runtime in it: SIGTERM to the program, and SIGKILL if it does not help
-  const base::SteadyTime limit = base::steady_now() + limits::kProgramEndTimeout;
+  const base::SteadyTime limit =
+      base::steady_now() + self->version_.spec.lifecycle.pre_stop + limits::kProgramEndTimeout;
   const std::optional<wire::Exited> ended = co_await instance->exited.wait(limit);
   if (!ended) self->services_.launcher->kill(wire::Subject::kInstance, raw(instance->id));
 }
@@ -596,6 +597,16 @@ std::string VersionRunner::config_for_runtime(const SecretValues& secrets) const
       {"kind", version_.spec.runtime},
       {"model", std::move(served)},
   };
+  if (version_.spec.contract == model::Contract::kFc) {
+    const auto milliseconds = [](base::Duration time) {
+      return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+    };
+    const model::Lifecycle& lifecycle = version_.spec.lifecycle;
+    // Its port is a fixed one, which instances in one network cannot share; the way out leads through one network.
+    config.emplace("fc", boost::json::object{{"initialize_ms", milliseconds(lifecycle.initialize)},
+                                             {"pre_stop_ms", milliseconds(lifecycle.pre_stop)},
+                                             {"own_network", version_.spec.network == model::Network::kNone}});
+  }
   if (const model::Image& image = version_.spec.image; image.found()) {
     config.emplace("image", to_json(image));
   }
