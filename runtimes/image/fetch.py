@@ -43,9 +43,9 @@ _MEANINGS = (
     (r"server gave HTTP response to HTTPS client",
      "its registry speaks plain HTTP: an operator may list it under insecure_registries"),
     (r"x509|certificate", "its registry shows a certificate that this node does not trust"),
-    (r"unauthorized|authentication required|denied|invalid username|40[13]",
+    (r"unauthorized|authentication required|denied|invalid username|\b40[13]\b",
      "its registry refuses us: give credentials with the secret registry-auth (ebb secret set APP registry-auth), or check the name"),
-    (r"manifest unknown|name unknown|not found|404|no such image|does not contain|no image with tag|reference .* not found"
+    (r"manifest unknown|name unknown|not found|\b404\b|no such image|does not contain|no image with tag|reference .* not found"
      r"|more than one image|no such file or directory",
      "there is no such image or tag there"),
     (r"no image found in manifest list|architecture", "it has no variant for this node's processor"),

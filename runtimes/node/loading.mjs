@@ -1,11 +1,12 @@
 // Loading a function: its module, CommonJS or ES, and its handler, with errors that name the file and the remedy.
 
-import { existsSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
 import { LoadError, messageOf, placeOf, traceOf, typeOf, withinPackage } from './failure.mjs';
 
 const kTask = '/var/task';
+const kMachines = { 3: 'ia32', 40: 'arm', 62: 'x64', 183: 'arm64', 243: 'riscv64' };
 const kEndings = ['.mjs', '.cjs', '.js'];
 
 function fileOf(module) {
@@ -24,6 +25,21 @@ function fileOf(module) {
   );
 }
 
+// What is wrong with an addon for another processor, of which the loader says that it cannot be found; else nothing.
+function misfitOf(path) {
+  const head = Buffer.alloc(20);
+  try {
+    const file = openSync(path);
+    readSync(file, head);
+    closeSync(file);
+  } catch {
+    return '';
+  }
+  const theirs = kMachines[head.readUInt16LE(18)] ?? 'another processor';
+  if (head.toString('latin1', 0, 4) !== '\x7fELF' || theirs === process.arch) return '';
+  return `is built for ${theirs}, this node is ${process.arch}: build it for that`;
+}
+
 function explain(error) {
   const trace = traceOf(error);
   const type = typeOf(error);
@@ -36,6 +52,11 @@ function explain(error) {
         : ': run npm install, and deploy package.json and package-lock.json, which have it installed on the node, or node_modules';
     }
     return new LoadError(type, message.replaceAll(`${kTask}/`, ''), trace);
+  }
+  if (error?.code === 'ERR_DLOPEN_FAILED') {
+    const path = /^(\/[^:]+):/.exec(message)?.[1] ?? '';
+    const wrong = misfitOf(path);
+    if (wrong !== '') message = `${withinPackage(path)} ${wrong}`;
   }
   const place = placeOf(error);
   return new LoadError(type, `${place ? `${place}: ` : ''}${message || type}`, trace);

@@ -182,6 +182,9 @@ class RuntimeApi:
             and request.path == f"{_ROOT}invocation/{current.request_id}/{kind}"
         )
 
+    def _owes_answer(self):
+        return self.invocation is not None and self.invocation.given and not self.invocation.done
+
     def _feed(self, connection, data):
         if connection.discards:
             return
@@ -212,8 +215,11 @@ class RuntimeApi:
             self._end(connection, trace.Reported(kind, "the program failed in the middle of its stream") if kind else None)
             connection.accept()
         elif request.method == "GET" and request.path == _ROOT + "invocation/next":
-            self._waiting = connection
-            self._give()
+            if self._owes_answer():
+                connection.refuse("403 Forbidden", "InvalidStateTransition", f"answer {self.invocation.request_id} first")
+            else:
+                self._waiting = connection
+                self._give()
         elif self._is_answer(request, "error"):
             self.invocation.failure = _reported(request.headers, connection.body)
             self.invocation.done = True
@@ -315,10 +321,11 @@ class Handler:
     def _turn(self, invocation):
         if invocation.given or self._program.ended() is None:
             self._api.turn(_LOOK_SECONDS)
-        if invocation.done or (how := self._program.ended()) is None:
+        if invocation.done or self._program.ended() is None:
             return
         if invocation.given:
-            raise trace.Ended("Runtime.ExitError", f"the runtime exited before it answered: it {how}")
+            trace.report("Runtime.ExitError: the runtime exited before it answered\n")
+            self._program.end_like_it()
         # It ended after the answer before, as Go's does after a panic: it never saw this event. Lambda starts it anew too.
         try:
             self.stop()

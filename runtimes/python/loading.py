@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from . import interfaces, trace
+from . import interfaces, machines, trace
 
 TASK = "/var/task"
 
@@ -92,6 +92,8 @@ def _explain(error, module):
         return LoadError(kind, f"the module called sys.exit({error.code!r}) while it was being loaded", text)
     place = trace.last_frame(error)
     where = f"{_relative(place[0])} line {place[1]}: " if place else ""
+    if isinstance(error, ImportError) and (wrong := machines.misfit_of(error.path)):
+        return LoadError(kind, f"{where}{_relative(error.path)} {wrong}", text)
     return LoadError(kind, f"{where}{trace.message_of(error) or kind}", text)
 
 

@@ -6,12 +6,11 @@ Python function. _native calls it; what it tells comes back to an Answer. What a
 
 import os
 import struct
+import sys
 
-from . import results, trace, web
+from . import machines, results, trace, web
 
 _ABI = 1
-_MACHINES = {3: "32-bit x86", 40: "32-bit Arm", 62: "x86-64", 183: "64-bit Arm", 243: "RISC-V", 21: "POWER", 22: "s390x"}
-_MACHINE_OF = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22}
 _SHARED = 3  # ET_DYN
 _HEAD_BYTES = 64  # Elf64_Ehdr
 
@@ -86,12 +85,9 @@ def misfit(path):
         return f"cannot be read: {error.strerror}"
     if len(head) < _HEAD_BYTES or head[:4] != b"\x7fELF":
         return "is no ELF file: build a shared library with ebb_add_function"
-    little = head[5] != 2
-    kind, machine = struct.unpack_from("<HH" if little else ">HH", head, 16)
-    here = os.uname().machine
-    if machine != _MACHINE_OF.get(here, machine) or head[4] != 2:
-        return f"is built for {_MACHINES.get(machine, f'machine {machine}')}, this node is {here}: build it for that"
-    if kind != _SHARED:
+    if wrong := machines.misfit(head):
+        return wrong
+    if int.from_bytes(head[16:18], sys.byteorder) != _SHARED:
         return "is no shared library: build it with -shared, or by ebb_add_function"
     return "is cut short: build it, or copy it, again" if cut_short else ""
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from . import loading, trace
+from . import loading, machines, trace
 from .surroundings import LAYER
 
 START_SECONDS = 60.0  # below limits::kInitTimeout, so that the reason is ours to tell
@@ -66,7 +66,10 @@ class Program:
             return None
         if status < 0:
             return f"was killed by signal {-status} ({signal.Signals(-status).name})"
-        hint = {126: ": the command cannot be executed", 127: ": the command was not found"}.get(status, "")
+        hint = {
+            126: ": the command cannot be executed, it is no program, not executable or built for another processor",
+            127: ": the command was not found",
+        }.get(status, "")
         return f"ended with exit status {status}{hint}"
 
     def fail_if_ended(self):
@@ -133,22 +136,10 @@ def check_file(path):
     if not os.access(path, os.X_OK):
         raise loading.LoadError("InvalidEntrypoint", f"'{name}' is not executable: chmod +x {name}, and deploy again")
     with open(path, "rb") as file:
-        head = file.read(20)
-    if head[:4] == b"\x7fELF":
-        _check_machine(name, head)
-    elif head[:2] != b"#!":
+        head = file.read(machines.HEAD_BYTES)
+    if wrong := machines.misfit(head):
+        raise loading.LoadError("InvalidEntrypoint", f"'{name}' {wrong}")
+    if head[:4] != b"\x7fELF" and head[:2] != b"#!":
         raise loading.LoadError(
             "InvalidEntrypoint", f"'{name}' is neither a Linux program nor a script: a script begins with #!/bin/sh or the like"
         )
-
-
-_MACHINES = {3: "x86 of 32 bits", 40: "ARM of 32 bits", 62: "x86-64", 183: "arm64", 243: "RISC-V"}
-
-
-def _check_machine(name, head):
-    with open("/proc/self/exe", "rb") as file:
-        here = file.read(20)
-    if head[4] == here[4] and head[18:20] == here[18:20]:
-        return
-    theirs, ours = (_MACHINES.get(int.from_bytes(part[18:20], "little"), "another processor") for part in (head, here))
-    raise loading.LoadError("InvalidEntrypoint", f"'{name}' is built for {theirs}, this node is {ours}: build it for that")

@@ -29,7 +29,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def listening_ports():
+def _address_of(text):
+    """"0100007F:1388" of /proc/net/tcp as "127.0.0.1:5000"."""
+    words, _, port = text.partition(":")
+    packed = b"".join(bytes.fromhex(words[at : at + 8])[::-1] for at in range(0, len(words), 8))
+    host = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+    return f"{host}:{int(port, 16)}" if len(packed) == 4 else f"[{host}]:{int(port, 16)}"
+
+
+def listening():
     """Where anything listens in this network namespace."""
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -40,7 +48,7 @@ def listening_ports():
             continue
         for row in rows:
             if row[3] == "0A":
-                found.add(int(row[1].rpartition(":")[2], 16))
+                found.add(_address_of(row[1]))
     return found
 
 
@@ -103,11 +111,11 @@ class Server:
             probe.close()
 
     def _why_not(self):
-        ports = listening_ports() - {self._port}
-        where = f"; it listens on {', '.join(map(str, sorted(ports)))}" if ports else ""
+        places = sorted(listening())
+        where = f"; it listens on {', '.join(places)}" if places else ""
         return (
             f"`{self._command}` does not accept connections on port {self._port} after {program.START_SECONDS:.0f} s{where}: "
-            f"let it listen on 127.0.0.1 or 0.0.0.0, port $PORT"
+            f"let it listen on 127.0.0.1 or 0.0.0.0, port {'$FC_SERVER_PORT' if self._function.fc is not None else '$PORT'}"
         )
 
     def _drop_connection(self):

@@ -71,8 +71,8 @@ std::string how_it_ended(const wire::Exited& exit, const model::Version& version
   }
   if (exit.orphaned) return "the zygote of " + name + " ended and took the instance along; the call is not billed";
   const int status = static_cast<int>(exit.wait_status);
-  if (version.spec.runtime == "http" && WIFEXITED(status))
-    return name + ": " + how_a_program_ended(WEXITSTATUS(status));
+  const bool has_program = version.spec.runtime == "http" || version.spec.runtime == "lambda";
+  if (has_program && WIFEXITED(status)) return name + ": " + how_a_program_ended(WEXITSTATUS(status));
   if (WIFSIGNALED(status)) {
     return name + " crashed: killed by " + signal_name(WTERMSIG(status));
   }

@@ -373,9 +373,12 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
     auto sent = co_await instance->channel.send(header, "", config);
     if (!sent) co_return sent.error();
   }
+  // A program is started after the fork, as it was when the zygote tried it out; other forks run hooks at most.
+  const std::string& runtime = version_.spec.runtime;
+  const bool starts_program = runtime == "http" || runtime == "lambda" || runtime == "node";
+  const bool quick = instance->rung == model::Rung::kFork && !starts_program;
   const base::SteadyTime deadline =
-      base::steady_now() +
-      (instance->rung == model::Rung::kFork ? base::Duration(kOrderLimit) : base::Duration(limits::kInitTimeout));
+      base::steady_now() + (quick ? base::Duration(kOrderLimit) : base::Duration(limits::kInitTimeout));
   auto frame = co_await io::with_deadline(instance->channel.receive(), deadline, "the instance's first frame");
   if (!frame) co_return frame.error();
   boost::system::error_code bad_json;

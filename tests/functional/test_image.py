@@ -1,6 +1,8 @@
 """Container images as functions: real layouts by umoci, a real registry, both contracts, what is pulled and unpacked how often,
 and what is said of images that cannot run. Hostile layers: tests/security/test_hostile_layers.py."""
 
+import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -231,10 +233,21 @@ def test_another_processor_is_said(node, program, tmp_path):
     assert done.returncode != 0 and f"is built for linux/{other}" in done.stderr, done.stderr
 
 
-def test_a_damaged_layer_is_said(node, program, tmp_path):
-    layout = Layout(tmp_path / "l", small(program), {"Cmd": ["/program"]})
+def layer_with_digits(digits):
+    """One whose packed digest has these digits in it."""
+    for number in range(100_000):
+        layer = tar_of([(entry("note"), str(number).encode())])
+        if digits in hashlib.sha256(gzip.compress(layer, 1, mtime=0)).hexdigest():
+            return layer
+    raise AssertionError("no such digest")
+
+
+@pytest.mark.parametrize("digits", ["401", "403", "404"])
+def test_a_damaged_layer_is_said(node, program, tmp_path, digits):
+    """Also where its digest looks like a status of HTTP."""
+    layout = Layout(tmp_path / "l", [*small(program), layer_with_digits(digits)], {"Cmd": ["/program"]})
     manifest = json.loads(layout.blob(layout.manifest).read_text())
-    blob = layout.blob(manifest["layers"][0])
+    blob = layout.blob(manifest["layers"][1])
     data = bytearray(blob.read_bytes())
     data[len(data) // 2] ^= 1
     blob.write_bytes(data)

@@ -100,3 +100,9 @@ def test_every_metric_is_documented():
     page = (ROOT / "docs/reference/metrics.md").read_text()
     documented = set(re.findall(r"`(ebb_\w+)`", "\n".join(re.findall(r"^\| (`ebb_[^|]*) \|", page, re.M))))
     assert documented == metrics
+
+
+def test_the_tests_that_the_page_of_bad_input_names_are_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/internals/bad-input.md").read_text())
+    missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text()]
+    assert len(named) > 20 and not missing, "\n".join(missing)
