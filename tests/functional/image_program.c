@@ -7,6 +7,8 @@
 //   GET /mode/PATH    type and permissions in octal, and the owner: "100755 0"
 //   GET /write/PATH   writes there: "written", or the reason why not
 //   GET /run/PATH     runs a program without arguments: its exit status
+//   GET /say/TEXT     says "out TEXT" and "err TEXT" on its streams, and answers TEXT and the number of the request
+//   GET /sleep/N      answers N seconds later
 //   GET /me           uid, gid, working directory and arguments; /env: the environment; /exit/N: ends
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -90,6 +92,13 @@ static void tell_run(const char* path) {
   sprintf(body, "%d", WIFEXITED(ended) ? WEXITSTATUS(ended) : -1);
 }
 
+static void tell_say(const char* text) {
+  static int calls;
+  dprintf(1, "out %s\n", text);
+  dprintf(2, "err %s\n", text);
+  snprintf(body, sizeof body, "%s %d", text, ++calls);
+}
+
 static void answer(const char* path, int argc, char** argv) {
   status = 200;
   body[0] = 0;
@@ -105,6 +114,10 @@ static void answer(const char* path, int argc, char** argv) {
     tell_write(path + 6);
   } else if (strncmp(path, "/run/", 5) == 0) {
     tell_run(path + 4);
+  } else if (strncmp(path, "/say/", 5) == 0) {
+    tell_say(path + 5);
+  } else if (strncmp(path, "/sleep/", 7) == 0) {
+    sleep((unsigned)atoi(path + 7));
   } else if (strncmp(path, "/exit/", 6) == 0) {
     exit(atoi(path + 6));
   } else if (strcmp(path, "/env") == 0) {

@@ -59,6 +59,10 @@ def int_attribute(name, value):
     return _field(1, name) + _field(3, value) + _field(20, 2)
 
 
+def graph_attribute(name, value):
+    return _field(1, name) + _field(6, value) + _field(20, 5)
+
+
 def float_tensor(name, shape, values, external=None):
     """TensorProto. `external`: (file, offset) where the values lie instead, `values` being how many bytes."""
     if external is None:
@@ -68,10 +72,13 @@ def float_tensor(name, shape, values, external=None):
     return _fields(1, shape) + _field(2, FLOAT) + _field(8, name) + _fields(13, data) + _field(14, 1)
 
 
+def graph(nodes, inputs, outputs, weights=()):
+    return _fields(1, nodes) + _field(2, "g") + _fields(5, weights) + _fields(11, inputs) + _fields(12, outputs)
+
+
 def model(nodes, inputs, outputs, weights=()):
-    graph = _fields(1, nodes) + _field(2, "g") + _fields(5, weights) + _fields(11, inputs) + _fields(12, outputs)
     versions = [_field(1, "") + _field(2, 17), _field(1, "ai.onnx.ml") + _field(2, 3)]
-    return _field(1, 8) + _field(7, graph) + _fields(8, versions)
+    return _field(1, 8) + _field(7, graph(nodes, inputs, outputs, weights)) + _fields(8, versions)
 
 
 def identity(types=TYPES, shape=("n", 2)):

@@ -12,7 +12,6 @@ import time
 import pytest
 
 import images
-from ebb_node import eventually
 from images import Layout, Umoci, entry, tar_of
 
 NEEDED = images.missing_tools("skopeo", "umoci", "docker-registry", "gcc")
@@ -119,20 +118,6 @@ def test_the_host_is_not_there_but_for_what_runs_the_runtime(served):
     assert get(served, "file/proc/kcore").status_code == 404
     assert get(served, "list/dev").text.split() == [
         "fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"]
-
-
-def test_it_goes_to_zero_and_comes_back(node, layout):
-    deploy(node, "sleepy", ("oci", layout), idle_timeout="100ms")
-    assert get(node, "me", "sleepy").status_code == 200
-    eventually(lambda: not node.pids_in("instances", "sleepy"), "the end of the idle instance", 20)
-    again = get(node, "me", "sleepy")
-    assert again.status_code == 200 and "fork" in again.headers["server-timing"], again.headers
-
-
-def test_its_end_is_said_and_the_next_call_served(served):
-    answer = get(served, "exit/3")
-    assert answer.status_code == 502 and "ended with exit status 3" in answer.text
-    assert get(served, "me").status_code == 200
 
 
 def test_layers_are_unpacked_once_for_all_images(node, served, layout, tmp_path):
