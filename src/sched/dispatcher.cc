@@ -9,7 +9,7 @@
 namespace ebb::sched {
 
 Dispatcher::Dispatcher(DispatcherOptions options, std::atomic<std::uint64_t>* next_instance)
-    : options_(options), next_instance_(next_instance) {
+    : options_(options), next_instance_(next_instance), spares_(options.spare_from) {
   EBB_CHECK(options_.instances_max >= 1 && options_.instances_min <= options_.instances_max);
   EBB_CHECK(options_.starting_max >= 1);
   EBB_CHECK(options_.concurrency >= 1 && (options_.reuse || options_.concurrency == 1));
@@ -24,6 +24,7 @@ void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
     out.push_back(Refuse{.call = call, .why = Refuse::Why::kZygoteFailed});
     return;
   }
+  spares_.call_arrived();
   if (queue_.empty() && has_room()) {
     lease(call, now, out);
     if (!options_.reuse) start_what_is_wanted(now, out);
@@ -56,6 +57,7 @@ void Dispatcher::zygote_ready(ZygoteState state, base::SteadyTime now, Actions& 
   EBB_CHECK(state == ZygoteState::kReady || state == ZygoteState::kUnfit);
   zygote_ = state;
   zygote_retry_at_ = {};
+  spares_.zygote_ready();
   start_what_is_wanted(now, out);
   check();
 }
@@ -80,6 +82,7 @@ void Dispatcher::instance_ready(base::InstanceId instance, base::SteadyTime now,
   --starting_;
   start_failures_ = 0;
   no_room_ = false;
+  if (spare_ != instance) spares_.started();
   fork_or_wait_.fork_took(now - at->second.since);
   at->second.since = now;
   offer(instance, now, out);
@@ -89,7 +92,10 @@ void Dispatcher::instance_ready(base::InstanceId instance, base::SteadyTime now,
 
 void Dispatcher::no_room(base::InstanceId instance, base::SteadyTime now, Actions& out) {
   if (!instances_.contains(instance)) return;
+  const bool for_nobody = spare_ == instance && queue_.empty();
+  if (spare_ == instance) spares_.given_up();
   remove(instance);
+  if (for_nobody) return check();
   room_retry_at_ = now + kStartPause;
   no_room_ = true;
   if (instances_.empty()) {
@@ -101,8 +107,10 @@ void Dispatcher::no_room(base::InstanceId instance, base::SteadyTime now, Action
 
 void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out) {
   if (!instances_.contains(instance)) return;
+  const bool for_nobody = spare_ == instance && queue_.empty();
+  if (spare_ == instance) spares_.failed();
   remove(instance);
-  if (++start_failures_ >= kStartFailuresMax) {
+  if (!for_nobody && ++start_failures_ >= kStartFailuresMax) {
     start_failures_ = 0;
     minimum_retry_at_ = now + kStartPause;
     refuse_all(Refuse::Why::kStartFailed, out);
@@ -144,12 +152,14 @@ void Dispatcher::leave_call(base::InstanceId id, bool fit, base::SteadyTime now,
 
 void Dispatcher::instance_gone(base::InstanceId instance, base::SteadyTime now, Actions& out) {
   if (!instances_.contains(instance)) return;
+  if (spare_ == instance) spares_.failed();
   remove(instance);
   start_what_is_wanted(now, out);
   check();
 }
 
 void Dispatcher::tick(base::SteadyTime now, Actions& out) {
+  if (closed_ && spare_waits()) retire(*spare_, out);
   while (idle() > 0 && (closed_ || above_minimum())) {
     if (!closed_ && now - instances_.at(coldest()).since < options_.idle_timeout) break;
     retire(coldest(), out);
@@ -160,6 +170,13 @@ void Dispatcher::tick(base::SteadyTime now, Actions& out) {
     frozen_.splice(frozen_.begin(), idle_, std::prev(idle_.end()));
     out.push_back(Freeze{longest_idle});
   }
+  if (spare_waits()) {
+    Instance& spare = instances_.at(*spare_);
+    if (spare.state == State::kSpare && now - spare.since >= options_.freeze_after) {
+      spare.state = State::kFrozenSpare;
+      out.push_back(Freeze{*spare_});
+    }
+  }
   start_what_is_wanted(now, out);
   check();
 }
@@ -169,6 +186,9 @@ base::SteadyTime Dispatcher::next_tick() const {
   if (idle() > 0 && above_minimum()) next = instances_.at(coldest()).since + options_.idle_timeout;
   if (!idle_.empty() && options_.freeze_after != base::Duration::max()) {
     next = std::min(next, instances_.at(idle_.back()).since + options_.freeze_after);
+  }
+  if (spare_ && instances_.at(*spare_).state == State::kSpare && options_.freeze_after != base::Duration::max()) {
+    next = std::min(next, instances_.at(*spare_).since + options_.freeze_after);
   }
   const std::size_t covered = std::size_t{starting_} * options_.concurrency;
   if (queue_.size() > covered && zygote_ != ZygoteState::kStarting && starts_allowed() > 0) {
@@ -187,7 +207,8 @@ void Dispatcher::set_minimum(std::uint32_t instances) {
 }
 
 std::uint32_t Dispatcher::provisioned() const {
-  const std::uint32_t at_work = kept() - idle() - starting_;
+  const std::uint32_t starting = starting_ - (spare_ && !spare_waits() ? 1 : 0);
+  const std::uint32_t at_work = kept() - idle() - starting;
   return std::min(idle(), options_.instances_min - std::min(options_.instances_min, at_work));
 }
 
@@ -195,6 +216,37 @@ std::vector<base::InstanceId> Dispatcher::resting() const {
   std::vector<base::InstanceId> ids(idle_.begin(), idle_.end());
   ids.insert(ids.end(), frozen_.begin(), frozen_.end());
   return ids;
+}
+
+bool Dispatcher::wants_spare() const {
+  const bool has_source = zygote_ == ZygoteState::kReady || zygote_ == ZygoteState::kUnfit;
+  if (closed_ || spare_ || !has_source || !spares_.wanted()) return false;
+  if (!options_.reuse && options_.instances_min > 0) return false;  // the minimum is of unused instances already
+  return queue_.empty() && starting_ == 0 && instances() < options_.instances_max && kept() >= options_.instances_min;
+}
+
+void Dispatcher::start_spare(base::SteadyTime now, Actions& out) {
+  EBB_CHECK(wants_spare());
+  spare_ = start_one(now, out);
+  check();
+}
+
+bool Dispatcher::give_up_spare(Actions& out) {
+  if (!spare_waits()) return false;
+  spares_.given_up();
+  retire(*spare_, out);
+  check();
+  return true;
+}
+
+void Dispatcher::keep_no_spare(Actions& out) {
+  spares_.never();
+  give_up_spare(out);
+}
+
+void Dispatcher::adopt_spare() {
+  Instance& spare = instances_.at(*std::exchange(spare_, std::nullopt));
+  place(spare, spare.state == State::kSpare ? State::kIdle : State::kFrozen);
 }
 
 bool Dispatcher::retire_coldest(Actions& out) {
@@ -226,7 +278,9 @@ std::list<base::InstanceId>& Dispatcher::list_of(State state) {
     case State::kFrozen: return frozen_;
     case State::kOpen: return open_;
     case State::kStarting:
-    case State::kFull: break;
+    case State::kFull:
+    case State::kSpare:
+    case State::kFrozenSpare: break;
   }
   return leased_;
 }
@@ -254,7 +308,13 @@ void Dispatcher::offer(base::InstanceId id, base::SteadyTime now, Actions& out) 
     out.push_back(LeaseTo{.call = call, .instance = id});
   }
   if (instance.calls > 0) {
+    if (spare_ == id) spare_.reset();
     place(instance, instance.calls < options_.concurrency ? State::kOpen : State::kFull);
+    return;
+  }
+  if (spare_ == id) {
+    place(instance, State::kSpare);
+    if (closed_ || spares_.is_never()) retire(id, out);
     return;
   }
   place(instance, State::kIdle);
@@ -262,18 +322,23 @@ void Dispatcher::offer(base::InstanceId id, base::SteadyTime now, Actions& out) 
 }
 
 void Dispatcher::lease(CallId call, base::SteadyTime now, Actions& out) {
-  const State from = !open_.empty() ? State::kOpen : !idle_.empty() ? State::kIdle : State::kFrozen;
-  const base::InstanceId id = list_of(from).front();
+  const bool from_spare = open_.empty() && idle() == 0;
+  const base::InstanceId id = from_spare       ? *std::exchange(spare_, std::nullopt)
+                              : !open_.empty() ? open_.front()
+                              : !idle_.empty() ? idle_.front()
+                                               : frozen_.front();
   Instance& instance = instances_.at(id);
+  const bool thaw = instance.state == State::kFrozen || instance.state == State::kFrozenSpare;
   take_call(instance, now);
   place(instance, instance.calls < options_.concurrency ? State::kOpen : State::kFull);
-  out.push_back(LeaseTo{.call = call, .instance = id, .thaw = from == State::kFrozen});
+  out.push_back(LeaseTo{.call = call, .instance = id, .thaw = thaw, .spare = from_spare});
 }
 
 void Dispatcher::remove(base::InstanceId id) {
   const auto at = instances_.find(id);
   EBB_CHECK(at != instances_.end());
   if (at->second.state == State::kStarting) --starting_;
+  if (spare_ == id) spare_.reset();
   leases_ -= at->second.calls;
   list_of(at->second.state).erase(at->second.at);
   instances_.erase(at);
@@ -285,7 +350,9 @@ void Dispatcher::retire(base::InstanceId id, Actions& out) {
 }
 
 void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
-  if (closed_ || now < starts_from()) return;
+  if (closed_) return;
+  if (missing() > 0 && spare_waits()) adopt_spare();
+  if (now < starts_from()) return;
   const std::uint32_t for_minimum = now >= minimum_retry_at_ ? missing() : 0;
   std::uint32_t wanted = std::max(for_minimum, starts_for_queue(now));
   if (wanted == 0) return;
@@ -296,11 +363,16 @@ void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
   if (zygote_ == ZygoteState::kAbsent || zygote_ == ZygoteState::kStarting) return;
   wanted = std::min(wanted, starts_allowed());
   for (std::uint32_t i = 0; i < wanted; ++i) {
-    const base::InstanceId id{(*next_instance_)++};
-    instances_.emplace(id, Instance{.since = now, .at = leased_.insert(leased_.begin(), id)});
-    ++starting_;
-    out.push_back(StartInstance{id});
+    start_one(now, out);
   }
+}
+
+base::InstanceId Dispatcher::start_one(base::SteadyTime now, Actions& out) {
+  const base::InstanceId id{(*next_instance_)++};
+  instances_.emplace(id, Instance{.since = now, .at = leased_.insert(leased_.begin(), id)});
+  ++starting_;
+  out.push_back(StartInstance{id});
+  return id;
 }
 
 std::uint32_t Dispatcher::starts_allowed() const {
@@ -346,6 +418,7 @@ void Dispatcher::check() const {
   EBB_CHECK(queue_.size() == queued_at_.size() && queue_.size() <= options_.queue_max);
   EBB_CHECK(idle() + open_.size() + leased_.size() == instances_.size() && starting_ <= leased_.size());
   EBB_CHECK(queue_.empty() || !has_room());
+  EBB_CHECK(!spare_ || instances_.at(*spare_).calls == 0);
 }
 
 }  // namespace ebb::sched

@@ -8,7 +8,10 @@
 //   2. calls leave the queue in order of arrival, and each leaves it once: leased, refused, or withdrawn,
 //   3. starting + idle + busy <= instances_max, at most one zygote start is under way,
 //   4. an instance is frozen only while it is idle, and the lease that takes it says that it must be thawed,
-//   5. without reuse an instance is leased at most once; then it is retired, and another takes its place.
+//   5. without reuse an instance is leased at most once; then it is retired, and another takes its place,
+//   6. at most one instance is a spare (spares.h): it served nobody, is leased when nobody else has room, counts to the
+//      maximum but not to the minimum, and is no spare any more when a call or the minimum has taken it. So no call is
+//      refused for the sake of a spare.
 // A call that finds nobody idle gets a start of its own unless busy instances are likely to be sooner (fork_or_wait.h);
 // one that has waited as long as a start takes gets it whatever was likely.
 #pragma once
@@ -16,6 +19,7 @@
 #include <atomic>
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <variant>
@@ -25,6 +29,7 @@
 #include "base/duration.h"
 #include "base/id.h"
 #include "sched/fork_or_wait.h"
+#include "sched/spares.h"
 
 namespace ebb::sched {
 
@@ -40,6 +45,7 @@ struct DispatcherOptions {
   std::size_t queue_max = 0;
   base::Duration max_wait = base::Duration::max();  // who is likely to wait longer for a busy instance is refused
   std::uint32_t starting_max = 0;  // forks under way at once: more only wait for each other inside the zygote
+  base::Duration spare_from = base::Duration::max();  // loading takes so long that a spare is kept; max(): never
 };
 
 /// Where new instances come from at the moment.
@@ -54,7 +60,8 @@ enum class ZygoteState : std::uint8_t {
 struct LeaseTo {
   CallId call;
   base::InstanceId instance;
-  bool thaw = false;  // it is frozen: to be thawed before the call goes in
+  bool thaw = false;   // it is frozen: to be thawed before the call goes in
+  bool spare = false;  // it was the spare
 };
 struct StartZygote {};
 struct StartInstance {
@@ -111,6 +118,19 @@ class Dispatcher {
   std::uint32_t minimum() const { return options_.instances_min; }
   /// For instances that go idle, and those that are.
   void set_idle_timeout(base::Duration timeout) { options_.idle_timeout = timeout; }
+  /// What loading is likely to take in an instance, as far as the zygote's own trial tells; zero where it is forked
+  /// loaded.
+  void loading_takes(base::Duration time) { spares_.expect(time); }
+  /// What it took in one that is about to be reported ready.
+  void loaded(base::Duration time) { spares_.loaded(time); }
+  /// Whether a spare is worth its memory, and nothing else is to be started before it.
+  bool wants_spare() const;
+  /// Starts the spare; to be called only when it is wanted.
+  void start_spare(base::SteadyTime now, Actions& out);
+  /// Retires the spare, which is not replaced until the next call; false when none is ready.
+  bool give_up_spare(Actions& out);
+  /// From now on none is kept.
+  void keep_no_spare(Actions& out);
   /// Retires the instance that has been idle longest, whatever the minimum; false when none is idle.
   bool retire_coldest(Actions& out);
   /// No new calls; the queue is refused, idle instances retire, busy ones when they finish.
@@ -120,7 +140,11 @@ class Dispatcher {
   /// Since when the call in front of the queue waits; SteadyTime::max() when none does.
   base::SteadyTime waits_since() const { return queue_.empty() ? base::SteadyTime::max() : queue_.front().since; }
   std::uint32_t starting() const { return starting_; }
-  /// Idle instances, frozen ones included.
+  /// The spare, ready or starting.
+  std::optional<base::InstanceId> spare() const { return spare_; }
+  /// Spares that are ready: 1 or 0.
+  std::uint32_t spares() const { return spare_waits() ? 1 : 0; }
+  /// Idle instances, frozen ones included, the spare not.
   std::uint32_t idle() const { return static_cast<std::uint32_t>(idle_.size() + frozen_.size()); }
   std::uint32_t frozen() const { return static_cast<std::uint32_t>(frozen_.size()); }
   /// Of the idle ones, those that the minimum keeps: instances at work count for it first.
@@ -143,6 +167,8 @@ class Dispatcher {
     kFrozen,
     kOpen,  // at work, with room for more
     kFull,  // or spoiled
+    kSpare,
+    kFrozenSpare,
   };
   struct Instance {
     State state = State::kStarting;
@@ -153,7 +179,11 @@ class Dispatcher {
     std::list<base::InstanceId>::iterator at{};  // in the list of its state
   };
 
-  bool has_room() const { return !open_.empty() || idle() > 0; }
+  bool has_room() const { return !open_.empty() || idle() > 0 || spare_waits(); }
+  bool spare_waits() const { return spare_ && instances_.at(*spare_).state != State::kStarting; }
+  base::InstanceId start_one(base::SteadyTime now, Actions& out);
+  /// The minimum takes the spare.
+  void adopt_spare();
   /// Serves the queue as far as there is room, and puts the instance where it belongs.
   void offer(base::InstanceId id, base::SteadyTime now, Actions& out);
   void lease(CallId call, base::SteadyTime now, Actions& out);
@@ -162,7 +192,10 @@ class Dispatcher {
   void place(Instance& instance, State state);
   std::list<base::InstanceId>& list_of(State state);
   /// What the minimum is of: without reuse the instances that wait for their one call, else all.
-  std::uint32_t kept() const { return options_.reuse ? instances() : idle() + starting_; }
+  std::uint32_t kept() const {
+    const bool starts = spare_ && !spare_waits();
+    return options_.reuse ? instances() - (spare_ ? 1 : 0) : idle() + starting_ - (starts ? 1 : 0);
+  }
   bool above_minimum() const { return kept() > options_.instances_min; }
   base::SteadyTime starts_from() const { return instances_.empty() ? base::SteadyTime{} : room_retry_at_; }
   std::uint32_t missing() const { return options_.instances_min > kept() ? options_.instances_min - kept() : 0; }
@@ -196,6 +229,8 @@ class Dispatcher {
   std::uint32_t leases_ = 0;  // calls under way
   bool closed_ = false;
   ForkOrWait fork_or_wait_;
+  Spares spares_;
+  std::optional<base::InstanceId> spare_;
   std::list<Waiting> queue_;
   std::unordered_map<CallId, std::list<Waiting>::iterator> queued_at_;
   std::unordered_map<base::InstanceId, Instance> instances_;
@@ -203,7 +238,7 @@ class Dispatcher {
   std::list<base::InstanceId> idle_;    // front: used last, leased first, so that the back can go cold
   std::list<base::InstanceId> frozen_;  // the same order; each has idled longer than all in idle_
   std::list<base::InstanceId> open_;    // front: leased last, leased first, so that the others empty
-  std::list<base::InstanceId> leased_;  // starting or full
+  std::list<base::InstanceId> leased_;  // starting, full, or the spare
 };
 
 }  // namespace ebb::sched

@@ -491,7 +491,8 @@ class History {
                .freeze_after = seed % 3 == 0 ? base::Duration::max() : base::Duration((seed % 5) * 3ms),
                .reuse = seed % 5 != 0,
                .queue_max = 1 + seed % 50,
-               .starting_max = 1 + seed % 5}) {}
+               .starting_max = 1 + seed % 5,
+               .spare_from = seed % 2 == 0 ? base::Duration::max() : base::Duration::zero()}) {}
 
   void run(int steps) {
     for (int i = 0; i < steps; ++i) {
@@ -507,7 +508,7 @@ class History {
 
  private:
   void step() {
-    switch (random_() % 9) {
+    switch (random_() % 10) {
       case 0:
       case 1:
       case 2:
@@ -560,6 +561,13 @@ class History {
         room_.dispatcher.tick(room_.now, room_.actions);
         room_.dispatcher.prewarm(room_.now, room_.actions);
         break;
+      case 9:
+        if (room_.dispatcher.wants_spare()) {
+          room_.dispatcher.start_spare(room_.now, room_.actions);
+        } else if (random_() % 3 == 0) {
+          room_.dispatcher.give_up_spare(room_.actions);
+        }
+        break;
     }
   }
 
@@ -569,7 +577,9 @@ class History {
         EXPECT_EQ(queued_.erase(static_cast<std::uint64_t>(lease->call)), 1u);
         EXPECT_TRUE(calls_running_.emplace(lease->instance, lease->call).second) << "a busy instance was leased";
         EXPECT_EQ(frozen_.erase(lease->instance) == 1, lease->thaw) << "thawed exactly when it is frozen";
-        EXPECT_TRUE(served_.insert(lease->instance).second || reuse_) << "leased again without reuse";
+        const bool unused = served_.insert(lease->instance).second;
+        EXPECT_TRUE(unused || reuse_) << "leased again without reuse";
+        EXPECT_TRUE(unused || !lease->spare) << "a spare had served before";
       } else if (const auto* freeze = std::get_if<Freeze>(&action)) {
         EXPECT_FALSE(calls_running_.contains(freeze->instance)) << "a busy instance was frozen";
         EXPECT_TRUE(frozen_.insert(freeze->instance).second) << "frozen twice";

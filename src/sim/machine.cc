@@ -42,15 +42,15 @@ Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
     const FunctionCosts held = options_.policy.mechanics == Mechanics::kNode ? FunctionCosts{} : beyond;
     auto policy = make_keep_alive(options_.policy, zygotes_ ? held : whole);
     const base::Duration instance_idle = zygotes_ ? options_.policy.instance_idle : policy->plan().first_hold();
-    const sched::DispatcherOptions dispatcher{
-        .instances_min = 0,
-        .instances_max = options_.instances_max,
-        .concurrency = options_.concurrency,
-        .idle_timeout = instance_idle,
-        .freeze_after = options_.freeze_after,
-        .reuse = options_.reuse,
-        .queue_max = options_.queue_max,
-        .starting_max = zygotes_ ? options_.starting_max : options_.instances_max};
+    const sched::DispatcherOptions dispatcher{.instances_min = 0,
+                                              .instances_max = options_.instances_max,
+                                              .concurrency = options_.concurrency,
+                                              .idle_timeout = instance_idle,
+                                              .freeze_after = options_.freeze_after,
+                                              .reuse = options_.reuse,
+                                              .queue_max = options_.queue_max,
+                                              .starting_max = zygotes_ ? options_.starting_max : options_.instances_max,
+                                              .spare_from = zygotes_ ? options_.spare_from : base::Duration::max()};
     functions_.emplace_back(index, std::move(load), dispatcher, &next_instance_, std::move(policy),
                             make_keep_alive(options_.policy, runtime), random_.below(kMinute));
     if (!zygotes_) {
@@ -200,6 +200,7 @@ void Machine::handle(const Event& event) {
     case Kind::kPrewarmRetry: break;  // settle() below asks again
     case Kind::kDeployed: deploy(function); break;
   }
+  if (random_.chance(options_.faults.spare_wanted)) function.dispatcher.give_up_spare(actions_);
   perform(function);
   settle(function);
 }
@@ -331,6 +332,7 @@ void Machine::lease(Function& function, const sched::LeaseTo& leased) {
     return;
   }
   SimInstance& instance = at->second;
+  if (leased.spare && instance.served) breach(&function, "a spare had served before");
   if (leased.thaw != instance.frozen) breach(&function, "a lease forgot that its instance is frozen");
   instance.frozen = false;
   call.state = CallState::kRunning;
@@ -481,6 +483,7 @@ void Machine::settle(Function& function) {
     }
   }
   if (zygotes_ && idle) settle_runtime(function);
+  settle_spare(function);
   if (options_.policy.memory.count != 0) {
     if (function.held_mb > 0) {
       cache_.insert(function.index, bytes(function.held_mb), mean_of(function.load.whole_ms));
@@ -502,9 +505,17 @@ void Machine::settle_runtime(Function& function) {
   }
 }
 
+// As long as it holds its zygote; what was evicted waits for its next call.
+void Machine::settle_spare(Function& function) {
+  if (function.evicted || !function.residency.wanted(sched_now()) || !function.dispatcher.wants_spare()) return;
+  function.dispatcher.start_spare(sched_now(), actions_);
+  perform(function);
+}
+
 // Lets go of all that an idle function holds. What is starting goes once it is ready: settle() comes again then.
 void Machine::release(Function& function) {
   function.dispatcher.set_minimum(0);
+  function.dispatcher.give_up_spare(actions_);
   while (function.dispatcher.retire_coldest(actions_)) {
   }
   perform(function);
@@ -570,7 +581,8 @@ void Machine::check(const Function& function) {
   const sched::Dispatcher& dispatcher = function.dispatcher;
   if (dispatcher.queued() != function.waiting) breach(&function, "the queue and the waiting calls differ");
   if (dispatcher.instances() != function.instances) breach(&function, "sched counts other instances than there are");
-  if (dispatcher.idle() != function.idle) breach(&function, "sched counts other idle instances than there are");
+  if (dispatcher.idle() + dispatcher.spares() != function.idle)
+    breach(&function, "sched counts other idle instances than there are");
   if (function.instances > options_.instances_max) breach(&function, "more instances than allowed");
   if (function.running + function.idle > function.instances * options_.concurrency)
     breach(&function, "more calls run than instances have room for");

@@ -56,6 +56,7 @@ struct Faults {
   double boot_failure = 0;   // of a zygote
   double slow_start = 0;     // a start takes 100 times as long
   double withdrawal = 0;     // a caller goes away while it waits
+  double spare_wanted = 0;   // at an event: the function's spare is given up, for others' sake
   double lost_memory = 0;    // at a call: half of the bound goes, and returns a minute later
   double clock_step = 0;     // at an event: sched's time is up to a minute ahead, or 10 ms behind, of the last one
 };
@@ -70,6 +71,7 @@ struct MachineOptions {
   std::uint32_t starting_max = 32;
   bool reuse = true;                                    // as in sched::DispatcherOptions
   base::Duration freeze_after = base::Duration::max();  // likewise
+  base::Duration spare_from = base::Duration::max();    // likewise; with zygotes only
   double standing_mb = 0;                               // held by nobody in particular, all the time
 };
 
@@ -176,6 +178,7 @@ class Machine {
   void end_call(std::uint64_t slot);
   void settle(Function& function);
   void settle_runtime(Function& function);
+  void settle_spare(Function& function);
   void deploy(Function& function);
   void learn_costs(Function& function);
   void settle_as_node(Function& function);

@@ -58,6 +58,7 @@ Faults random_faults(Random& random) {
           .boot_failure = some(0.5),
           .slow_start = some(0.3),
           .withdrawal = some(0.3),
+          .spare_wanted = some(0.2),
           .lost_memory = some(0.1),
           .clock_step = some(0.2)};
 }
@@ -73,6 +74,7 @@ std::optional<std::string> run_seed(std::uint64_t seed) {
   if (options.reuse && random.chance(0.5)) options.concurrency = 2 + static_cast<std::uint32_t>(random.below(6));
   if (random.chance(0.5)) options.freeze_after = std::chrono::seconds(random.below(30));
   options.starting_max = 1 + static_cast<std::uint32_t>(random.below(8));
+  if (random.chance(0.5)) options.spare_from = 0s;
   std::vector<Load> loads;
   for (std::size_t i = 0; i < trace.functions.size(); ++i)
     loads.push_back(load_of(trace.functions[i], default_calibration(), {.seed = seed}, i));
