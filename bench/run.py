@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
 
-    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|runtimes|models|stream|proxy|memory|burst|overload|neighbour|walls|ledger|peers ...]
+    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|runtimes|models|stream|proxy|memory|burst|overload|neighbour|walls|ledger|spares|peers ...]
 
 Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
 prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
@@ -38,23 +38,26 @@ import peers  # noqa: E402
 import proxy  # noqa: E402
 import runtimes  # noqa: E402
 import stream  # noqa: E402
+import spares  # noqa: E402
 import walls  # noqa: E402
 import warm  # noqa: E402
 from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 
 OUT = ROOT / "build/bench"
-PARTS = ("memory", "cold", "warm", "runtimes", "models", "stream", "proxy", "burst", "overload", "neighbour", "walls", "ledger")
+PARTS = ("memory", "cold", "warm", "runtimes", "models", "stream", "proxy", "burst", "overload", "neighbour", "walls", "ledger", "spares")
 ALL_PARTS = (*PARTS, "peers")
 FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8,
         "runtimes_cold": 200, "runtimes_seconds": 900, "runtimes_rounds": 3, "runtimes_rate_seconds": 3, "models_rounds": 5, "models_cold": 300, "stream_rounds": 2000, "stream_seconds": 180,
         "body_mb": 1024, "neighbour_rounds": 3, "neighbour_seconds": 8,
         "overload_rounds": 3, "overload_seconds": 8, "burst_rounds": 5,
-        "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300, "peers_rounds": 5, "ledger_records": 10_000_000}
+        "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300, "peers_rounds": 5, "ledger_records": 10_000_000,
+        "spares_rounds": 300, "spares_seconds": 400}
 QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1,
          "runtimes_cold": 5, "runtimes_seconds": 30, "runtimes_rounds": 1, "runtimes_rate_seconds": 1, "models_rounds": 1, "models_cold": 20, "stream_rounds": 60, "stream_seconds": 10,
          "body_mb": 64, "neighbour_rounds": 1, "neighbour_seconds": 8,
          "overload_rounds": 1, "overload_seconds": 3, "burst_rounds": 2,
-         "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10, "peers_rounds": 1, "ledger_records": 500_000}
+         "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10, "peers_rounds": 1, "ledger_records": 500_000,
+         "spares_rounds": 10, "spares_seconds": 15}
 
 
 def arguments():
@@ -99,6 +102,8 @@ def measure(node, part, size):
         return walls.measure(runtime_directory(), size["walls_rounds"], size["walls_seconds"], size["peer_rounds"], size["peer_seconds"])
     if part == "ledger":
         return ledger.measure(BINARY.parent / "ledger_bench", size["ledger_records"])
+    if part == "spares":
+        return spares.measure(node, OUT, size["spares_rounds"], size["spares_seconds"])
     if part == "memory":
         node.deploy(HERE / "idle")
         return memory.measure(node)
@@ -139,7 +144,7 @@ def main():
     size = QUICK if options.quick else FULL
     parts = [part for part in PARTS if not options.parts or part in options.parts]
     modules = {"cold": cold, "warm": warm, "runtimes": runtimes, "models": models, "stream": stream, "proxy": proxy, "memory": memory, "burst": burst,
-               "overload": overload, "neighbour": neighbour, "walls": walls, "ledger": ledger, "peers": peers}
+               "overload": overload, "neighbour": neighbour, "walls": walls, "ledger": ledger, "spares": spares, "peers": peers}
     OUT.mkdir(parents=True, exist_ok=True)
     machine = figures.machine()
     print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['memory_mb']} MB; load {figures.load():g}", flush=True)

@@ -10,7 +10,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HEADERS = (ROOT / "src/base/limits.h", ROOT / "src/base/limits_access.h", ROOT / "src/base/limits_replay.h",
            ROOT / "src/base/limits_bill.h", ROOT / "src/base/limits_trace.h", ROOT / "src/base/limits_webhook.h",
-           ROOT / "src/base/limits_contract.h")
+           ROOT / "src/base/limits_contract.h", ROOT / "src/base/limits_spares.h")
 PAGE = ROOT / "docs/reference/limits.md"
 
 CONSTANT = re.compile(r"^inline constexpr (?P<type>[\w:]+) (?P<name>k\w+)(?: = |\{)(?P<value>.*?)\}?;\s*(?://\s*(?P<why>.*))?$")

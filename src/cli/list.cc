@@ -12,8 +12,11 @@ std::string instances_text(const boost::json::object& function) {
   if (member == nullptr || !member->is_object()) return "-";
   const boost::json::object& instances = member->get_object();
   const std::uint64_t busy = count_of(instances, "busy");
-  const std::uint64_t all = busy + count_of(instances, "idle") + count_of(instances, "starting");
-  return std::to_string(all) + (busy > 0 ? " (" + std::to_string(busy) + " busy)" : "");
+  const std::uint64_t spare = count_of(instances, "spare");
+  const std::uint64_t all = busy + count_of(instances, "idle") + count_of(instances, "starting") + spare;
+  std::string what = busy > 0 ? std::to_string(busy) + " busy" : "";
+  if (spare > 0) what += (what.empty() ? "" : ", ") + std::to_string(spare) + " spare";
+  return std::to_string(all) + (what.empty() ? "" : " (" + what + ")");
 }
 
 base::Result<int> list(const Session& session, const std::string& app) {

@@ -205,7 +205,7 @@ TEST(Deployments, OfWhichOneFailedSayWhy) {
 TEST(Functions, AreListedWithWhatRuns) {
   MemoryServer server;
   node::FunctionView view{
-      .zygote = "unfit", .zygote_note = "2 threads", .idle = 1, .busy = 2, .starting = 3, .queued = 4};
+      .zygote = "unfit", .zygote_note = "2 threads", .idle = 1, .busy = 2, .starting = 3, .spares = 1, .queued = 4};
   view.version.app = "vision";
   view.version.function = "digits";
   view.version.number = 9;
@@ -215,6 +215,7 @@ TEST(Functions, AreListedWithWhatRuns) {
   EXPECT_EQ(function.at("version").to_number<int>(), 9);
   EXPECT_EQ(function.at("zygote").as_string(), "unfit");
   EXPECT_EQ(function.at("instances").at("starting").to_number<int>(), 3);
+  EXPECT_EQ(function.at("instances").at("spare").to_number<int>(), 1);
   EXPECT_EQ(function.at("queued").to_number<int>(), 4);
   EXPECT_EQ(function.at("path").as_string(), "/fn/vision/digits/");
   EXPECT_TRUE(function.as_object().contains("spec"));

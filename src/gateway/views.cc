@@ -67,8 +67,12 @@ std::string functions_json(const std::vector<node::FunctionView>& functions) {
     // model::to_json gives an object; what runs is added to its end.
     std::string version = boost::json::serialize(model::to_json(view.version));
     version.pop_back();
-    const std::string instances =
-        JsonObject().number("idle", view.idle).number("busy", view.busy).number("starting", view.starting).close();
+    const std::string instances = JsonObject()
+                                      .number("idle", view.idle)
+                                      .number("busy", view.busy)
+                                      .number("starting", view.starting)
+                                      .number("spare", view.spares)
+                                      .close();
     const std::string running = JsonObject()
                                     .text("zygote", view.zygote)
                                     .text("zygote_note", view.zygote_note)

@@ -123,7 +123,7 @@ TEST(Metrics, EveryFamilyHasHelpAndTypeOnceBeforeItsSamples) {
       EXPECT_NE(line.find(' '), std::string::npos);
     }
   }
-  EXPECT_EQ(families.size(), 19u);
+  EXPECT_EQ(families.size(), 20u);
 }
 
 TEST(Metrics, HeldMemoryIsSummedOverTimeByTier) {
@@ -131,6 +131,7 @@ TEST(Metrics, HeldMemoryIsSummedOverTimeByTier) {
   const auto function = metrics.function("a", "f");
   function->held_by_instances.add(base::Bytes{3 << 20}, 1500ms);
   function->held_by_instances.add(base::Bytes{1 << 20}, 500ms);
+  function->held_by_spares.add(base::Bytes{2 << 20}, 500ms);
   function->held_by_zygotes.add(base::Bytes{8 << 20}, -1s);  // a clock that went back holds nothing
   metrics.app("a")->held_by_runtimes.add(base::Bytes{2 << 20}, 2s);
   const std::string name = "ebb_memory_held_byte_seconds_total";
@@ -138,6 +139,7 @@ TEST(Metrics, HeldMemoryIsSummedOverTimeByTier) {
   EXPECT_THAT(text,
               testing::HasSubstr(name + "{app=\"a\",function=\"f\",tier=\"instance\"} " + std::to_string(5 << 20)));
   EXPECT_THAT(text, testing::HasSubstr(name + "{app=\"a\",function=\"f\",tier=\"zygote\"} 0\n"));
+  EXPECT_THAT(text, testing::HasSubstr(name + "{app=\"a\",function=\"f\",tier=\"spare\"} " + std::to_string(1 << 20)));
   EXPECT_THAT(text, testing::HasSubstr(name + "{app=\"a\",tier=\"runtime\"} " + std::to_string(4 << 20)));
   metrics.forget("a");
   EXPECT_THAT(metrics.render(), testing::Not(testing::HasSubstr("tier=\"runtime\"")));

@@ -115,7 +115,8 @@ std::string Metrics::render() const {
     head(out, name, "gauge", help);
     sample(out, name, "", std::to_string(value.value()));
   };
-  gauge("ebb_instances", "Instances that run, idle ones included.", node.instances);
+  gauge("ebb_instances", "Instances that run, idle ones and spares included.", node.instances);
+  gauge("ebb_spares", "Instances started ahead that served nobody yet.", node.spares);
   gauge("ebb_zygotes", "Zygotes that can be forked.", node.zygotes);
   gauge("ebb_queue_depth", "Invocations waiting for an instance.", node.queue_depth);
   gauge("ebb_usage_records_open", "Usage records of running invocations.", node.usage_records_open);
@@ -170,6 +171,8 @@ std::string Metrics::render() const {
            seconds(metrics->held_by_zygotes.value()));
     sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "instance"),
            seconds(metrics->held_by_instances.value()));
+    sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "spare"),
+           seconds(metrics->held_by_spares.value()));
   }
   head(out, "ebb_runtime_memory_bytes", "gauge", "Memory of the runtime zygotes that an app's functions share.");
   for (const auto& [name, metrics] : apps)

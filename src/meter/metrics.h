@@ -96,6 +96,7 @@ struct FunctionMetrics {
   DurationHistogram queue;
   HeldMemory held_by_zygotes;    // beyond the runtime zygote they are forked from
   HeldMemory held_by_instances;  // beyond their zygote; idle, busy and starting ones
+  HeldMemory held_by_spares;     // likewise
   UsedCpu cpu_of_calls;          // as their records have it
   UsedCpu cpu_beside_calls;      // of instances, while no call was in them
   Gauge zygote_bytes;            // of the newest zygote, there or not
@@ -116,6 +117,7 @@ struct AppMetrics {
 /// Of the node.
 struct NodeMetrics {
   Gauge instances;
+  Gauge spares;
   Gauge zygotes;
   Gauge queue_depth;
   Gauge usage_records_open;

@@ -9,12 +9,13 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/limits_spares.h"
 #include "model/yaml_tree.h"
 
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 33> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 34> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -22,6 +23,7 @@ constexpr std::array<std::string_view, 33> kKeys = {"data_dir",
                                                     "memory_budget",
                                                     "keep_alive_price",
                                                     "max_instances",
+                                                    "max_spares",
                                                     "freeze_after",
                                                     "usage_flush_interval",
                                                     "usage_held_interval",
@@ -179,6 +181,7 @@ base::Result<void> check(const YamlMap& map, const Config& config) {
   if (config.max_instances < 1 || config.max_instances > 100'000) {
     return map.error_at("max_instances", "must be from 1 to 100000");
   }
+  if (config.max_spares > limits::kSparesMax) return map.error_at("max_spares", "must be from 0 to 10000");
   if (config.freeze_after != base::Duration::zero() &&
       (config.freeze_after < std::chrono::milliseconds(100) || config.freeze_after > std::chrono::hours(1))) {
     return map.error_at("freeze_after", "must be 0 (never) or from 100ms to 1h");
@@ -275,6 +278,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("memory_budget", config.memory_budget));
   EBB_CHECKED(map.read("keep_alive_price", config.keep_alive_price));
   EBB_CHECKED(map.read("max_instances", config.max_instances));
+  EBB_CHECKED(map.read("max_spares", config.max_spares));
   EBB_CHECKED(map.read("freeze_after", config.freeze_after));
   EBB_CHECKED(map.read("usage_flush_interval", config.usage_flush_interval));
   EBB_CHECKED(map.read("usage_held_interval", config.usage_held_interval));
@@ -333,6 +337,7 @@ std::string effective_config_yaml(const Config& config) {
          line("memory_budget", base::to_string(config.memory_budget)) +
          line("keep_alive_price", std::to_string(config.keep_alive_price)) +
          line("max_instances", std::to_string(config.max_instances)) +
+         line("max_spares", std::to_string(config.max_spares)) +
          line("freeze_after", base::to_string(config.freeze_after)) +
          line("usage_flush_interval", base::to_string(config.usage_flush_interval)) +
          line("usage_held_interval", base::to_string(config.usage_held_interval)) +

@@ -54,6 +54,11 @@ struct Config {
   /// Static.
   std::uint32_t max_instances = 2000;
 
+  /// Spares of all functions together: instances that are started ahead, one for each function whose instances load for
+  /// long, so that its next cold call finds one ready. They take up to limits::kSpareMemoryShare percent of
+  /// memory_budget and are the first to give way. 0 = none. Range 0 to 10000. Default 100. Static.
+  std::uint32_t max_spares = 100;
+
   /// An instance that idles longer is frozen: it keeps its memory and uses no processor until the next call thaws it,
   /// which costs 0.1 ms. 0 = never. From 100ms to 1h. Default 1s. Static.
   base::Duration freeze_after = std::chrono::seconds(1);

@@ -333,6 +333,7 @@ TEST(Config, EffectiveFormReadsBack) {
   config.log_level = base::LogLevel::kError;
   config.memory_budget = base::Bytes{3ull << 30};
   config.max_instances = 1;
+  config.max_spares = 0;
   config.freeze_after = 0s;
   config.usage_flush_interval = 1500ms;
   config.usage_held_interval = 5s;
@@ -369,6 +370,7 @@ TEST(Config, RefusesWithLineAndSuggestion) {
                           "io_cores: 257",
                           "memory_budget: 1Mi",
                           "max_instances: 0",
+                          "max_spares: 10001",
                           "freeze_after: 99ms",
                           "freeze_after: 2h",
                           "usage_flush_interval: 1ms",

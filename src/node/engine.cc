@@ -10,11 +10,13 @@
 #include "base/co_checked.h"
 #include "base/limits.h"
 #include "base/limits_bill.h"
+#include "base/limits_spares.h"
 #include "base/log.h"
 #include "io/deadline.h"
 #include "meter/price_list.h"
 #include "node/billing.h"
 #include "node/invocation.h"
+#include "node/spare_room.h"
 #include "node/start_turns.h"
 #include "node/stores.h"
 #include "store/package.h"
@@ -133,6 +135,8 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
   services_.egress = &egress_;
   services_.pressure = &pressure_;
   services_.turns = std::make_shared<StartTurns>(std::thread::hardware_concurrency() + 1, config.max_instances);
+  services_.spare_room = std::make_shared<SpareRoom>(
+      config.max_spares, base::Bytes{config.memory_budget.count / 100 * limits::kSpareMemoryShare});
 }
 
 Engine::~Engine() = default;
@@ -363,7 +367,7 @@ io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string 
     if (!app.empty() && runner->version().app != app) continue;
     FunctionView view = runner->view();
     const bool current = seen.emplace(view.version.app, view.version.function).second;
-    if (current || view.idle + view.busy + view.starting > 0) views.push_back(std::move(view));
+    if (current || view.idle + view.busy + view.starting + view.spares > 0) views.push_back(std::move(view));
   }
   if (views.empty() && !app.empty())
     co_return base::not_found("there is no app " + app + ", `ebb ls` shows what is deployed");
@@ -568,17 +572,19 @@ io::Task<bool> Engine::read_app_cpu(std::string app) {
 }
 
 io::Task<std::string> Engine::metrics_text() {
-  std::int64_t instances = 0, zygotes = 0, queued = 0;
+  std::int64_t instances = 0, spares = 0, zygotes = 0, queued = 0;
   std::set<std::string> apps;
   for (const auto& runner : all_runners()) {
     const FunctionView view = runner->view();
     apps.insert(view.version.app);
     runner->count_cpu();
-    instances += view.idle + view.busy + view.starting;
+    instances += view.idle + view.busy + view.starting + view.spares;
+    spares += view.spares;
     queued += static_cast<std::int64_t>(view.queued);
     if (view.zygote == "ready" || view.zygote == "unfit") ++zygotes;
   }
   metrics_.node.instances.set(instances);
+  metrics_.node.spares.set(spares);
   metrics_.node.zygotes.set(zygotes);
   metrics_.node.queue_depth.set(queued);
   metrics_.node.processors.set(std::thread::hardware_concurrency());

@@ -88,8 +88,10 @@ base::Error function_failed(std::string message) {
 Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased) {
   Phases phases;
   const base::Duration waited = std::max<base::Duration>(leased - call.arrived, base::Duration::zero());
-  // Not made for this call, though nobody had it before: made for the minimum of instances, or for a call that gave up.
-  const bool was_idle = instance.ready_at <= call.arrived;
+  // Not made for this call, though nobody had it before: the spare, made for the minimum of instances, or for a call
+  // that gave up.
+  const bool spare = instance.spare.exchange(false);
+  const bool was_idle = spare || instance.ready_at <= call.arrived;
   if (!instance.leased_before.exchange(true) && !was_idle) {
     base::MutexLock lock(mutex_);
     phases.rung = instance.rung;
@@ -104,7 +106,10 @@ Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, b
     phases.init = std::min(phases.init, start);
     phases.start = start - phases.init;
   }
-  if (instance.thawed.exchange(false)) {
+  const bool thawed = instance.thawed.exchange(false);
+  if (spare) {
+    phases.rung = model::Rung::kSpare;
+  } else if (thawed) {
     phases.rung = model::Rung::kFrozen;
   } else if (phases.rung == model::Rung::kIdle && version_.spec.reuse == model::Reuse::kNever) {
     phases.rung = model::Rung::kSpare;

@@ -1,6 +1,9 @@
 #include "node/memory_pressure.h"
 
+#include <algorithm>
+
 #include "io/deadline.h"
+#include "node/spare_room.h"
 #include "node/version_runner.h"
 
 namespace ebb::node {
@@ -11,7 +14,8 @@ namespace {
 
 constexpr auto kPatience = 1s;  // with functions that are all at work or loading; a start is tried three times
 constexpr auto kLookAgain = 20ms;
-constexpr auto kReliefLimit = 30s;  // several may have to be asked: what was idle may be at work by then
+constexpr auto kSparePatience = 5s;  // with spares that are starting
+constexpr auto kReliefLimit = 30s;   // several may have to be asked: what was idle may be at work by then
 
 }  // namespace
 
@@ -64,7 +68,38 @@ MemoryPressure::Runners MemoryPressure::present() {
   return runners;
 }
 
+io::Task<bool> MemoryPressure::give_up_spare() {
+  const base::SteadyTime give_up = base::steady_now() + kSparePatience;
+  while (services_.spare_room->taken() > 0 && base::steady_now() < give_up) {
+    const bool gone = co_await let_a_spare_go();
+    if (gone) co_return true;
+    co_await io::sleep_for(kLookAgain);
+  }
+  co_return false;
+}
+
+io::Task<bool> MemoryPressure::let_a_spare_go() {
+  if (services_.spare_room->taken() == 0) co_return false;
+  std::vector<std::pair<base::SteadyTime, std::shared_ptr<VersionRunner>>> holders;
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& [weak, key] : joined_) {
+      if (auto runner = weak.lock()) holders.emplace_back(base::SteadyTime::max(), std::move(runner));
+    }
+  }
+  for (auto& [since, runner] : holders) since = runner->spare_unused_since().value_or(base::SteadyTime::max());
+  std::sort(holders.begin(), holders.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [since, runner] : holders) {
+    if (since == base::SteadyTime::max()) break;
+    const bool gone = co_await runner->give_up_spare();
+    if (gone) co_return true;
+  }
+  co_return false;
+}
+
 io::Task<bool> MemoryPressure::let_one_go() {
+  const bool spared = co_await let_a_spare_go();
+  if (spared) co_return true;
   const Runners runners = present();
   appraise(runners);
   for (std::size_t asked = 0; asked < runners.size(); ++asked) {

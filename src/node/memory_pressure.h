@@ -1,11 +1,12 @@
 // Who gives way when memory is short: idle functions, the one whose memory buys the least first.
 //
 // The launcher refuses to start anything once most of the memory budget is in use. What holds the rest is then, as a
-// rule, idle: zygotes kept for calls that may come, instances kept warm. relieve() lets go of the idle function worth
-// least (sched/zygote_cache.h); what runs is never touched. When nobody is idle, and several functions have each a
-// zygote and no room for an instance, the one whose calls came last gives way to the others. Nothing is kept up to date
-// for it on the path of a call: it looks at all versions when it is asked, which costs O(versions). Called by
-// VersionRunner between two tries of a start. Threads: any; one relief at a time, who asks meanwhile shares it.
+// rule, idle: spares, zygotes kept for calls that may come, instances kept warm. relieve() ends a spare if there is
+// one, else lets go of the idle function worth least (sched/zygote_cache.h); what runs is never touched. When nobody is
+// idle, and several functions have each a zygote and no room for an instance, the one whose calls came last gives way
+// to the others. Nothing is kept up to date for it on the path of a call: it looks at all versions when it is asked,
+// which costs O(versions). Called by VersionRunner between two tries of a start. Threads: any; one relief at a time,
+// who asks meanwhile shares it.
 #pragma once
 
 #include <map>
@@ -25,13 +26,18 @@ class MemoryPressure {
 
   /// From now on the version may be asked to give way; to be called before it starts anything. Twice is as once.
   void join(const std::shared_ptr<VersionRunner>& runner);
-  /// Returns when one idle function's memory is back with the kernel. False: none holds any, or it took too long.
+  /// Returns when one spare's or one idle function's memory is back with the kernel. False: none holds any, or it took
+  /// too long.
   io::Task<bool> relieve();
+  /// Returns when one spare has ended, of the function that was called longest ago. False: there is none, or none was
+  /// to be had: calls have taken those that were starting.
+  io::Task<bool> give_up_spare();
 
  private:
   using Runners = std::map<sched::ZygoteCache::Key, std::shared_ptr<VersionRunner>>;
   static io::Task<> run(MemoryPressure& self);
   io::Task<bool> let_one_go();
+  io::Task<bool> let_a_spare_go();
   /// Functions whose zygotes leave each other's instances no room: the one that waits for the shortest time gives way.
   io::Task<bool> let_one_give_way();
   /// Those that still exist; the others are forgotten.

@@ -136,6 +136,7 @@ struct FunctionView {
   std::uint32_t idle = 0;
   std::uint32_t busy = 0;
   std::uint32_t starting = 0;
+  std::uint32_t spares = 0;  // started ahead, unused
   std::size_t queued = 0;
 };
 

@@ -32,6 +32,7 @@ class SandboxPool;
 class Egress;
 class MemoryPressure;
 class StartTurns;
+class SpareRoom;
 
 /// Which runner an instance or a zygote belongs to, for the launcher's exit events. Threads: any.
 class Directory {
@@ -68,6 +69,7 @@ struct Services {
   Egress* egress = nullptr;
   MemoryPressure* pressure = nullptr;
   std::shared_ptr<StartTurns> turns;
+  std::shared_ptr<SpareRoom> spare_room;
   Directory directory;
   std::atomic<std::uint64_t> next_instance = 1;
   std::atomic<std::uint64_t> next_zygote = 1;

@@ -27,6 +27,14 @@ io::Task<StartTurns::Turn> StartTurns::take(std::uint32_t app) {
   }
 }
 
+bool StartTurns::calm() const {
+  base::MutexLock lock(mutex_);
+  const base::SteadyTime now = base::steady_now();
+  const auto young = std::count_if(under_way_.begin(), under_way_.end(),
+                                   [&](const UnderWay& turn) { return now - turn.since < kTurnMost; });
+  return queue_.size() == 0 && static_cast<std::uint32_t>(young) + 2 <= most_;
+}
+
 void StartTurns::give_back(std::uint64_t id) {
   {
     base::MutexLock lock(mutex_);

@@ -47,6 +47,9 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   /// Waits until it is the app's turn; `app`: a small number of its own (its uid_index).
   io::Task<Turn> take(std::uint32_t app);
 
+  /// Whether a start that nobody waits for may begin: nobody waits for a turn, and one stays free beside it.
+  bool calm() const;
+
   /// How many wait.
   std::size_t waiting() const {
     base::MutexLock lock(mutex_);

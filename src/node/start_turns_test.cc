@@ -41,6 +41,17 @@ TEST(StartTurns, AreSoManyAtATime) {
   EXPECT_EQ(room.turns->waiting(), 0u);
 }
 
+TEST(StartTurns, AreCalmWhileOneIsLeftFreeBesideAnother) {
+  Room room;
+  EXPECT_TRUE(room.turns->calm());
+  room.want(1, 'h', 10s);
+  const base::SteadyTime begun = base::steady_now();
+  while (room.order.empty() && base::steady_now() - begun < 5s) room.context.run_for(1ms);
+  EXPECT_FALSE(room.turns->calm()) << "one of two is taken";
+  while (!room.turns->calm() && base::steady_now() - begun < 5s) room.context.run_for(10ms);
+  EXPECT_TRUE(room.turns->calm()) << "it has grown old";
+}
+
 TEST(StartTurns, ALightAppWaitsForAtMostOneOfAFlood) {
   Room room;
   for (int i = 0; i < 20; ++i) room.want(1, 'a');

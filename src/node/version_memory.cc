@@ -19,7 +19,8 @@ constexpr auto kYieldLimit = 10s;  // from the order to the end: a gigabyte take
 
 // Nobody waits, nothing runs or starts, and no minimum is to be kept.
 bool VersionRunner::may_yield() const {
-  const bool at_rest = dispatcher_.queued() == 0 && dispatcher_.idle() == dispatcher_.instances() &&
+  const bool at_rest = dispatcher_.queued() == 0 &&
+                       dispatcher_.idle() + dispatcher_.spares() == dispatcher_.instances() &&
                        dispatcher_.zygote() != sched::ZygoteState::kStarting;
   return at_rest && !dispatcher_.closed() && dispatcher_.minimum() == 0 && zygote_waiters_.empty();
 }
@@ -41,6 +42,7 @@ io::Task<bool> VersionRunner::yield(Because why) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     if (!may_yield()) return;
     for (const auto& [id, instance] : instances_) going.push_back(instance);
+    dispatcher_.give_up_spare(actions);
     while (dispatcher_.retire_coldest(actions)) {
     }
     yielded_ = why == Because::kPressure;
@@ -90,8 +92,8 @@ io::Task<bool> VersionRunner::give_way() {
 }
 
 void VersionRunner::note_rest(base::SteadyTime now) {
-  if (residency_ && dispatcher_.queued() == 0 && dispatcher_.idle() + dispatcher_.starting() == dispatcher_.instances())
-    residency_->became_idle(now);
+  const std::uint32_t at_rest = dispatcher_.idle() + dispatcher_.spares() + dispatcher_.starting();
+  if (residency_ && dispatcher_.queued() == 0 && at_rest == dispatcher_.instances()) residency_->became_idle(now);
 }
 
 // Between calls the plan says when the zygote is worth its memory. Instances have a time of their own (idle_timeout).
@@ -102,7 +104,7 @@ void VersionRunner::follow_plan(base::SteadyTime now) {
     base::MutexLock lock(mutex_);
     if (!residency_ || !may_yield()) return;
     const bool wanted = residency_->wanted(now);
-    let_go = !wanted && zygote_id_ != 0 && dispatcher_.instances() == 0;
+    let_go = !wanted && zygote_id_ != 0 && dispatcher_.instances() == dispatcher_.spares();
     load = wanted && !yielded_ && zygote_id_ == 0 && dispatcher_.zygote() == sched::ZygoteState::kAbsent;
   }
   if (load) prewarm();
@@ -113,8 +115,9 @@ meter::HeldCount::Processes VersionRunner::processes() const {
   const std::uint32_t provisioned = dispatcher_.provisioned();
   const std::uint32_t awake = dispatcher_.idle() - dispatcher_.frozen();
   const std::uint32_t idle = awake - std::min(awake, provisioned);
-  return {zygote_id_ != 0 ? 1U : 0U, provisioned, idle, dispatcher_.idle() - provisioned - idle,
-          dispatcher_.instances() - dispatcher_.idle()};
+  const std::uint32_t spares = dispatcher_.spares();
+  return {zygote_id_ != 0 ? 1U : 0U, provisioned, idle + spares, dispatcher_.idle() - provisioned - idle,
+          dispatcher_.instances() - dispatcher_.idle() - spares};
 }
 
 // Which of the idle ones the minimum keeps is not said anywhere: those that are used next.
@@ -128,6 +131,7 @@ std::unordered_map<base::InstanceId, model::HeldTier> VersionRunner::resting_tie
                         : i < awake     ? model::HeldTier::kIdle
                                         : model::HeldTier::kFrozen;
   }
+  if (dispatcher_.spares() > 0) tiers[*dispatcher_.spare()] = model::HeldTier::kIdle;
   return tiers;
 }
 
@@ -135,12 +139,14 @@ std::unordered_map<base::InstanceId, model::HeldTier> VersionRunner::resting_tie
 void VersionRunner::count_held(base::SteadyTime now) {
   base::Bytes zygote;
   bool zygote_there = false;
+  std::optional<base::InstanceId> spare;
   std::vector<std::pair<std::shared_ptr<sandbox::Instance>, model::HeldTier>> instances;
   {
     base::MutexLock lock(mutex_);
     metrics_->zygote_bytes.set(static_cast<std::int64_t>(zygote_bytes_.count));
     zygote_there = zygote_id_ != 0;
     if (zygote_there || dispatcher_.zygote() == sched::ZygoteState::kStarting) zygote = zygote_bytes_;
+    spare = dispatcher_.spare();
     instances.reserve(instances_.size());
     const std::unordered_map<base::InstanceId, model::HeldTier> tiers = resting_tiers();
     for (const auto& [id, instance] : instances_) {
@@ -154,14 +160,16 @@ void VersionRunner::count_held(base::SteadyTime now) {
   std::array<base::Bytes, model::kHeldTiers> by_tier{};
   if (zygote_there) by_tier[static_cast<std::size_t>(model::HeldTier::kZygote)] = zygote;
   base::Bytes sum;
+  base::Bytes spared;
   for (const auto& [instance, tier] : instances) {
     if (looks || instance->counted.count == 0) instance->counted = instance->memory_peak();
     by_tier[static_cast<std::size_t>(tier)].count += instance->counted.count;
-    sum.count += instance->counted.count;
+    (spare == instance->id ? spared : sum).count += instance->counted.count;
   }
   if (since > kCountsMost) return;  // the first time
   metrics_->held_by_zygotes.add(zygote, since);
   metrics_->held_by_instances.add(sum, since);
+  metrics_->held_by_spares.add(spared, since);
   base::MutexLock lock(mutex_);
   for (std::size_t i = 0; i < by_tier.size(); ++i) held_.add_memory(static_cast<model::HeldTier>(i), by_tier[i], since);
 }

@@ -6,6 +6,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "base/limits.h"
+#include "base/limits_spares.h"
 #include "base/log.h"
 #include "io/deadline.h"
 #include "node/egress.h"
@@ -31,7 +32,8 @@ sched::DispatcherOptions options_of(const model::FunctionSpec& spec, const model
           .reuse = spec.reuse == model::Reuse::kAlways,
           .queue_max = limits::kQueuedPerVersion,
           .max_wait = spec.max_wait,
-          .starting_max = limits::kStartsAtOnce};
+          .starting_max = limits::kStartsAtOnce,
+          .spare_from = config.max_spares > 0 ? base::Duration(limits::kSpareLoading) : base::Duration::max()};
 }
 
 /// Rounded up: what Retry-After can say.
@@ -70,6 +72,7 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
     waiting_.erase(at);
     return waiter;
   };
+  if (spare_place_ && !dispatcher_.spare()) spare_place_.reset();
   // Calls that wait for a busy instance are looked at again sooner than the engine's tick.
   if (dispatcher_.queued() > 0) {
     const base::SteadyTime next = dispatcher_.next_tick();
@@ -83,6 +86,7 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
         effects.freezes.emplace_back(wire::LauncherType::kThaw,
                                      wire::FreezeOrder{.instance = lease->instance, .sequence = next_freeze_++});
       }
+      if (lease->spare) instance->spare = true;
       effects.grants.emplace_back(waiter_of(lease->call), instance);
     } else if (const auto* refuse = std::get_if<sched::Refuse>(&action)) {
       effects.grants.emplace_back(waiter_of(refuse->call), Refusal{.why = refuse->why, .wait = refuse->wait});
@@ -285,9 +289,12 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
       started = instance.error();
     }
     turn.reset();
-    const bool no_memory = instance && !started && started.error().code == base::Code::kResourceExhausted;
+    const bool no_room = !started && started.error().code == base::Code::kResourceExhausted;
     bool relieved = false;
-    if (no_memory && tries < kTriesMost) relieved = co_await self->relieved_of(id);
+    if (no_room && tries < kTriesMost && !self->starts_for_nobody(id)) {
+      const bool memory = instance.has_value();
+      relieved = co_await self->relieved_of(id, memory);
+    }
     if (relieved) continue;
     self->start_ended(id, instance ? *instance : nullptr, started);
     co_return;
@@ -305,7 +312,8 @@ bool VersionRunner::has_source(base::InstanceId id) {
   return false;
 }
 
-io::Task<bool> VersionRunner::relieved_of(base::InstanceId id) {
+io::Task<bool> VersionRunner::relieved_of(base::InstanceId id, bool memory) {
+  if (!memory) co_return co_await services_.pressure->give_up_spare();
   forget_instance(id);
   {
     base::MutexLock lock(mutex_);
@@ -322,7 +330,10 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
   const base::SteadyTime now = base::steady_now();
   if (started) {
     instance->ready_at = now;
-    handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.instance_ready(id, now, actions); });
+    handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+      note_loading(*instance);
+      dispatcher_.instance_ready(id, now, actions);
+    });
     return;
   }
   const bool no_room = !instance && started.error().code == base::Code::kResourceExhausted;
@@ -480,6 +491,7 @@ void VersionRunner::tick(base::SteadyTime now) {
   });
   follow_schedule(base::wall_now());
   follow_plan(now);
+  follow_spare(now);
   count_held(now);
 }
 
@@ -500,10 +512,12 @@ void VersionRunner::follow_schedule(base::WallTime now) {
 }
 
 void VersionRunner::supersede() {
-  base::MutexLock lock(mutex_);
-  superseded_ = true;
-  dispatcher_.set_minimum(0);
-  update_reserve();
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    superseded_ = true;
+    dispatcher_.set_minimum(0);
+    dispatcher_.keep_no_spare(actions);
+    update_reserve();
+  });
 }
 
 void VersionRunner::close() {
@@ -553,7 +567,8 @@ FunctionView VersionRunner::view() {
   view.zygote_note = last_zygote_.result ? last_zygote_.unfit_reason : last_zygote_.result.error().message;
   view.idle = dispatcher_.idle();
   view.starting = dispatcher_.starting();
-  view.busy = dispatcher_.instances() - view.idle - view.starting;
+  view.spares = dispatcher_.spares();
+  view.busy = dispatcher_.instances() - view.idle - view.starting - view.spares;
   view.queued = dispatcher_.queued();
   return view;
 }

@@ -20,6 +20,7 @@
 #include "model/version.h"
 #include "node/node.h"
 #include "node/services.h"
+#include "node/spare_room.h"
 #include "sandbox/instance.h"
 #include "sched/dispatcher.h"
 #include "sched/memory_estimate.h"
@@ -78,6 +79,11 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::optional<base::SteadyTime> stuck_since();
   /// Lets go of the zygote while it is stuck, so that others get on; its calls go on waiting, for another. As yield().
   io::Task<bool> give_way();
+
+  /// Since when the function was not called, when it keeps a spare that is ready; else nothing.
+  std::optional<base::SteadyTime> spare_unused_since();
+  /// Ends the spare, which is not replaced until the next call, and waits until it is gone. False when none was ready.
+  io::Task<bool> give_up_spare();
 
   void instance_exited(const wire::Exited& event);
   void zygote_exited(std::uint64_t zygote);
@@ -147,6 +153,11 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void follow_schedule(base::WallTime now) EBB_EXCLUDES(mutex_);
   /// Says to the node what of `scale.reserve` is still to be kept free.
   void update_reserve() EBB_REQUIRES(mutex_);
+  /// Starts the spare when it is wanted and there is room.
+  void follow_spare(base::SteadyTime now) EBB_EXCLUDES(mutex_);
+  bool starts_for_nobody(base::InstanceId id) EBB_EXCLUDES(mutex_);
+  void note_loading(const sandbox::Instance& instance) EBB_REQUIRES(mutex_);
+  bool counts(base::InstanceId id) EBB_EXCLUDES(mutex_);
   /// How many processes it has of each tier.
   meter::HeldCount::Processes processes() const EBB_REQUIRES(mutex_);
   /// Of each idle instance.
@@ -168,8 +179,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   io::Task<base::Result<sandbox::LauncherAnswer>> order_start(std::shared_ptr<sandbox::Instance> instance,
                                                               std::vector<os::Fd> fds);
   base::Result<std::shared_ptr<sandbox::Instance>> new_instance(base::InstanceId id, os::Fd* peer);
-  /// After a start that found no memory: waits until some is free. False when nobody gave way.
-  io::Task<bool> relieved_of(base::InstanceId id);
+  /// After a start that found no memory, or no room for one more instance: waits until some is free. False when nobody
+  /// gave way.
+  io::Task<bool> relieved_of(base::InstanceId id, bool memory);
   void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
                    const base::Result<>& started);
   void forget_instance(base::InstanceId id);
@@ -199,6 +211,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::unordered_map<sched::CallId, Waiter> waiting_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<base::InstanceId, std::shared_ptr<sandbox::Instance>> instances_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<base::InstanceId, Gate::Room> rooms_ EBB_GUARDED_BY(mutex_);  // of the instances
+  std::optional<SpareRoom::Place> spare_place_ EBB_GUARDED_BY(mutex_);  // while there is a spare
   std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> zygote_waiters_ EBB_GUARDED_BY(mutex_);
   std::uint64_t next_call_ EBB_GUARDED_BY(mutex_) = 1;
   std::uint64_t next_freeze_ EBB_GUARDED_BY(mutex_) = 1;  // the sequence of orders to freeze and thaw

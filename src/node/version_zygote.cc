@@ -19,6 +19,11 @@ constexpr auto kDropRetry = 20ms;
 constexpr auto kZygoteBackoffMin = 1s;  // after a failed init, doubling
 constexpr auto kZygoteBackoffMax = 30s;
 
+// Every instance starts and loads a program of its own: a zygote has nothing of it.
+bool runs_program(const model::FunctionSpec& spec) {
+  return spec.runtime == "http" || spec.runtime == "lambda" || spec.runtime == "node";
+}
+
 }  // namespace
 
 void VersionRunner::prewarm() {
@@ -159,11 +164,14 @@ io::Task<ZygoteOutcome> VersionRunner::do_without_zygote(std::string reason) {
   }
   const std::shared_ptr<sandbox::Instance> instance = std::move(*made);
   instance->rung = model::Rung::kBoot;
+  const base::SteadyTime began = base::steady_now();
   outcome.result = co_await try_start(instance, std::move(peer));
   read_unclaimed(*instance);
   services_.launcher->kill(wire::Subject::kInstance, raw(id));
   if (instance->out) instance->out->finish();
   if (instance->err) instance->err->finish();
+  base::MutexLock lock(mutex_);
+  zygote_init_ = base::steady_now() - began;
   co_return outcome;
 }
 
@@ -221,6 +229,8 @@ void VersionRunner::zygote_made(ZygoteOutcome outcome) {
     zygote_waiters_.clear();
     if (outcome.result) {
       zygote_failures_ = 0;
+      const bool loads_again = fresh_ || !outcome.unfit_reason.empty() || runs_program(version_.spec);
+      if (loads_again && zygote_init_ > base::Duration::zero()) dispatcher_.loading_takes(zygote_init_);
       if (residency_) {
         static_cast<sched::WorthKeepAlive&>(residency_->policy())
             .set_costs(static_cast<double>(zygote_bytes_.count) / (1 << 30), now - zygote_ordered_at_);

@@ -37,6 +37,7 @@ struct Instance {
   base::SteadyTime ready_at{};       // when it said kReady
   base::Duration init{};             // user init inside the instance; zero when the zygote had run it
   std::atomic<bool> thawed = false;  // the lease that begins found it frozen
+  std::atomic<bool> spare = false;   // the lease that begins found it started ahead, unused
   std::atomic<bool> leased_before = false;
   base::Bytes counted;                   // its memory as last looked at; touched by the node's tick only
   std::shared_ptr<ProgramPort> program;  // none: calls go through the channel. Set before it is ready

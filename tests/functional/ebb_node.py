@@ -207,6 +207,10 @@ class Node:
         """All living processes of the node: launcher, daemon, sandboxes."""
         return descendants(os.getpid()) - self._before
 
+    def set_aside(self, other):
+        """What another node runs now, which is started from this process too, is none of this one's."""
+        self._before |= descendants(other.process.pid) | {other.process.pid}
+
     def platform_pids(self):
         """What is in no sandbox: launcher, daemon, and the process that starts runsc, where that is installed."""
         def name(pid):

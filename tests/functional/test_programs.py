@@ -2,6 +2,7 @@
 Runtime API), with real servers and clients, and what is said of those that do not start or break off."""
 
 import json
+import re
 import time
 
 import pytest
@@ -288,4 +289,5 @@ def test_a_server_that_is_not_needed_is_told_to_end(node, manner):
     assert node.call(f"{manner}/web").status_code == 200
     eventually(lambda: any(entry["text"] == "goodbye" for entry in node.logs(f"{manner}/web")), "its last words")
     eventually(lambda: node.functions(manner)[f"{manner}/web"]["instances"]["idle"] == 0, "its end", seconds=20)
-    eventually(lambda: not node.pids_in("instances", manner), "its processes' end", seconds=20)
+    served = node.usage(f"{manner}/web")[-1]["instance"]
+    eventually(lambda: not any(re.search(rf"/i{served}$", group) for group in node.groups().values()), "its processes' end", seconds=20)

@@ -1,0 +1,73 @@
+// The spare of a version: started between calls when its loading takes long, there is room, and nobody waits for a
+// turn.
+#include "io/deadline.h"
+#include "node/spare_room.h"
+#include "node/start_turns.h"
+#include "node/version_runner.h"
+
+namespace ebb::node {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kGoneLimit = 10s;  // from the order to the end; a web server is given time to end by itself
+constexpr auto kLookAgain = 2ms;
+
+}  // namespace
+
+// Its successor is started here too and not by the call that took it, which is most often over before this is asked
+// again, and has the processors to itself.
+void VersionRunner::follow_spare(base::SteadyTime now) {
+  base::Bytes expected;
+  {
+    base::MutexLock lock(mutex_);
+    if (!dispatcher_.wants_spare() || (residency_ && !residency_->wanted(now))) return;
+    expected = instance_bytes_.value().count > 0 ? instance_bytes_.value() : zygote_bytes_;
+  }
+  if (!services_.turns->calm()) return;
+  std::optional<SpareRoom::Place> place = services_.spare_room->take(expected);
+  if (!place) return;
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    if (!dispatcher_.wants_spare()) return;
+    dispatcher_.start_spare(now, actions);
+    spare_place_.emplace(*std::move(place));
+  });
+}
+
+bool VersionRunner::starts_for_nobody(base::InstanceId id) {
+  base::MutexLock lock(mutex_);
+  return dispatcher_.spare() == id && dispatcher_.queued() == 0;
+}
+
+void VersionRunner::note_loading(const sandbox::Instance& instance) {
+  // One that is started from nothing has no zygote that could have spared it more.
+  const bool boots = instance.rung == model::Rung::kBoot;
+  dispatcher_.loaded(boots ? instance.ready_at - instance.ordered_at : instance.init);
+  if (dispatcher_.spare() == instance.id && spare_place_) spare_place_->resize(instance.memory_peak());
+}
+
+std::optional<base::SteadyTime> VersionRunner::spare_unused_since() {
+  base::MutexLock lock(mutex_);
+  return dispatcher_.spares() > 0 ? std::optional(last_used_) : std::nullopt;
+}
+
+io::Task<bool> VersionRunner::give_up_spare() {
+  std::shared_ptr<sandbox::Instance> going;
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    const auto id = dispatcher_.spare();
+    if (dispatcher_.give_up_spare(actions)) going = instances_.at(*id);
+  });
+  if (!going) co_return false;
+  const base::SteadyTime deadline = base::steady_now() + kGoneLimit;
+  co_await going->exited.wait(deadline);
+  while (counts(going->id) && base::steady_now() < deadline) co_await io::sleep_for(kLookAgain);
+  co_return true;
+}
+
+bool VersionRunner::counts(base::InstanceId id) {
+  base::MutexLock lock(mutex_);
+  return instances_.contains(id);
+}
+
+}  // namespace ebb::node

@@ -1,0 +1,210 @@
+"""Spares: instances of functions that load for long, started ahead. Who gets one, which call takes it, and who gives way to whom."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from ebb_node import eventually, in_parallel, server_timing
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
+
+# Loads for 60 ms in every instance: a thread keeps its zygote from being forked.
+SLOW = '''
+import threading, time
+threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+time.sleep(0.06)
+made = []
+def handler(event, context):
+    made.append(1)
+    time.sleep(float(event["rawPath"][1:] or 0))
+    return len(made)
+'''
+QUICK = "def handler(event, context):\n    return 'quick'\n"
+NODE = "let calls = 0;\nexports.handler = async () => ({ calls: ++calls });\n"
+
+
+def spares(node, app="app", function="f"):
+    return node.functions(app)[f"{app}/{function}"]["instances"]["spare"]
+
+
+def await_spare(node, app="app", function="f"):
+    eventually(lambda: spares(node, app, function) == 1, f"a spare of {app}/{function}", 30)
+
+
+def rung(answer):
+    assert answer.status_code == 200, answer.text
+    return server_timing(answer)["start"]["desc"]
+
+
+def deploy_node(node, app, source=NODE, **keys):
+    function = {"runtime": "node", "handler": "index.handler", "memory": "256Mi", **keys}
+    node.deploy({"ebb.yaml": json.dumps({"app": app, "functions": {"f": function}}), "index.js": source})
+
+
+@needs_node
+def test_each_cold_call_to_node_finds_one_ready(node):
+    deploy_node(node, "js", reuse="never")
+    for _ in range(3):
+        await_spare(node, "js")
+        answer = node.call("js/f")
+        timing = server_timing(answer)
+        assert rung(answer) == "spare" and answer.json() == {"calls": 1}
+        assert timing["start"]["dur"] == timing["init"]["dur"] == 0
+    records = node.usage("js/f")
+    assert [record["rung"] for record in records] == ["spare"] * 3
+    assert len({record["instance"] for record in records}) == 3
+    assert all(record["init_ms"] == 0 and record["billed_ms"] <= record["handler_ms"] + 1 for record in records)
+    metrics = node.call("/metrics").text
+    assert 'ebb_starts_total{app="js",function="f",rung="spare"} 3' in metrics
+    await_spare(node, "js")
+    sample = 'ebb_memory_held_byte_seconds_total{app="js",function="f",tier="spare"} '
+    eventually(lambda: any(line.startswith(sample) and float(line.split()[-1]) > 0 for line in node.call("/metrics").text.splitlines()), "that what it holds is counted")
+    assert "1 (1 spare)" in node.cli("ls", "js").stdout
+
+
+@needs_node
+@pytest.mark.parametrize("fresh_node", [{"freeze_after": "100ms"}], indirect=True)
+def test_one_that_was_frozen_serves_as_well(fresh_node):
+    deploy_node(fresh_node, "js", "setInterval(() => { for (const end = Date.now() + 5; Date.now() < end;); }, 10);\n" + NODE, idle_timeout="0s")
+    await_spare(fresh_node, "js")
+    used = lambda: sum(int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[11]) for pid in fresh_node.pids_in("instances", "js"))  # noqa: E731
+
+    def still():
+        before = used()
+        time.sleep(0.3)
+        return used() == before
+    eventually(still, "that the spare stands still")
+    answer = fresh_node.call("js/f")
+    assert rung(answer) == "spare" and answer.json() == {"calls": 1}
+
+
+def test_who_is_forked_loaded_gets_none(node):
+    node.deploy_function(QUICK, app="quick")
+    node.deploy_function(SLOW, app="slow")
+    for _ in range(10):
+        assert node.call("quick/f").status_code == 200
+    await_spare(node, "slow")  # whatever starts spares has had its turn
+    assert spares(node, "quick") == 0
+
+
+def test_beside_idle_instances_it_is_for_the_next_at_the_same_time(node):
+    node.deploy_function(SLOW, app="beside")
+    await_spare(node, "beside")
+    assert rung(node.call("beside/f")) == "spare"
+    await_spare(node, "beside")
+    assert rung(node.call("beside/f")) in ("idle", "frozen")
+    rungs = sorted(rung(answer) for answer in in_parallel(2, lambda _: node.call("beside/f/0.3")))
+    assert rungs[1] == "spare" and rungs[0] in ("idle", "frozen")
+
+
+def test_the_maximum_holds_and_no_call_is_refused_for_a_spare(node):
+    node.deploy_function(SLOW, app="one", scale={"max": 1}, reuse="never")
+    for _ in range(2):
+        await_spare(node, "one")
+        seen = []
+        answers = in_parallel(4, lambda _: (node.call("one/f/0.05"), seen.append(sum(node.functions("one")["one/f"]["instances"].values())))[0])
+        assert [answer.json() for answer in answers] == [1] * 4
+        assert max(seen) <= 1
+    assert rung(node.call("one/f")) in ("spare", "runtime")
+
+
+@pytest.mark.parametrize("fresh_node", [{"max_instances": 2}], indirect=True)
+def test_a_full_node_gives_a_spare_for_a_call(fresh_node):
+    node = fresh_node
+    for app in ("a", "b"):
+        node.deploy_function(SLOW, app=app)
+        await_spare(node, app)
+    node.deploy_function(QUICK, app="quick", idle_timeout="0s")
+    assert node.call("quick/f").text == "quick"
+    assert spares(node, "a") + spares(node, "b") == 1
+
+
+@pytest.mark.parametrize("fresh_node", [{"max_spares": 1}, {"max_spares": 0}], indirect=True)
+def test_a_node_keeps_no_more_than_it_may(fresh_node):
+    node, most = fresh_node, fresh_node.config["max_spares"]
+    for app in ("a", "b"):
+        node.deploy_function(SLOW, app=app)
+    for _ in range(2):
+        assert [node.call(f"{app}/f").status_code for app in ("a", "b")] == [200, 200]
+        eventually(lambda: spares(node, "a") + spares(node, "b") == most, "as many as it may keep")
+
+
+@needs_node
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "1000Mi"}], indirect=True)
+def test_it_is_the_first_to_give_way_when_memory_is_short(fresh_node):
+    """900 MiB can be given away: the spare's 200 and the 700 at work leave no room for the other function's zygote."""
+    node = fresh_node
+    deploy_node(node, "js", "const held = Buffer.alloc(160 << 20, 1);\n" + NODE.replace("++calls", "held.length"))
+    await_spare(node, "js")
+    hungry = '''
+import time
+def handler(event, context):
+    block = bytearray(700 << 20)
+    block[::4096] = b"x" * (len(block) // 4096)
+    print("held", flush=True)
+    time.sleep(6)
+    return len(block)
+'''
+    node.deploy_function(hungry, app="hungry", memory="900Mi", idle_timeout="0s")
+    node.deploy_function(QUICK, app="quick", idle_timeout="0s")
+    at_work = []
+    in_parallel(2, lambda n: at_work.append(node.call("hungry/f")) if n == 0 else eat(node))
+    assert at_work[0].text == str(700 << 20)
+    assert node.functions("js")["js/f"]["zygote"] == "ready"
+
+
+def eat(node):
+    eventually(lambda: any("held" in line["text"] for line in node.logs("hungry/f")), "that its memory is taken", 20)
+    answer = node.call("quick/f")
+    assert answer.status_code == 200, answer.text
+    assert spares(node, "js") == 0
+
+
+@needs_node
+def test_init_that_fails_is_not_run_again_for_nobody(node):
+    """As it is tried out for the deployment it has another pid than in an instance."""
+    deploy_node(node, "crash", 'if (process.pid === 1) { console.error("tried"); throw new Error("not in an instance"); }\n' + NODE)
+    tries = lambda: sum(line["text"] == "tried" for line in node.logs("crash/f"))  # noqa: E731
+    eventually(lambda: tries() == 1, "the spare's start", 30)
+    node.deploy_function(SLOW, app="later")
+    await_spare(node, "later")
+    assert tries() == 1
+    answer = node.call("crash/f")
+    assert answer.status_code == 502 and "not in an instance" in answer.text, answer.text
+    eventually(lambda: tries() == 4, "the call's own tries")
+    assert rung(node.call("later/f")) == "spare"
+    await_spare(node, "later")
+    assert tries() == 4 and spares(node, "crash") == 0
+
+
+@needs_node
+def test_one_that_ends_while_it_waits_comes_back_with_a_cold_call(node):
+    deploy_node(node, "ends", NODE)
+    await_spare(node, "ends")
+    pids = node.pids_in("instances", "ends")
+    assert len(pids) == 1
+    os.kill(pids.pop(), signal.SIGKILL)
+    eventually(lambda: spares(node, "ends") == 0, "that its end is seen")
+    assert rung(node.call("ends/f")) == "fork"
+    await_spare(node, "ends")
+
+
+def test_a_new_version_has_its_own_and_the_old_one_none(node):
+    node.deploy_function(SLOW, app="new")
+    await_spare(node, "new")
+    old = node.pids_in("instances", "new")
+    node.deploy_function(SLOW + "# changed\n", app="new")
+    eventually(lambda: not old & node.pids_in("instances", "new"), "the end of the old version's spare")
+    await_spare(node, "new")
+    assert rung(node.call("new/f")) == "spare"
+    assert node.usage("new/f")[-1]["version"] == 2
+
+
+def test_spares_end_with_the_node(fresh_node):
+    fresh_node.deploy_function(SLOW)
+    await_spare(fresh_node)
+    fresh_node.stop()  # which asserts that nothing is left
