@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import time
 
 import pytest
 
@@ -66,22 +65,6 @@ def test_each_cold_call_to_node_finds_one_ready(node):
     assert "1 (1 spare)" in node.cli("ls", "js").stdout
 
 
-@needs_node
-@pytest.mark.parametrize("fresh_node", [{"freeze_after": "100ms"}], indirect=True)
-def test_one_that_was_frozen_serves_as_well(fresh_node):
-    deploy_node(fresh_node, "js", "setInterval(() => { for (const end = Date.now() + 5; Date.now() < end;); }, 10);\n" + NODE, idle_timeout="0s")
-    await_spare(fresh_node, "js")
-    used = lambda: sum(int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[11]) for pid in fresh_node.pids_in("instances", "js"))  # noqa: E731
-
-    def still():
-        before = used()
-        time.sleep(0.3)
-        return used() == before
-    eventually(still, "that the spare stands still")
-    answer = fresh_node.call("js/f")
-    assert rung(answer) == "spare" and answer.json() == {"calls": 1}
-
-
 def test_who_is_forked_loaded_gets_none(node):
     node.deploy_function(QUICK, app="quick")
     node.deploy_function(SLOW, app="slow")
@@ -110,58 +93,6 @@ def test_the_maximum_holds_and_no_call_is_refused_for_a_spare(node):
         assert [answer.json() for answer in answers] == [1] * 4
         assert max(seen) <= 1
     assert rung(node.call("one/f")) in ("spare", "runtime")
-
-
-@pytest.mark.parametrize("fresh_node", [{"max_instances": 2}], indirect=True)
-def test_a_full_node_gives_a_spare_for_a_call(fresh_node):
-    node = fresh_node
-    for app in ("a", "b"):
-        node.deploy_function(SLOW, app=app)
-        await_spare(node, app)
-    node.deploy_function(QUICK, app="quick", idle_timeout="0s")
-    assert node.call("quick/f").text == "quick"
-    assert spares(node, "a") + spares(node, "b") == 1
-
-
-@pytest.mark.parametrize("fresh_node", [{"max_spares": 1}, {"max_spares": 0}], indirect=True)
-def test_a_node_keeps_no_more_than_it_may(fresh_node):
-    node, most = fresh_node, fresh_node.config["max_spares"]
-    for app in ("a", "b"):
-        node.deploy_function(SLOW, app=app)
-    for _ in range(2):
-        assert [node.call(f"{app}/f").status_code for app in ("a", "b")] == [200, 200]
-        eventually(lambda: spares(node, "a") + spares(node, "b") == most, "as many as it may keep")
-
-
-@needs_node
-@pytest.mark.parametrize("fresh_node", [{"memory_budget": "1000Mi"}], indirect=True)
-def test_it_is_the_first_to_give_way_when_memory_is_short(fresh_node):
-    """900 MiB can be given away: the spare's 200 and the 700 at work leave no room for the other function's zygote."""
-    node = fresh_node
-    deploy_node(node, "js", "const held = Buffer.alloc(160 << 20, 1);\n" + NODE.replace("++calls", "held.length"))
-    await_spare(node, "js")
-    hungry = '''
-import time
-def handler(event, context):
-    block = bytearray(700 << 20)
-    block[::4096] = b"x" * (len(block) // 4096)
-    print("held", flush=True)
-    time.sleep(6)
-    return len(block)
-'''
-    node.deploy_function(hungry, app="hungry", memory="900Mi", idle_timeout="0s")
-    node.deploy_function(QUICK, app="quick", idle_timeout="0s")
-    at_work = []
-    in_parallel(2, lambda n: at_work.append(node.call("hungry/f")) if n == 0 else eat(node))
-    assert at_work[0].text == str(700 << 20)
-    assert node.functions("js")["js/f"]["zygote"] == "ready"
-
-
-def eat(node):
-    eventually(lambda: any("held" in line["text"] for line in node.logs("hungry/f")), "that its memory is taken", 20)
-    answer = node.call("quick/f")
-    assert answer.status_code == 200, answer.text
-    assert spares(node, "js") == 0
 
 
 @needs_node
@@ -202,9 +133,3 @@ def test_a_new_version_has_its_own_and_the_old_one_none(node):
     await_spare(node, "new")
     assert rung(node.call("new/f")) == "spare"
     assert node.usage("new/f")[-1]["version"] == 2
-
-
-def test_spares_end_with_the_node(fresh_node):
-    fresh_node.deploy_function(SLOW)
-    await_spare(fresh_node)
-    fresh_node.stop()  # which asserts that nothing is left
