@@ -68,6 +68,11 @@ base::Result<Gate::Room> Gate::make_room(const std::shared_ptr<Gate>& gate, base
   return room;
 }
 
+bool Gate::bounds_memory() const {
+  const Gate* const organisation = organisation_.load();
+  return memory_most_.load() > 0 || (organisation != nullptr && organisation->memory_most_.load() > 0);
+}
+
 // The places first: a call that is too many must not use up the rate of those that come in; nor one that the
 // organisation's rate refuses the app's own.
 base::Result<Gate::Place> Gate::enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now) {

@@ -71,6 +71,9 @@ class Gate : public std::enable_shared_from_this<Gate> {
   /// `gate` is an app's. Errors: kResourceExhausted, with the quota and what to do.
   static base::Result<Room> make_room(const std::shared_ptr<Gate>& gate, base::Bytes memory);
 
+  /// Whether an app's instances, or its organisation's, share a quota of memory.
+  bool bounds_memory() const;
+
   /// `gate` is an app's. Errors: kResourceExhausted, with the quota and when to come again.
   static base::Result<Place> enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now);
 

@@ -211,7 +211,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::unordered_map<sched::CallId, Waiter> waiting_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<base::InstanceId, std::shared_ptr<sandbox::Instance>> instances_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<base::InstanceId, Gate::Room> rooms_ EBB_GUARDED_BY(mutex_);  // of the instances
-  std::optional<SpareRoom::Place> spare_place_ EBB_GUARDED_BY(mutex_);  // while there is a spare
+  std::optional<SpareRoom::Place> spare_place_ EBB_GUARDED_BY(mutex_);             // while there is a spare
   std::vector<std::shared_ptr<io::OneShot<ZygoteOutcome>>> zygote_waiters_ EBB_GUARDED_BY(mutex_);
   std::uint64_t next_call_ EBB_GUARDED_BY(mutex_) = 1;
   std::uint64_t next_freeze_ EBB_GUARDED_BY(mutex_) = 1;  // the sequence of orders to freeze and thaw

@@ -48,6 +48,19 @@ def test_a_node_keeps_no_more_than_it_may(fresh_node):
         eventually(lambda: spares(node, "a") + spares(node, "b") == most, "as many as it may keep")
 
 
+def test_a_spare_takes_nothing_of_a_quota_of_memory(fresh_node):
+    node, keys = fresh_node, {"memory": "128Mi", "idle_timeout": "0s"}
+    node.deploy_app(SLOW + "\nother = handler\n", {"f": {**keys, "handler": "app.handler"}, "g": {**keys, "handler": "app.other"}}, app="bound")
+    for function in ("f", "g"):
+        await_spare(node, "bound", function)
+    node.cli("quota", "set", "bound", "--memory", "128Mi")
+    for function in ("f", "g"):
+        eventually(lambda: not node.pids_in("instances", "bound"), "that nobody uses of the quota")
+        assert rung(node.call(f"bound/{function}")) != "spare"
+    node.cli("quota", "rm", "bound")
+    await_spare(node, "bound")
+
+
 @needs_node
 @pytest.mark.parametrize("fresh_node", [{"memory_budget": "1000Mi"}], indirect=True)
 def test_it_is_the_first_to_give_way_when_memory_is_short(fresh_node):
