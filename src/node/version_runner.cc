@@ -248,8 +248,8 @@ Reply VersionRunner::refused(const Call& call, const Refusal& refusal) {
 
 // --- instances ---
 
-base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(base::InstanceId id, os::Fd* peer) {
-  EBB_TRY(Gate::Room room, Gate::make_room(gate_, version_.spec.memory));
+base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(base::InstanceId id, Gate::Room room,
+                                                                             os::Fd* peer) {
   const std::uint32_t reserved = services_.reserves.of_others(version_).instances;
   if (services_.instances.fetch_add(1) + reserved >= services_.config.max_instances) {
     --services_.instances;
@@ -281,7 +281,9 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
   for (int tries = 1; self->has_source(id); ++tries) {
     std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->uid_index_);
     os::Fd peer;
-    auto instance = self->new_instance(id, &peer);
+    base::Result<Gate::Room> room = Gate::make_room(self->gate_, self->version_.spec.memory);
+    const bool within_quota = room.has_value();  // else others' spares would go for nothing
+    auto instance = within_quota ? self->new_instance(id, *std::move(room), &peer) : room.error();
     base::Result<> started;
     if (instance) {
       started = co_await self->try_start(*instance, std::move(peer));
@@ -291,7 +293,7 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
     turn.reset();
     const bool no_room = !started && started.error().code == base::Code::kResourceExhausted;
     bool relieved = false;
-    if (no_room && tries < kTriesMost && !self->starts_for_nobody(id)) {
+    if (no_room && within_quota && tries < kTriesMost && !self->starts_for_nobody(id)) {
       const bool memory = instance.has_value();
       relieved = co_await self->relieved_of(id, memory);
     }

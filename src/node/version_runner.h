@@ -178,7 +178,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   io::Task<base::Result<>> try_start(std::shared_ptr<sandbox::Instance> instance, os::Fd peer);
   io::Task<base::Result<sandbox::LauncherAnswer>> order_start(std::shared_ptr<sandbox::Instance> instance,
                                                               std::vector<os::Fd> fds);
-  base::Result<std::shared_ptr<sandbox::Instance>> new_instance(base::InstanceId id, os::Fd* peer);
+  base::Result<std::shared_ptr<sandbox::Instance>> new_instance(base::InstanceId id, Gate::Room room, os::Fd* peer);
   /// After a start that found no memory, or no room for one more instance: waits until some is free. False when nobody
   /// gave way.
   io::Task<bool> relieved_of(base::InstanceId id, bool memory);

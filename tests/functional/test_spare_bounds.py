@@ -57,6 +57,13 @@ def test_a_spare_takes_nothing_of_a_quota_of_memory(fresh_node):
     for function in ("f", "g"):
         eventually(lambda: not node.pids_in("instances", "bound"), "that nobody uses of the quota")
         assert rung(node.call(f"bound/{function}")) != "spare"
+    node.deploy_function(SLOW, app="other")
+    await_spare(node, "other")
+    others = node.pids_in("instances", "other")
+    answers = []
+    in_parallel(2, lambda n: answers.append(node.call(["bound/f/2", "bound/g/2"][n]).status_code))
+    assert sorted(answers) == [200, 429]
+    assert node.pids_in("instances", "other") == others, "another app's spare went for nothing"
     node.cli("quota", "rm", "bound")
     await_spare(node, "bound")
 
