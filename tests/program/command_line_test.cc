@@ -300,7 +300,8 @@ TEST(Bill, IsPrintedAsATableCsvAPageAndJson) {
   const Outcome csv = ebb({"bill", "--month", "2026-02", "--csv"}, server.url);
   EXPECT_TRUE(holds(csv.out,
                     "2026-02,vision,digits,2,1,1000,1.000000,1.000000000,1.000000000,0.150000000,0.007500000,"
-                    "1.157500000,2.315000,EUR\r\n"))
+                    "1.157500000,2.315000,EUR,0.000000000,"
+                    "0.000000000,0.000000000,0.000000000,0.000000000,0.000000000\r\n"))
       << csv.out;
   const AppFolder folder("");
   const std::string page = folder.path + "/bill.html";
