@@ -189,8 +189,10 @@ def test_a_server_that_cannot_be_initialized_is_not_deployed(node, env, lifecycl
     assert done.returncode != 0 and text in done.stderr, done.stderr
 
 
-def test_an_instance_that_cannot_be_initialized_fails_the_call(node):
+@pytest.mark.parametrize("fresh_node", [{"max_spares": 0}], indirect=True)  # a spare would be one more
+def test_an_instance_that_cannot_be_initialized_fails_the_call(fresh_node):
     """At the deployment it could."""
+    node = fresh_node
     source = SERVER.replace('status = int(os.environ.get("INIT_STATUS" if way', 'status = 200 if way == "/pre-stop" or time.time() < float(os.environ["UNTIL"]) else '
                             'int(os.environ.get("INIT_STATUS" if way')
     until = time.time() + 15
@@ -203,7 +205,9 @@ def test_an_instance_that_cannot_be_initialized_fails_the_call(node):
 
 
 @pytest.mark.parametrize("status", ["200", "500"])
-def test_an_instance_that_ends_is_told_before(node, status):
+@pytest.mark.parametrize("fresh_node", [{"max_spares": 0}], indirect=True)  # a spare would be one more
+def test_an_instance_that_ends_is_told_before(fresh_node, status):
+    node = fresh_node
     app = f"ends-{status}"
     deploy(node, app, lifecycle={"pre_stop": "5s"}, env={"STOP_STATUS": status}, idle_timeout="0s")
     assert node.call(f"{app}/f/").status_code == 200
