@@ -15,7 +15,7 @@ import requests
 import figures
 import warm
 
-FLOODS = ("fork", "network", "processor")
+FLOODS = ("processor", "memory", "fork", "disk", "log", "network")
 RATE = 200
 TIMES_AT_MOST = 2
 _HERE = pathlib.Path(__file__).resolve().parent

@@ -54,7 +54,7 @@ FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_second
         "spares_rounds": 300, "spares_seconds": 400}
 QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1,
          "runtimes_cold": 5, "runtimes_seconds": 30, "runtimes_rounds": 1, "runtimes_rate_seconds": 1, "models_rounds": 1, "models_cold": 20, "stream_rounds": 60, "stream_seconds": 10,
-         "body_mb": 64, "neighbour_rounds": 1, "neighbour_seconds": 8,
+         "body_mb": 64, "neighbour_rounds": 1, "neighbour_seconds": 3,
          "overload_rounds": 1, "overload_seconds": 3, "burst_rounds": 2,
          "walls_rounds": 60, "walls_seconds": 10, "peer_rounds": 3, "peer_seconds": 10, "peers_rounds": 1, "ledger_records": 500_000,
          "spares_rounds": 10, "spares_seconds": 15}
