@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "meter/prometheus_text.h"
+
 namespace ebb::meter {
 namespace {
 
@@ -11,17 +13,6 @@ std::string seconds(double value) {
   char text[40];
   std::snprintf(text, sizeof text, "%.9g", value);
   return text;
-}
-
-void head(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
-  out.append("# HELP ").append(name).append(" ").append(help).append("\n");
-  out.append("# TYPE ").append(name).append(" ").append(type).append("\n");
-}
-
-void sample(std::string& out, std::string_view name, std::string_view labels, std::string_view value) {
-  out.append(name);
-  if (!labels.empty()) out.append("{").append(labels).append("}");
-  out.append(" ").append(value).append("\n");
 }
 
 std::string label(std::string_view name, std::string_view value) {
@@ -33,13 +24,13 @@ void histogram(std::string& out, const std::string& name, const std::string& lab
   for (std::size_t i = 0; i < DurationHistogram::kBoundsUs.size(); ++i) {
     cumulative += values.in_bucket(i);
     const auto bound = seconds(static_cast<double>(DurationHistogram::kBoundsUs[i]) / 1e6);
-    sample(out, name + "_bucket", labels + "," + label("le", bound), std::to_string(cumulative));
+    append_sample(out, name + "_bucket", labels + "," + label("le", bound), std::to_string(cumulative));
   }
   // The count is the sum of the buckets just read, so that the two agree while others observe.
   cumulative += values.in_bucket(DurationHistogram::kBoundsUs.size());
-  sample(out, name + "_bucket", labels + "," + label("le", "+Inf"), std::to_string(cumulative));
-  sample(out, name + "_sum", labels, seconds(static_cast<double>(values.sum_ns()) / 1e9));
-  sample(out, name + "_count", labels, std::to_string(cumulative));
+  append_sample(out, name + "_bucket", labels + "," + label("le", "+Inf"), std::to_string(cumulative));
+  append_sample(out, name + "_sum", labels, seconds(static_cast<double>(values.sum_ns()) / 1e9));
+  append_sample(out, name + "_count", labels, std::to_string(cumulative));
 }
 
 }  // namespace
@@ -109,11 +100,11 @@ std::string Metrics::render() const {
     return label("app", name.first) + "," + label("function", name.second);
   };
   std::string out;
-  head(out, "ebb_build_info", "gauge", "The running version of Ebb.");
-  sample(out, "ebb_build_info", label("version", version_), "1");
+  append_head(out, "ebb_build_info", "gauge", "The running version of Ebb.");
+  append_sample(out, "ebb_build_info", label("version", version_), "1");
   const auto gauge = [&](std::string_view name, std::string_view help, const Gauge& value) {
-    head(out, name, "gauge", help);
-    sample(out, name, "", std::to_string(value.value()));
+    append_head(out, name, "gauge", help);
+    append_sample(out, name, "", std::to_string(value.value()));
   };
   gauge("ebb_instances", "Instances that run, idle ones and spares included.", node.instances);
   gauge("ebb_spares", "Instances started ahead that served nobody yet.", node.spares);
@@ -124,66 +115,67 @@ std::string Metrics::render() const {
   gauge("ebb_memory_budget_bytes", "Memory that all sandboxes together may use.", node.memory_budget_bytes);
   gauge("ebb_keep_alive_price", "GB-seconds held to spare one second of waiting; 0: held while there is memory.",
         node.keep_alive_price);
-  head(out, "ebb_log_lines_dropped_total", "counter", "Lines printed by functions that could not be kept.");
-  sample(out, "ebb_log_lines_dropped_total", "", std::to_string(node.log_lines_dropped.value()));
+  append_head(out, "ebb_log_lines_dropped_total", "counter", "Lines printed by functions that could not be kept.");
+  append_sample(out, "ebb_log_lines_dropped_total", "", std::to_string(node.log_lines_dropped.value()));
 
-  head(out, "ebb_invocations_total", "counter", "Invocations by how they ended.");
+  append_head(out, "ebb_invocations_total", "counter", "Invocations by how they ended.");
   for (const auto& [name, metrics] : functions) {
     for (std::size_t i = 0; i < model::kOutcomes; ++i) {
       const auto outcome = label("outcome", model::name_of(static_cast<model::Outcome>(i)));
-      sample(out, "ebb_invocations_total", labels_of(name) + "," + outcome,
-             std::to_string(metrics->invocations[i].value()));
+      append_sample(out, "ebb_invocations_total", labels_of(name) + "," + outcome,
+                    std::to_string(metrics->invocations[i].value()));
     }
   }
-  head(out, "ebb_starts_total", "counter", "Leases by the rung of the cold-start ladder they came from.");
+  append_head(out, "ebb_starts_total", "counter", "Leases by the rung of the cold-start ladder they came from.");
   for (const auto& [name, metrics] : functions) {
     for (std::size_t i = 0; i < model::kRungs; ++i) {
       const auto rung = label("rung", model::name_of(static_cast<model::Rung>(i)));
-      sample(out, "ebb_starts_total", labels_of(name) + "," + rung, std::to_string(metrics->starts[i].value()));
+      append_sample(out, "ebb_starts_total", labels_of(name) + "," + rung, std::to_string(metrics->starts[i].value()));
     }
   }
-  head(out, "ebb_invocation_cpu_seconds_total", "counter",
-       "Processor time of invocations, as their usage records say.");
+  append_head(out, "ebb_invocation_cpu_seconds_total", "counter",
+              "Processor time of invocations, as their usage records say.");
   for (const auto& [name, metrics] : functions)
-    sample(out, "ebb_invocation_cpu_seconds_total", labels_of(name), seconds(metrics->cpu_of_calls.value()));
-  head(out, "ebb_platform_cpu_seconds_total", "counter", "Processor time in sandboxes that is on no usage record.");
+    append_sample(out, "ebb_invocation_cpu_seconds_total", labels_of(name), seconds(metrics->cpu_of_calls.value()));
+  append_head(out, "ebb_platform_cpu_seconds_total", "counter",
+              "Processor time in sandboxes that is on no usage record.");
   for (const auto& [name, metrics] : apps) {
     const std::string labels = label("app", name) + ",";
-    sample(out, "ebb_platform_cpu_seconds_total", labels + label("part", "runtime"),
-           seconds(metrics->cpu_of_runtimes.value()));
-    sample(out, "ebb_platform_cpu_seconds_total", labels + label("part", "zygote"),
-           seconds(metrics->cpu_of_zygotes.value()));
+    append_sample(out, "ebb_platform_cpu_seconds_total", labels + label("part", "runtime"),
+                  seconds(metrics->cpu_of_runtimes.value()));
+    append_sample(out, "ebb_platform_cpu_seconds_total", labels + label("part", "zygote"),
+                  seconds(metrics->cpu_of_zygotes.value()));
   }
   for (const auto& [name, metrics] : functions)
-    sample(out, "ebb_platform_cpu_seconds_total", labels_of(name) + "," + label("part", "instance"),
-           seconds(metrics->cpu_beside_calls.value()));
-  head(out, "ebb_app_cpu_seconds_total", "counter",
-       "Processor time of all sandboxes of an app, by the kernel's count.");
+    append_sample(out, "ebb_platform_cpu_seconds_total", labels_of(name) + "," + label("part", "instance"),
+                  seconds(metrics->cpu_beside_calls.value()));
+  append_head(out, "ebb_app_cpu_seconds_total", "counter",
+              "Processor time of all sandboxes of an app, by the kernel's count.");
   for (const auto& [name, metrics] : apps)
-    sample(out, "ebb_app_cpu_seconds_total", label("app", name), seconds(metrics->cpu.value()));
-  head(out, "ebb_memory_held_byte_seconds_total", "counter", "Memory held over time, beyond the tier below.");
+    append_sample(out, "ebb_app_cpu_seconds_total", label("app", name), seconds(metrics->cpu.value()));
+  append_head(out, "ebb_memory_held_byte_seconds_total", "counter", "Memory held over time, beyond the tier below.");
   for (const auto& [name, metrics] : apps)
-    sample(out, "ebb_memory_held_byte_seconds_total", label("app", name) + "," + label("tier", "runtime"),
-           seconds(metrics->held_by_runtimes.value()));
+    append_sample(out, "ebb_memory_held_byte_seconds_total", label("app", name) + "," + label("tier", "runtime"),
+                  seconds(metrics->held_by_runtimes.value()));
   for (const auto& [name, metrics] : functions) {
     const std::string labels = labels_of(name) + ",";
-    sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "zygote"),
-           seconds(metrics->held_by_zygotes.value()));
-    sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "instance"),
-           seconds(metrics->held_by_instances.value()));
-    sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "spare"),
-           seconds(metrics->held_by_spares.value()));
+    append_sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "zygote"),
+                  seconds(metrics->held_by_zygotes.value()));
+    append_sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "instance"),
+                  seconds(metrics->held_by_instances.value()));
+    append_sample(out, "ebb_memory_held_byte_seconds_total", labels + label("tier", "spare"),
+                  seconds(metrics->held_by_spares.value()));
   }
-  head(out, "ebb_runtime_memory_bytes", "gauge", "Memory of the runtime zygotes that an app's functions share.");
+  append_head(out, "ebb_runtime_memory_bytes", "gauge", "Memory of the runtime zygotes that an app's functions share.");
   for (const auto& [name, metrics] : apps)
-    sample(out, "ebb_runtime_memory_bytes", label("app", name), std::to_string(metrics->runtime_bytes.value()));
-  head(out, "ebb_zygote_memory_bytes", "gauge", "Memory of the newest zygote, beyond its runtime zygote.");
+    append_sample(out, "ebb_runtime_memory_bytes", label("app", name), std::to_string(metrics->runtime_bytes.value()));
+  append_head(out, "ebb_zygote_memory_bytes", "gauge", "Memory of the newest zygote, beyond its runtime zygote.");
   for (const auto& [name, metrics] : functions)
-    sample(out, "ebb_zygote_memory_bytes", labels_of(name), std::to_string(metrics->zygote_bytes.value()));
-  head(out, "ebb_handler_seconds", "histogram", "Wall time in the handler.");
+    append_sample(out, "ebb_zygote_memory_bytes", labels_of(name), std::to_string(metrics->zygote_bytes.value()));
+  append_head(out, "ebb_handler_seconds", "histogram", "Wall time in the handler.");
   for (const auto& [name, metrics] : functions)
     histogram(out, "ebb_handler_seconds", labels_of(name), metrics->handler);
-  head(out, "ebb_queue_seconds", "histogram", "Time an invocation waited for its lease.");
+  append_head(out, "ebb_queue_seconds", "histogram", "Time an invocation waited for its lease.");
   for (const auto& [name, metrics] : functions) histogram(out, "ebb_queue_seconds", labels_of(name), metrics->queue);
   return out;
 }

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "http/client.h"
 #include "http/webhook_signature.h"
+#include "meter/prometheus_text.h"
 #include "os/file.h"
 #include "store/private_file.h"
 
@@ -115,16 +116,14 @@ void Outbox::put(OutboxEvent event) {
 }
 
 std::string Outbox::metrics_text() const {
-  const auto metric = [](std::string_view name, std::string_view type, std::string_view help, std::string value) {
-    return "# HELP " + std::string(name) + " " + std::string(help) + "\n# TYPE " + std::string(name) + " " +
-           std::string(type) + "\n" + std::string(name) + " " + value + "\n";
-  };
-  return metric("ebb_webhooks_pending", "gauge", "Events that wait for the webhook's receiver.",
-                std::to_string(pending_.value())) +
-         metric("ebb_webhooks_delivered_total", "counter", "Events that the receiver has taken.",
-                std::to_string(delivered_.value())) +
-         metric("ebb_webhooks_dropped_total", "counter", "Events given up, or for which there was no room.",
-                std::to_string(dropped_.value()));
+  std::string out;
+  meter::append_head(out, "ebb_webhooks_pending", "gauge", "Events that wait for the webhook's receiver.");
+  meter::append_sample(out, "ebb_webhooks_pending", "", std::to_string(pending_.value()));
+  meter::append_head(out, "ebb_webhooks_delivered_total", "counter", "Events that the receiver has taken.");
+  meter::append_sample(out, "ebb_webhooks_delivered_total", "", std::to_string(delivered_.value()));
+  meter::append_head(out, "ebb_webhooks_dropped_total", "counter", "Events given up, or for which there was no room.");
+  meter::append_sample(out, "ebb_webhooks_dropped_total", "", std::to_string(dropped_.value()));
+  return out;
 }
 
 void Outbox::run() {

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/limits_webhook.h"
 #include "base/log.h"
+#include "meter/prometheus_text.h"
 #include "os/file.h"
 #include "store/private_file.h"
 
@@ -258,13 +259,13 @@ Result<std::string> UsageFeed::body_of() const {
 }
 
 std::string UsageFeed::metrics_text() const {
-  const auto metric = [](const std::string& name, const std::string& help, std::uint64_t value) {
-    return "# HELP " + name + " " + help + "\n# TYPE " + name + " counter\n" + name + " " + std::to_string(value) +
-           "\n";
-  };
-  return metric("ebb_usage_feed_records_total", "Usage records that the webhook's receiver has taken.",
-                records_.value()) +
-         metric("ebb_usage_feed_failures_total", "Attempts to post usage records that failed.", failures_.value());
+  std::string out;
+  meter::append_head(out, "ebb_usage_feed_records_total", "counter",
+                     "Usage records that the webhook's receiver has taken.");
+  meter::append_sample(out, "ebb_usage_feed_records_total", "", std::to_string(records_.value()));
+  meter::append_head(out, "ebb_usage_feed_failures_total", "counter", "Attempts to post usage records that failed.");
+  meter::append_sample(out, "ebb_usage_feed_failures_total", "", std::to_string(failures_.value()));
+  return out;
 }
 
 }  // namespace ebb::node
