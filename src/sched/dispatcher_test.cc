@@ -8,6 +8,8 @@
 #include <random>
 #include <set>
 
+#include "sched/drained.h"
+
 namespace ebb::sched {
 namespace {
 
@@ -19,12 +21,7 @@ struct Room {
 
   template <typename T>
   std::vector<T> drain() {
-    std::vector<T> found;
-    for (const Action& action : actions) {
-      if (const T* one = std::get_if<T>(&action)) found.push_back(*one);
-    }
-    actions.clear();
-    return found;
+    return drained<T>(actions);
   }
 
   std::atomic<std::uint64_t> next_instance = 1;

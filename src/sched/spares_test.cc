@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "sched/dispatcher.h"
+#include "sched/drained.h"
 
 namespace ebb::sched {
 namespace {
@@ -58,12 +58,7 @@ struct Room {
 
   template <typename T>
   std::vector<T> drain() {
-    std::vector<T> found;
-    for (const Action& action : actions) {
-      if (const T* one = std::get_if<T>(&action)) found.push_back(*one);
-    }
-    actions.clear();
-    return found;
+    return drained<T>(actions);
   }
   base::InstanceId begin_spare() {
     EXPECT_TRUE(dispatcher.wants_spare());

@@ -1,6 +1,7 @@
 """Webhooks: what a receiver on the loopback gets of budgets' alerts, through failures of the receiver and of the node."""
 
 import base64
+import contextlib
 import hmac
 import http.server
 import json
@@ -70,20 +71,27 @@ def receiver():
     one.close()
 
 
-@pytest.fixture
-def node(receiver):
-    one = Node({"webhook_url": receiver.url})
+@contextlib.contextmanager
+def telling(receiver, source, **config):
+    """A node that tells the receiver what it has to."""
+    one = Node({"webhook_url": receiver.url, **config})
     secret = one.directory / "webhook-secret"
     secret.write_text(f"whsec_{SECRET}\n")
     secret.chmod(0o644)  # the daemon's account reads it
     one.config["webhook_secret_file"] = str(secret)
     try:
         one.start()
-        one.deploy_function(SOURCE)
+        one.deploy_function(source)
         yield one
     finally:
         one.stop()
         one.remove()
+
+
+@pytest.fixture
+def node(receiver):
+    with telling(receiver, SOURCE) as one:
+        yield one
 
 
 def close_budget(node, app="app"):
@@ -198,18 +206,8 @@ def handler(event, context):
 
 @pytest.fixture
 def fed(receiver):
-    one = Node({"webhook_url": receiver.url, "webhook_usage": True, "usage_held_interval": "1s"})
-    secret = one.directory / "webhook-secret"
-    secret.write_text(f"whsec_{SECRET}\n")
-    secret.chmod(0o644)
-    one.config["webhook_secret_file"] = str(secret)
-    try:
-        one.start()
-        one.deploy_function(WAITS)
+    with telling(receiver, WAITS, webhook_usage=True, usage_held_interval="1s") as one:
         yield one
-    finally:
-        one.stop()
-        one.remove()
 
 
 def batches(receiver):
