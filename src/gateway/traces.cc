@@ -11,6 +11,7 @@
 #include "base/limits_trace.h"
 #include "base/log.h"
 #include "http/client.h"
+#include "meter/prometheus_text.h"
 
 namespace ebb::gateway {
 namespace {
@@ -51,10 +52,6 @@ base::Duration retry_after(const http::Headers& headers) {
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (failed != std::errc() || end != text.data() + text.size()) return base::Duration::zero();
   return std::min<base::Duration>(std::chrono::seconds(seconds), limits::kTraceBackoffMax);
-}
-
-void sample(std::string& out, std::string_view name, std::uint64_t value) {
-  out.append(name).append(" ").append(std::to_string(value)).append("\n");
 }
 
 }  // namespace
@@ -175,15 +172,14 @@ void Traces::record(CallTrace call) {
 }
 
 std::string Traces::metrics_text() const {
-  std::string out =
-      "# HELP ebb_traces_exported_total Calls whose spans the collector has taken.\n"
-      "# TYPE ebb_traces_exported_total counter\n";
-  sample(out, "ebb_traces_exported_total", exported_.value());
-  out +=
-      "# HELP ebb_traces_dropped_total Sampled calls whose spans were not exported.\n"
-      "# TYPE ebb_traces_dropped_total counter\n";
-  sample(out, R"(ebb_traces_dropped_total{reason="queue_full"})", dropped_full_.value());
-  sample(out, R"(ebb_traces_dropped_total{reason="undelivered"})", dropped_undelivered_.value());
+  std::string out;
+  meter::append_head(out, "ebb_traces_exported_total", "counter", "Calls whose spans the collector has taken.");
+  meter::append_sample(out, "ebb_traces_exported_total", "", std::to_string(exported_.value()));
+  meter::append_head(out, "ebb_traces_dropped_total", "counter", "Sampled calls whose spans were not exported.");
+  for (const auto& [reason, dropped] : {std::pair(R"(reason="queue_full")", dropped_full_.value()),
+                                        std::pair(R"(reason="undelivered")", dropped_undelivered_.value())}) {
+    meter::append_sample(out, "ebb_traces_dropped_total", reason, std::to_string(dropped));
+  }
   return out;
 }
 
