@@ -49,6 +49,22 @@ bool Gate::take(base::Bytes memory) {
   return true;
 }
 
+void Gate::give_back(base::Bytes memory, bool leaving) {
+  memory_.fetch_sub(memory.count);
+  if (leaving) departures_.gone();
+}
+
+void Gate::Room::leave() {
+  leaving_ = true;
+  gate_->departures_.leaving();
+  if (organisation_) organisation_->departures_.leaving();
+}
+
+Departures& Gate::departures(Gate& gate) {
+  Gate* const organisation = gate.organisation_.load();
+  return organisation == nullptr ? gate.departures_ : organisation->departures_;
+}
+
 base::Error Gate::no_room(base::Bytes memory) const {
   return refusal("no room for an instance of " + base::to_string(memory) + ": the instances of " + holder_.text() +
                      " may take " + base::to_string(base::Bytes{memory_most_}) +

@@ -19,6 +19,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "model/quota.h"
+#include "node/departures.h"
 #include "sched/call_rate.h"
 
 namespace ebb::node {
@@ -53,23 +54,31 @@ class Gate : public std::enable_shared_from_this<Gate> {
    public:
     Room(std::shared_ptr<Gate> gate, base::Bytes memory) : gate_(std::move(gate)), memory_(memory) {}
     ~Room() {
-      if (gate_) gate_->memory_.fetch_sub(memory_.count);
-      if (organisation_) organisation_->memory_.fetch_sub(memory_.count);
+      if (gate_) gate_->give_back(memory_, leaving_);
+      if (organisation_) organisation_->give_back(memory_, leaving_);
     }
     Room(Room&& other) noexcept = default;
     Room(const Room&) = delete;
     Room& operator=(const Room&) = delete;
     Room& operator=(Room&&) = delete;
 
+    /// The instance was told to end: who finds no room may wait for this one. Once.
+    void leave();
+    bool leaving() const { return leaving_; }
+
    private:
     friend class Gate;
     std::shared_ptr<Gate> gate_;
     std::shared_ptr<Gate> organisation_;
     base::Bytes memory_;
+    bool leaving_ = false;
   };
 
   /// `gate` is an app's. Errors: kResourceExhausted, with the quota and what to do.
   static base::Result<Room> make_room(const std::shared_ptr<Gate>& gate, base::Bytes memory);
+
+  /// Of an app's instances and, where it is in an organisation, those of all its apps.
+  static Departures& departures(Gate& gate);
 
   /// Whether an app's instances, or its organisation's, share a quota of memory.
   bool bounds_memory() const;
@@ -84,6 +93,7 @@ class Gate : public std::enable_shared_from_this<Gate> {
   bool step_in();
   /// Takes the memory, and says whether there was so much room.
   bool take(base::Bytes memory);
+  void give_back(base::Bytes memory, bool leaving);
   base::Error no_room(base::Bytes memory) const;
   base::Error too_many() const;
   base::Error too_fast(base::Duration wait) const;
@@ -97,6 +107,7 @@ class Gate : public std::enable_shared_from_this<Gate> {
   std::atomic<std::uint64_t> memory_most_{0};  // 0: no bound
   std::atomic<std::uint64_t> memory_{0};       // of the instances there are
   std::atomic<std::uint64_t> storage_most_{0};
+  Departures departures_;
 };
 
 class Quotas {

@@ -121,6 +121,24 @@ TEST(Quotas, InstancesTakeRoomUntilTheyEnd) {
   EXPECT_TRUE(Gate::make_room(quotas.gate("b"), {200}));
 }
 
+TEST(Quotas, WhoFindsNoRoomMayWaitForWhoLeaves) {
+  Quotas quotas;
+  quotas.belong("a", "acme");
+  quotas.belong("b", "acme");
+  const auto gate = quotas.gate("a");
+  EXPECT_EQ(&Gate::departures(*gate), &Gate::departures(*quotas.gate("b"))) << "their organisation may be what is full";
+  EXPECT_NE(&Gate::departures(*gate), &Gate::departures(*quotas.gate("c")));
+  {
+    const auto stays = Gate::make_room(gate, {1});
+    auto leaves = Gate::make_room(gate, {1});
+    leaves->leave();
+    const Gate::Room moved = *std::move(leaves);
+    EXPECT_TRUE(moved.leaving());
+    EXPECT_EQ(Gate::departures(*gate).so_far(), 0u);
+  }
+  EXPECT_EQ(Gate::departures(*gate).so_far(), 1u) << "one left, one was never told to";
+}
+
 TEST(Quotas, OfStorage) {
   Quotas quotas;
   EXPECT_FALSE(quotas.storage_of({.app = "a"}));

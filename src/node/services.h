@@ -16,6 +16,7 @@
 #include "meter/metrics.h"
 #include "meter/usage_log.h"
 #include "model/config.h"
+#include "node/departures.h"
 #include "node/organisations.h"
 #include "node/quotas.h"
 #include "node/reserves.h"
@@ -79,6 +80,7 @@ struct Services {
   Quotas quotas{};
   Organisations organisations{metadata, budgets, quotas};
   std::atomic<std::uint32_t> instances = 0;  // alive or starting, node-wide; bounded by config.max_instances
+  Departures departures{};                     // of all instances of the node
 
   /// The context of the core the caller is on; core 0's from elsewhere.
   io::asio::io_context& here() {

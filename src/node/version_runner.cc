@@ -96,6 +96,8 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
       const auto at = instances_.find(retire->instance);
       if (at == instances_.end()) continue;
       effects.retired.push_back(at->second);
+      rooms_.at(retire->instance).leave();
+      services_.departures.leaving();
       if (!at->second->program) continue;
       effects.freezes.emplace_back(wire::LauncherType::kThaw,  // it is to hear that it ends
                                    wire::FreezeOrder{.instance = retire->instance, .sequence = next_freeze_++});
@@ -278,8 +280,13 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
 }
 
 io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id) {
+  Departures& of_node = self->services_.departures;
+  Departures& of_quota = Gate::departures(*self->gate_);
+  const base::SteadyTime limit = base::steady_now() + limits::kDepartureTimeout;
   for (int tries = 1; self->has_source(id); ++tries) {
     std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->uid_index_);
+    const std::uint64_t gone_of_node = of_node.so_far();
+    const std::uint64_t gone_of_quota = of_quota.so_far();
     os::Fd peer;
     base::Result<Gate::Room> room = Gate::make_room(self->gate_, self->version_.spec.memory);
     const bool within_quota = room.has_value();  // else others' spares would go for nothing
@@ -293,9 +300,11 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
     turn.reset();
     const bool no_room = !started && started.error().code == base::Code::kResourceExhausted;
     bool relieved = false;
-    if (no_room && within_quota && tries < kTriesMost && !self->starts_for_nobody(id)) {
+    if (no_room && !self->starts_for_nobody(id)) {
       const bool memory = instance.has_value();
-      relieved = co_await self->relieved_of(id, memory);
+      if (!within_quota) relieved = co_await of_quota.more_than(gone_of_quota, limit);
+      if (within_quota && !memory) relieved = co_await of_node.more_than(gone_of_node, limit);
+      if (!relieved && within_quota && tries < kTriesMost) relieved = co_await self->relieved_of(id, memory);
     }
     if (relieved) continue;
     self->start_ended(id, instance ? *instance : nullptr, started);
@@ -449,17 +458,19 @@ io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::
 
 void VersionRunner::forget_instance(base::InstanceId id) {
   std::shared_ptr<sandbox::Instance> instance;
+  std::optional<Gate::Room> room;
   {
     base::MutexLock lock(mutex_);
     const auto at = instances_.find(id);
     if (at == instances_.end()) return;
     instance = std::move(at->second);
     instances_.erase(at);
-    rooms_.erase(id);
+    room.emplace(std::move(rooms_.extract(id).mapped()));
     update_reserve();
   }
   services_.directory.remove(wire::Subject::kInstance, raw(id));
   --services_.instances;
+  if (room->leaving()) services_.departures.gone();
   instance->close_output();
 }
 

@@ -160,6 +160,20 @@ def test_the_memory_of_all_instances_is_never_more(node):
         node.cli("rm", "tight", "--yes")
 
 
+@pytest.mark.parametrize("spec", [{"reuse": "never"}, {"idle_timeout": "0s"}])
+def test_a_call_after_the_other_needs_no_room_for_both(node, spec):
+    """The first call's instance still has its memory when the second comes; it is on its way out, so the second waits for it."""
+    node.deploy_app(SOURCE, {"hold": {"memory": "128Mi", **spec}, "other": {"memory": "128Mi", **spec}}, app="narrow")
+    node.cli("quota", "set", "narrow", "--memory", "128Mi")
+    try:
+        for function in ["hold"] * 10 + ["hold", "other"] * 10:
+            answer = node.call(f"narrow/{function}")
+            assert answer.status_code == 200, answer.text
+    finally:
+        node.cli("quota", "rm", "narrow")
+        node.cli("rm", "narrow", "--yes")
+
+
 def test_a_minimum_that_has_no_room_is_kept_as_far_as_it_goes(node):
     node.cli("quota", "set", "roomy", "--memory", "128Mi")
     try:
