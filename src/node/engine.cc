@@ -1,19 +1,12 @@
 #include "node/engine.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/json/serialize.hpp>
-#include <csignal>
 #include <set>
 #include <thread>
 
-#include "base/co_checked.h"
-#include "base/limits.h"
 #include "base/limits_bill.h"
 #include "base/limits_spares.h"
 #include "base/log.h"
 #include "io/deadline.h"
-#include "meter/price_list.h"
 #include "node/billing.h"
 #include "node/invocation.h"
 #include "node/spare_room.h"
@@ -54,38 +47,6 @@ base::Error key_refusal(const Call& call) {
                                 " takes calls with a key only: send Authorization: Bearer KEY or "
                                 "X-Ebb-Key: KEY with a key of `ebb key create --role invoke --app " +
                                 call.app + "`"};
-}
-
-// As it was before there were budgets in money, where there is none.
-std::string limit_id(const meter::BudgetView& budget) {
-  if (budget.limit_nano_money == model::Budget::kAny) return std::to_string(budget.limit_nano_cu);
-  return std::to_string(budget.limit_nano_cu) + "." + std::to_string(budget.limit_nano_money);
-}
-
-std::string limit_text(std::uint64_t nano) {
-  return nano == model::Budget::kAny ? std::string() : meter::decimal_text(nano, 9);
-}
-
-// The same alert has the same id after a restart, and another budget's another.
-OutboxEvent event_of(const meter::BudgetAlert& alert, base::WallTime now) {
-  const meter::BudgetView& budget = alert.budget;
-  const std::string month = meter::to_string(budget.month);
-  const boost::json::object body = {{"type", "budget.alert"},
-                                    {"timestamp", base::to_rfc3339(now)},
-                                    {"data",
-                                     {{"app", budget.app},
-                                      {"organisation", budget.organisation},
-                                      {"month", month},
-                                      {"percent", alert.percent},
-                                      {"cu_a_month", limit_text(budget.limit_nano_cu)},
-                                      {"cu_used", meter::decimal_text(budget.used_nano_cu, 9)},
-                                      {"money_a_month", limit_text(budget.limit_nano_money)},
-                                      {"money_used", meter::decimal_text(budget.used_nano_money, 9)},
-                                      {"currency", budget.currency}}}};
-  const std::string whose = budget.app.empty() ? "organisation." + budget.organisation : budget.app;
-  return {.id = "budget.alert." + whose + "." + month + "." + limit_id(budget) + "." + std::to_string(alert.percent),
-          .body = boost::json::serialize(body),
-          .made = now};
 }
 
 // A stream's call is over when the stream is.
@@ -287,79 +248,6 @@ void Engine::published(const std::string& app, std::set<std::string> functions,
   for (const auto& runner : removed) runner->close();
 }
 
-// Versions that go on by their number would go on with the value before: they end, and start anew when asked for.
-void Engine::secret_changed(const std::string& app, const std::string& secret) {
-  std::vector<std::shared_ptr<VersionRunner>> closed;
-  {
-    base::MutexLock lock(mutex_);
-    ++secret_changes_;
-    std::erase_if(by_number_, [&](const auto& entry) {
-      const model::Version& version = entry.second->version();
-      return version.app == app && binds(version.spec, secret) && (closed.push_back(entry.second), true);
-    });
-  }
-  for (const auto& runner : closed) runner->close();
-}
-
-io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::string name, std::string value) {
-  SecretChange change{.app = std::move(app), .name = std::move(name), .value = std::move(value)};
-  EBB_CO_CHECKED(Secrets::check(change));
-  for (const auto& runner : all_runners()) {
-    if (runner->version().app == change.app && binds(runner->version().spec, change.name)) {
-      co_return deployments_.begin_change(std::move(change));
-    }
-  }
-  Secrets& secrets = services_.secrets;
-  std::function<base::Result<>()> store = [&secrets, change] { return secrets.store(change); };
-  const auto stored = co_await io::offload(services_.pool, "store secret", std::move(store));
-  if (!stored) co_return stored.error();
-  co_return std::uint64_t{0};
-}
-
-// Functions whose current version binds the secret, by name.
-std::vector<std::string> Engine::users_of(const std::string& app, const std::string& secret) {
-  std::vector<std::string> users;
-  base::MutexLock lock(mutex_);
-  for (const auto& [name, runner] : current_) {
-    if (name.first == app && binds(runner->version().spec, secret)) users.push_back(name.second);
-  }
-  return users;
-}
-
-io::Task<base::Result<std::vector<SecretView>>> Engine::secrets(std::string app) {
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<std::vector<store::StoredSecret>>()> read = [&metadata, app] {
-    return metadata.secrets(app);
-  };
-  const auto stored = co_await io::offload(services_.pool, "list secrets", std::move(read));
-  if (!stored) co_return stored.error();
-  std::vector<SecretView> views;
-  for (const store::StoredSecret& secret : *stored) {
-    views.push_back({.name = secret.name,
-                     .version = secret.version,
-                     .updated = secret.updated,
-                     .functions = users_of(app, secret.name)});
-  }
-  co_return views;
-}
-
-io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name) {
-  std::string users;
-  for (const std::string& function : users_of(app, name)) users += (users.empty() ? "" : ", ") + function;
-  if (!users.empty()) {
-    co_return base::Error{.code = base::Code::kConflict,
-                          .message = "secret " + name + " is used by " + users +
-                                     ": take it out of their ebb.yaml and "
-                                     "deploy first"};
-  }
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<>()> remove = [&metadata, app, name] { return metadata.remove_secret(app, name); };
-  const auto removed = co_await io::offload(services_.pool, "remove secret", std::move(remove));
-  if (!removed) co_return removed.error();
-  secret_changed(app, name);
-  co_return base::Result<>();
-}
-
 io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string app) {
   std::vector<FunctionView> views;
   std::set<Name> seen;  // current versions come first; of old ones only those that have something running are shown
@@ -457,104 +345,6 @@ io::Task<base::Result<LedgerReport>> Engine::check_ledger(bool rebuild) {
   co_return co_await io::offload(services_.pool, "check the ledger", std::move(check));
 }
 
-io::Task<base::Result<std::vector<meter::BudgetView>>> Engine::budgets() { co_return services_.budgets.views(); }
-
-io::Task<base::Result<>> Engine::set_budget(model::Budget budget) {
-  if (budget.nano_money != model::Budget::kAny && !services_.budgets.has_prices()) {
-    co_return base::invalid_argument("a budget in money needs prices: name a price_file in the configuration");
-  }
-  std::function<base::Result<>()> set = [this, budget]() -> base::Result<> {
-    EBB_CHECKED(services_.metadata.set_budget(budget));
-    services_.budgets.set(budget);
-    return {};
-  };
-  co_return co_await io::offload(services_.pool, "set a budget", std::move(set));
-}
-
-io::Task<base::Result<std::vector<Quotas::View>>> Engine::quotas() { co_return services_.quotas.views(); }
-
-io::Task<base::Result<>> Engine::set_quota(model::Quota quota) {
-  std::function<base::Result<>()> set = [this, quota]() -> base::Result<> {
-    EBB_CHECKED(services_.metadata.set_quota(quota));
-    services_.quotas.set(quota);
-    return {};
-  };
-  co_return co_await io::offload(services_.pool, "set a quota", std::move(set));
-}
-
-io::Task<base::Result<>> Engine::remove_quota(model::Holder holder) {
-  std::function<base::Result<>()> remove = [this, holder]() -> base::Result<> {
-    EBB_CHECKED(services_.metadata.remove_quota(holder));
-    services_.quotas.set({.app = holder.app, .organisation = holder.organisation});
-    return {};
-  };
-  co_return co_await io::offload(services_.pool, "remove a quota", std::move(remove));
-}
-
-io::Task<base::Result<>> Engine::remove_budget(model::Holder holder) {
-  std::function<base::Result<>()> remove = [this, holder]() -> base::Result<> {
-    EBB_CHECKED(services_.metadata.remove_budget(holder));
-    services_.budgets.remove(holder);
-    return {};
-  };
-  co_return co_await io::offload(services_.pool, "remove a budget", std::move(remove));
-}
-
-AppSet Engine::apps_of(const std::string& organisation) const {
-  if (organisation.empty()) return std::nullopt;
-  return services_.organisations.apps_of(organisation);
-}
-
-io::Task<base::Result<std::vector<model::Organisation>>> Engine::organisations() {
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<std::vector<model::Organisation>>()> read = [&metadata] {
-    return metadata.organisations();
-  };
-  co_return co_await io::offload(services_.pool, "list organisations", std::move(read));
-}
-
-io::Task<base::Result<>> Engine::add_organisation(std::string name) {
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<>()> add = [&metadata, name] { return metadata.add_organisation(name); };
-  co_return co_await io::offload(services_.pool, "add an organisation", std::move(add));
-}
-
-io::Task<base::Result<>> Engine::remove_organisation(std::string name) {
-  std::function<base::Result<>()> remove = [this, name]() -> base::Result<> {
-    EBB_CHECKED(services_.metadata.remove_organisation(name));
-    services_.quotas.set({.organisation = name});
-    services_.budgets.remove({.organisation = name});
-    return {};
-  };
-  co_return co_await io::offload(services_.pool, "remove an organisation", std::move(remove));
-}
-
-io::Task<base::Result<>> Engine::claim_app(std::string app, std::string organisation) {
-  std::function<base::Result<>()> claim = [this, app, organisation] {
-    return services_.organisations.claim(app, organisation);
-  };
-  co_return co_await io::offload(services_.pool, "claim a name", std::move(claim));
-}
-
-io::Task<base::Result<>> Engine::move_app(std::string app, std::string organisation) {
-  std::function<base::Result<>()> move = [this, app, organisation] {
-    return services_.organisations.move(app, organisation);
-  };
-  co_return co_await io::offload(services_.pool, "move an app", std::move(move));
-}
-
-io::Task<base::Result<>> Engine::add_key(model::AccessKey key) {
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<>()> add = [&metadata, key = std::move(key)] { return metadata.add_key(key); };
-  co_return co_await io::offload(services_.pool, "add key", std::move(add));
-}
-
-io::Task<base::Result<>> Engine::remove_key(std::string id) {
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<>()> remove = [&metadata, id = std::move(id)] { return metadata.remove_key(id); };
-  co_return co_await io::offload(services_.pool, "remove key", std::move(remove));
-}
-
 // False when the launcher does not say.
 io::Task<bool> Engine::read_app_cpu(std::string app) {
   const auto metrics = metrics_.app(app);  // before the wait: it may be removed meanwhile
@@ -630,17 +420,6 @@ io::Task<> Engine::tick_forever(Engine& engine) {
     engine.sandboxes_.count_held(now);
     engine.tell_of_budgets();
     engine.close_unused(now);
-  }
-}
-
-void Engine::tell_of_budgets() {
-  const base::WallTime now = base::wall_now();
-  for (const meter::BudgetAlert& alert : services_.budgets.tick(now)) {
-    const meter::BudgetView& budget = alert.budget;
-    base::log(alert.percent < 100 ? base::LogLevel::kWarning : base::LogLevel::kError, "budget_alert",
-              {{budget.app.empty() ? "organisation" : "app", budget.app.empty() ? budget.organisation : budget.app},
-               {"percent", alert.percent}});
-    if (stores_.outbox) stores_.outbox->put(event_of(alert, now));
   }
 }
 

@@ -1,0 +1,80 @@
+// Secrets of apps: set, listed and removed, and what becomes of the versions that bind one.
+#include "base/co_checked.h"
+#include "node/engine.h"
+
+namespace ebb::node {
+
+// Versions that go on by their number would go on with the value before: they end, and start anew when asked for.
+void Engine::secret_changed(const std::string& app, const std::string& secret) {
+  std::vector<std::shared_ptr<VersionRunner>> closed;
+  {
+    base::MutexLock lock(mutex_);
+    ++secret_changes_;
+    std::erase_if(by_number_, [&](const auto& entry) {
+      const model::Version& version = entry.second->version();
+      return version.app == app && binds(version.spec, secret) && (closed.push_back(entry.second), true);
+    });
+  }
+  for (const auto& runner : closed) runner->close();
+}
+
+io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::string name, std::string value) {
+  SecretChange change{.app = std::move(app), .name = std::move(name), .value = std::move(value)};
+  EBB_CO_CHECKED(Secrets::check(change));
+  for (const auto& runner : all_runners()) {
+    if (runner->version().app == change.app && binds(runner->version().spec, change.name)) {
+      co_return deployments_.begin_change(std::move(change));
+    }
+  }
+  Secrets& secrets = services_.secrets;
+  std::function<base::Result<>()> store = [&secrets, change] { return secrets.store(change); };
+  const auto stored = co_await io::offload(services_.pool, "store secret", std::move(store));
+  if (!stored) co_return stored.error();
+  co_return std::uint64_t{0};
+}
+
+// Functions whose current version binds the secret, by name.
+std::vector<std::string> Engine::users_of(const std::string& app, const std::string& secret) {
+  std::vector<std::string> users;
+  base::MutexLock lock(mutex_);
+  for (const auto& [name, runner] : current_) {
+    if (name.first == app && binds(runner->version().spec, secret)) users.push_back(name.second);
+  }
+  return users;
+}
+
+io::Task<base::Result<std::vector<SecretView>>> Engine::secrets(std::string app) {
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<std::vector<store::StoredSecret>>()> read = [&metadata, app] {
+    return metadata.secrets(app);
+  };
+  const auto stored = co_await io::offload(services_.pool, "list secrets", std::move(read));
+  if (!stored) co_return stored.error();
+  std::vector<SecretView> views;
+  for (const store::StoredSecret& secret : *stored) {
+    views.push_back({.name = secret.name,
+                     .version = secret.version,
+                     .updated = secret.updated,
+                     .functions = users_of(app, secret.name)});
+  }
+  co_return views;
+}
+
+io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name) {
+  std::string users;
+  for (const std::string& function : users_of(app, name)) users += (users.empty() ? "" : ", ") + function;
+  if (!users.empty()) {
+    co_return base::Error{.code = base::Code::kConflict,
+                          .message = "secret " + name + " is used by " + users +
+                                     ": take it out of their ebb.yaml and "
+                                     "deploy first"};
+  }
+  store::Metadata& metadata = services_.metadata;
+  std::function<base::Result<>()> remove = [&metadata, app, name] { return metadata.remove_secret(app, name); };
+  const auto removed = co_await io::offload(services_.pool, "remove secret", std::move(remove));
+  if (!removed) co_return removed.error();
+  secret_changed(app, name);
+  co_return base::Result<>();
+}
+
+}  // namespace ebb::node
