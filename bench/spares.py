@@ -2,8 +2,8 @@
 
 Two nodes of the same binary, the second with `max_spares: 0`; the same functions on both, `reuse: never`, so that no call finds an
 idle instance. A sample: from sending a request on an open connection to the last byte of its answer. Before one with a spare it waits
-until the spare is there. `hello` is Node and a handler of one line; `express` loads Express from npm and is called through it, as an
-application would be; without npm it is left out and named as missing.
+until the spare is there. `hello` is Node and a handler of one line; `fetch` asks a server of its own by fetch; `express` loads Express from npm and is called
+through it, as an application would be; without npm it is left out and named as missing.
 """
 
 import json
@@ -20,6 +20,14 @@ EXPRESS = "5.1.0"
 SPARE_SECONDS = 30
 SHARE_AT_MOST = 0.2  # of what the call takes without a spare
 _HELLO = "exports.handler = async () => ({ hello: 'world' });\n"
+_FETCH = """const http = require('node:http');
+const server = http.createServer((request, response) => response.end('{"hello":"world"}'));
+const listening = new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+exports.handler = async () => {
+  await listening;
+  return (await fetch(`http://127.0.0.1:${server.address().port}/`)).json();
+};
+"""
 _EXPRESS = """const express = require('express');
 const app = express();
 app.use(express.json());
@@ -42,7 +50,7 @@ exports.handler = async () => {
 def packages(out):
     """{function: folder}, and what is missing, in words."""
     made = {}
-    for name, source in (("hello", _HELLO), ("express", _EXPRESS)):
+    for name, source in (("hello", _HELLO), ("fetch", _FETCH), ("express", _EXPRESS)):
         folder = out / "spares" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "index.js").write_text(source)
@@ -53,11 +61,13 @@ def packages(out):
     if (folder / "node_modules/express").is_dir():
         return made, ""
     if shutil.which("npm") is None:
-        return {"hello": made["hello"]}, "express: no npm here"
+        del made["express"]
+        return made, "express: no npm here"
     done = subprocess.run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", f"express@{EXPRESS}"], cwd=folder,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     if done.returncode != 0:
-        return {"hello": made["hello"]}, f"express: npm ended with {done.returncode}: {done.stderr.strip()[-300:]}"
+        del made["express"]
+        return made, f"express: npm ended with {done.returncode}: {done.stderr.strip()[-300:]}"
     return made, ""
 
 

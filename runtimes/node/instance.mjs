@@ -2,14 +2,16 @@
 //
 //     node --max-old-space-size=N /ebb/runtime/node/instance.mjs FUNCTION     in /var/task, the walls up
 //
-// FUNCTION is JSON: app, name, version, handler, memory_bytes, timeout_ms, channel (a descriptor) and began_ns (on the
-// monotonic clock). runtimes/python/node_program.py starts it: by exec in an instance, as a child to try a deployment out.
+// FUNCTION is JSON: app, name, version, handler, memory_bytes, timeout_ms, channel (a descriptor), began_ns (on the
+// monotonic clock), and `uses`: what the function was seen to use (warm.mjs), null where it is being tried out to learn just
+// that. runtimes/python/node_program.py starts it: by exec in an instance, as a child to try a deployment out.
 
 import { Context } from './context.mjs';
 import { BadPayload, TooLarge, Unserialisable, answerOf, eventOf } from './events.mjs';
 import { LoadError, messageOf, traceOf, typeOf } from './failure.mjs';
 import { load } from './loading.mjs';
 import { pump } from './stream.mjs';
+import { usesOf, warm } from './warm.mjs';
 import { Channel, kError, kNoInvocation, kReady, kResult } from './wire.mjs';
 
 const told = JSON.parse(process.argv[2]);
@@ -140,6 +142,7 @@ function failInit(error) {
 }
 
 channel.holdsLoop(false);
+await warm(told.uses ?? []);
 try {
   handler = await load(told.handler);
 } catch (error) {
@@ -148,4 +151,5 @@ try {
 }
 channel.holdsLoop(true);
 const spent = process.hrtime.bigint() - BigInt(told.began_ns);
-channel.send(kReady, kNoInvocation, Buffer.from(`{"init_ns":${spent}}`));
+const learnt = told.uses === null ? `,"uses":${JSON.stringify(usesOf(told.handler))}` : '';
+channel.send(kReady, kNoInvocation, Buffer.from(`{"init_ns":${spent}${learnt}}`));

@@ -9,7 +9,9 @@ const kTask = '/var/task';
 const kMachines = { 3: 'ia32', 40: 'arm', 62: 'x64', 183: 'arm64', 243: 'riscv64' };
 const kEndings = ['.mjs', '.cjs', '.js'];
 
-function fileOf(module) {
+// The file of a handler. Errors: LoadError.
+export function fileOf(handler) {
+  const module = handler.slice(0, handler.lastIndexOf('.'));
   for (const ending of kEndings) {
     const path = `${kTask}/${module}${ending}`;
     if (existsSync(path)) return path;
@@ -64,9 +66,8 @@ function explain(error) {
 
 // The handler. Errors: LoadError only.
 export async function load(handler) {
-  const dot = handler.lastIndexOf('.');
-  const name = handler.slice(dot + 1);
-  const file = fileOf(handler.slice(0, dot));
+  const name = handler.slice(handler.lastIndexOf('.') + 1);
+  const file = fileOf(handler);
   let module;
   try {
     module = await import(pathToFileURL(file).href);

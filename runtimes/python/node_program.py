@@ -21,6 +21,7 @@ _NODE_MIN = 18
 _CHANNEL_FD = 3
 _SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "node", "instance.mjs")
 _OWN = (loading.TASK + "/node_modules/node/bin/node", LAYER + "/node_modules/.bin/node")
+_WARMED = ("http", "fetch")  # what runtimes/node/warm.mjs knows
 _HEAP_SHARE = 0.75  # of the function's memory: the rest is for buffers, young objects and Node itself
 
 
@@ -51,12 +52,14 @@ class Handler:
         self._function = function
         self._node = find_node()
         self._child = None
+        self._uses = ()  # of _WARMED, as the deployment's trial told; the zygote's forks have it from there
 
-    def _arguments(self, channel, began_ns):
+    def _arguments(self, channel, began_ns, uses):
         function = self._function
         told = {
             "app": function.app, "name": function.name, "version": function.version, "handler": function.handler,
             "memory_bytes": function.memory_bytes, "timeout_ms": function.timeout_ms, "channel": channel, "began_ns": str(began_ns),
+            "uses": uses,
         }
         heap = max(16, int(function.memory_bytes * _HEAP_SHARE) >> 20)
         return ["node", f"--max-old-space-size={heap}", _SCRIPT, json.dumps(told)]
@@ -72,7 +75,7 @@ class Handler:
         """Does not return. Errors: loading.LoadError."""
         os.set_inheritable(_CHANNEL_FD, True)
         try:
-            os.execve(self._node, self._arguments(_CHANNEL_FD, began_ns), self._surroundings())
+            os.execve(self._node, self._arguments(_CHANNEL_FD, began_ns, self._uses), self._surroundings())
         except OSError as error:
             raise loading.LoadError("NoNode", f"{self._node} cannot be started: {error.strerror}") from None
 
@@ -82,7 +85,7 @@ class Handler:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs:
             self._child = subprocess.Popen(
-                self._arguments(theirs.fileno(), time.monotonic_ns()), executable=self._node, stdin=subprocess.DEVNULL,
+                self._arguments(theirs.fileno(), time.monotonic_ns(), None), executable=self._node, stdin=subprocess.DEVNULL,
                 cwd=loading.TASK, env=self._surroundings(), pass_fds=(theirs.fileno(),), start_new_session=True,
             )
             theirs.close()
@@ -100,7 +103,8 @@ class Handler:
             if len(header) < wire.FRAME.size:
                 raise loading.LoadError("ProgramEnded", f"node {self._how_it_ended()} before the function was loaded; its log says more")
             kind, meta_bytes = wire.FRAME.unpack(header)[2:4]
-            if kind == wire.CHANNEL_READY:
+            if kind == wire.CHANNEL_READY and meta_bytes <= wire.FRAME_META_BYTES:
+                self._learn(frames.read(meta_bytes))
                 return
             if kind != wire.ERROR or meta_bytes > wire.FRAME_META_BYTES:
                 raise loading.LoadError("ProtocolError", "the function wrote to the descriptor of the channel: leave it alone")
@@ -110,6 +114,14 @@ class Handler:
             except (ValueError, KeyError, TypeError, RecursionError):
                 kind, message, text = "Error", "node told no reason", ""
         raise loading.LoadError(kind, trace.cut(message, trace.MESSAGE_CHARACTERS), text)
+
+    def _learn(self, told):
+        """From a process that runs code of the user's: only names that are known."""
+        try:
+            uses = json.loads(told)["uses"]
+            self._uses = tuple(name for name in _WARMED if name in uses)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            self._uses = ()
 
     def _how_it_ended(self):
         try:
