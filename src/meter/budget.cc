@@ -50,12 +50,7 @@ std::uint64_t nano_money_of(const PriceList& list, std::uint64_t from_nano_cu, s
   return saturated(sum / kPicoNano);
 }
 
-Budgets::Budgets(Prices prices, base::WallTime now)
-    : prices_(std::move(prices)),
-      list_(prices_.list_on(day_of(now))),
-      weights_(prices_.lists[list_].weights),
-      month_(month_of(now)),
-      day_(day_of(now)) {}
+Budgets::Budgets(Prices prices, base::WallTime now) : prices_(std::move(prices)), month_(month_of(now)) {}
 
 std::shared_ptr<Account> Budgets::account_of(const model::Holder& holder) {
   std::shared_ptr<Account>& account = holder.app.empty() ? organisations_[holder.organisation] : apps_[holder.app];
@@ -87,11 +82,11 @@ std::shared_ptr<Account> Budgets::account(const std::string& app) {
   return account_of({.app = app});
 }
 
-void Budgets::begin_with(const std::string& app, std::uint64_t used_nano_cu, std::uint64_t used_nano_money) {
+void Budgets::begin_with(const std::string& app, Month month, std::size_t list, std::uint64_t used_nano_cu) {
   base::MutexLock lock(mutex_);
   const std::shared_ptr<Account> account = account_of({.app = app});
-  account->used_nano_cu_ = account->base_nano_cu_ = used_nano_cu;
-  account->used_nano_money_ = account->base_nano_money_ = used_nano_money;
+  account->months_[month].nano_cu[list] += used_nano_cu;
+  if (month == month_) add_up(*account);
 }
 
 void Budgets::set(const model::Budget& budget) {
@@ -99,7 +94,7 @@ void Budgets::set(const model::Budget& budget) {
   const std::shared_ptr<Account> account = account_of(budget.holder());
   account->limit_nano_cu_ = budget.nano_cu;
   account->limit_nano_money_ = budget.nano_money;
-  account->told_percent_ = 0;
+  account->months_[month_].told_percent = 0;
 }
 
 void Budgets::remove(const model::Holder& holder) {
@@ -136,50 +131,54 @@ std::vector<BudgetView> Budgets::views() {
 
 void Budgets::charge(Account& account, base::WallTime arrival, model::Outcome outcome, std::uint64_t billed_ms,
                      std::uint32_t cpu_millis, base::Bytes memory_limit) {
+  const std::uint64_t nano_cu = nano_cu_of(outcome, billed_ms, cpu_millis, memory_limit, weights_at(arrival));
   base::MutexLock lock(mutex_);
-  if (arrival < month_.begin()) return;
-  add(account, nano_cu_of(outcome, billed_ms, cpu_millis, memory_limit, weights_));
+  add(account, arrival, nano_cu);
 }
 
 void Budgets::charge_held(Account& account, const model::HeldStart& start, const model::HeldUse& use) {
   const std::uint64_t provisioned_ms = use.ms[static_cast<std::size_t>(model::HeldTier::kProvisioned)];
+  const std::uint64_t nano_cu =
+      sleeping_nano_cu_of(provisioned_ms, start.cpu_millis, start.memory_limit, weights_at(start.begun));
   base::MutexLock lock(mutex_);
-  if (start.begun < month_.begin()) return;
-  add(account, sleeping_nano_cu_of(provisioned_ms, start.cpu_millis, start.memory_limit, weights_));
+  add(account, start.begun, nano_cu);
 }
 
-void Budgets::add(Account& account, std::uint64_t nano_cu) {
-  account.used_nano_cu_ += nano_cu;
-  const std::uint64_t cost =
-      account.base_nano_money_ + nano_money_of(prices_.lists[list_], account.base_nano_cu_, account.used_nano_cu_);
-  const std::uint64_t more = cost - account.used_nano_money_;
-  account.used_nano_money_ = cost;
+const Weights& Budgets::weights_at(base::WallTime time) const {
+  return prices_.lists[prices_.list_on(day_of(time))].weights;
+}
+
+// A clock that is set back or forward brings records of other months: they wait there until it comes to them.
+void Budgets::add(Account& account, base::WallTime time, std::uint64_t nano_cu) {
+  const Month month = month_of(time);
+  account.months_[month].nano_cu[prices_.list_on(day_of(time))] += nano_cu;
+  if (month == month_) add_up(account);
+}
+
+// Poured in the order of the lists, each going on where the one before ended: as on the bill.
+void Budgets::add_up(Account& account) {
+  std::uint64_t used = 0;
+  std::uint64_t cost = 0;
+  if (const auto at = account.months_.find(month_); at != account.months_.end()) {
+    for (const auto& [list, nano_cu] : at->second.nano_cu) {
+      cost += nano_money_of(prices_.lists[list], used, used + nano_cu);
+      used += nano_cu;
+    }
+  }
+  const std::uint64_t used_before = account.used_nano_cu_.exchange(used);
+  const std::uint64_t cost_before = account.used_nano_money_.exchange(cost);
   if (Account* const organisation = account.organisation_) {
-    organisation->used_nano_cu_ += nano_cu;
-    organisation->used_nano_money_ += more;
+    organisation->used_nano_cu_ += used - used_before;
+    organisation->used_nano_money_ += cost - cost_before;
   }
 }
 
 std::vector<BudgetAlert> Budgets::tick(base::WallTime now) {
   base::MutexLock lock(mutex_);
   std::vector<BudgetAlert> alerts;
-  // A clock that was set back does not open the month before again.
-  if (day_of(now) > day_) {
-    day_ = day_of(now);
-    list_ = prices_.list_on(day_);
-    weights_ = prices_.lists[list_].weights;
-    for (const auto& [name, account] : apps_) {
-      account->base_nano_cu_ = account->used_nano_cu_;
-      account->base_nano_money_ = account->used_nano_money_;
-    }
-    if (const Month month = month_of(now); month != month_) {
-      month_ = month;
-      for (Account* account : all()) {
-        account->used_nano_cu_ = account->base_nano_cu_ = 0;
-        account->used_nano_money_ = account->base_nano_money_ = 0;
-        account->told_percent_ = 0;
-      }
-    }
+  if (const Month month = month_of(now); month != month_) {
+    month_ = month;
+    for (const auto& [name, account] : apps_) add_up(*account);
   }
   for (Account* account : all()) {
     unsigned passed = 0;
@@ -189,8 +188,10 @@ std::vector<BudgetAlert> Budgets::tick(base::WallTime now) {
         if (limit != Account::kNone && Wide{used} * 100 >= Wide{limit} * percent) passed = std::max(passed, percent);
       }
     }
-    if (passed > account->told_percent_) alerts.push_back({.percent = passed, .budget = view_of(*account)});
-    account->told_percent_ = std::max(passed, account->told_percent_);
+    if (passed == 0) continue;
+    unsigned& told = account->months_[month_].told_percent;
+    if (passed > told) alerts.push_back({.percent = passed, .budget = view_of(*account)});
+    told = std::max(passed, told);
   }
   return alerts;
 }

@@ -8,7 +8,7 @@
 // refused once the account has reached the budget, so it is exceeded by what was under way at that moment, and by no
 // more. 4. A budget belongs to a name: an app that is removed and deployed again has the same one.
 // 5. An organisation's account is the sum of those of its apps, also after one was moved. 6. Money is an app's CU
-// poured into the free quota and the tiers of the price list in effect, as on its bill, rounded down. Charged by the
+// poured into the free quota and the tiers of the price lists in effect, as on its bill, rounded down. Charged by the
 // node when a record is closed, asked when a call comes and when it gets an instance. Threads: any. Cost: one atomic
 // load to ask, a short lock to charge; no disk.
 #pragma once
@@ -59,16 +59,20 @@ class Account {
   }
 
   static constexpr std::uint64_t kNone = model::Budget::kAny;
+
+  struct MonthUse {
+    std::map<std::size_t, std::uint64_t> nano_cu;  // of an app: by the price list that it came under
+    unsigned told_percent = 0;
+  };
+
+  // Of the present month.
   std::atomic<std::uint64_t> used_nano_cu_{0};
   std::atomic<std::uint64_t> limit_nano_cu_{kNone};
   std::atomic<std::uint64_t> used_nano_money_{0};
   std::atomic<std::uint64_t> limit_nano_money_{kNone};
-  // Of an app, guarded by the mutex of Budgets: what it had used and cost when the present price list took over.
-  std::uint64_t base_nano_cu_ = 0;
-  std::uint64_t base_nano_money_ = 0;
+  std::map<Month, MonthUse> months_;  // guarded by the mutex of Budgets
   const model::Holder holder_;
   std::atomic<Account*> organisation_{nullptr};  // of an app: kept by Budgets as long as this
-  unsigned told_percent_ = 0;                    // guarded by the mutex of Budgets
 };
 
 /// A budget as it is shown.
@@ -95,8 +99,8 @@ class Budgets {
 
   /// The app's account, made if there is none; it stays valid.
   std::shared_ptr<Account> account(const std::string& app);
-  /// Before calls are served: what the app has used in this month, and what that cost.
-  void begin_with(const std::string& app, std::uint64_t used_nano_cu, std::uint64_t used_nano_money = 0);
+  /// Before calls are served: what the app has used in a month, this one or another, under one of the price lists.
+  void begin_with(const std::string& app, Month month, std::size_t list, std::uint64_t used_nano_cu);
   /// Whether there are prices that a budget in money can be counted by.
   bool has_prices() const { return !prices_.currency.empty(); }
 
@@ -107,29 +111,28 @@ class Budgets {
   /// Those of apps that have one, by name, then those of organisations.
   std::vector<BudgetView> views();
 
-  /// A record was closed. One that arrived before this month changes nothing.
+  /// A record was closed. It counts for the month of its arrival.
   void charge(Account& account, base::WallTime arrival, model::Outcome outcome, std::uint64_t billed_ms,
               std::uint32_t cpu_millis, base::Bytes memory_limit);
   /// A record of what was held was written. As charge.
   void charge_held(Account& account, const model::HeldStart& start, const model::HeldUse& use);
-  /// Begins a new month when it is there. Gives what has been passed since the last time.
+  /// Turns to the month of `now`, whichever the last one was. Gives what has been passed since the last time.
   std::vector<BudgetAlert> tick(base::WallTime now);
   /// 429, until the next month.
   base::Error refusal(const Account& account, base::WallTime now);
 
  private:
   using Accounts = std::map<std::string, std::shared_ptr<Account>>;
-  void add(Account& account, std::uint64_t nano_cu) EBB_REQUIRES(mutex_);
+  const Weights& weights_at(base::WallTime time) const;
+  void add(Account& account, base::WallTime time, std::uint64_t nano_cu) EBB_REQUIRES(mutex_);
+  void add_up(Account& account) EBB_REQUIRES(mutex_);
   std::shared_ptr<Account> account_of(const model::Holder& holder) EBB_REQUIRES(mutex_);
   std::vector<Account*> all() EBB_REQUIRES(mutex_);
   BudgetView view_of(const Account& account) EBB_REQUIRES(mutex_);
 
   base::Mutex mutex_;
   const Prices prices_;  // of the start
-  std::size_t list_ EBB_GUARDED_BY(mutex_);
-  Weights weights_ EBB_GUARDED_BY(mutex_);
   Month month_ EBB_GUARDED_BY(mutex_);
-  Day day_ EBB_GUARDED_BY(mutex_) = 0;
   Accounts apps_ EBB_GUARDED_BY(mutex_);
   Accounts organisations_ EBB_GUARDED_BY(mutex_);
 };

@@ -84,10 +84,10 @@ TEST(Budget, IsSpentWhenItIsReachedAndOpenWhenRaised) {
   EXPECT_TRUE(account->spent()) << "closed";
 }
 
-TEST(Budget, BeginsAnewWithTheMonthAndNotWhenTheClockGoesBack) {
+TEST(Budget, BeginsAnewWithTheMonth) {
   Budgets budgets({}, kNovember);
   const auto account = budgets.account("a");
-  budgets.begin_with("a", 5'000'000'000);
+  budgets.begin_with("a", {2026, 11}, 0, 5'000'000'000);
   budgets.set({.app = "a", .nano_cu = 5'000'000'000});
   EXPECT_TRUE(account->spent());
   EXPECT_EQ(budgets.tick(kDecember - 1s).size(), 1u);
@@ -97,9 +97,45 @@ TEST(Budget, BeginsAnewWithTheMonthAndNotWhenTheClockGoesBack) {
   charge_second(budgets, *account, kDecember - 1s);
   EXPECT_EQ(budgets.views()[0].used_nano_cu, 0u) << "it arrived in November";
   charge_second(budgets, *account, kDecember);
-  budgets.tick(kNovember);
   EXPECT_EQ(budgets.views()[0].used_nano_cu, 1'157'500'000u);
   EXPECT_EQ(budgets.views()[0].month, (Month{2026, 12}));
+}
+
+// Whoever sets the clock forward and back finds each month as it was left: nothing is free, nothing counts twice.
+TEST(Budget, EachMonthKeepsItsUseWhereverTheClockGoes) {
+  Budgets budgets({}, kNovember);
+  const auto account = budgets.account("a");
+  budgets.begin_with("a", {2026, 11}, 0, 1'000'000'000);
+  budgets.begin_with("a", {2026, 10}, 0, 3'000'000'000);
+  budgets.belong("a", "acme");
+  budgets.set({.app = "a", .nano_cu = 3'000'000'000});
+  budgets.set({.nano_cu = 3'000'000'000, .organisation = "acme"});
+  const auto used = [&] {
+    EXPECT_EQ(budgets.views()[1].used_nano_cu, budgets.views()[0].used_nano_cu) << "the organisation's";
+    return budgets.views()[0].used_nano_cu;
+  };
+  charge_second(budgets, *account, kDecember);  // the clock was set, and no tick has come since
+  EXPECT_EQ(used(), 1'000'000'000u);
+  budgets.tick(kDecember);
+  EXPECT_EQ(used(), 1'157'500'000u);
+  charge_second(budgets, *account, kNovember);  // it began before that
+  EXPECT_TRUE(budgets.tick(kDecember).empty());
+  EXPECT_EQ(used(), 1'157'500'000u);
+  budgets.tick(kNovember);
+  EXPECT_EQ(used(), 2'157'500'000u);
+  charge_second(budgets, *account, kNovember);
+  EXPECT_TRUE(account->spent());
+  EXPECT_EQ(budgets.tick(kNovember).size(), 2u);
+  budgets.tick(kDecember);
+  EXPECT_FALSE(account->spent());
+  EXPECT_TRUE(budgets.tick(kNovember).empty()) << "told already";
+  EXPECT_TRUE(account->spent());
+  EXPECT_EQ(used(), 3'315'000'000u);
+  EXPECT_EQ(budgets.refusal(*account, kNovember).retry_after, kDecember - kNovember);
+  EXPECT_EQ(budgets.tick(kNovember - 31 * 24h).size(), 2u) << "what it used before the start";
+  EXPECT_EQ(used(), 3'000'000'000u);
+  budgets.tick(base::WallTime{});
+  EXPECT_EQ(used(), 0u);
 }
 
 TEST(Budget, TellsOnceOfEightyAndOfAHundredPercent) {
@@ -153,7 +189,7 @@ TEST(Budget, OfAnOrganisationCountsAllItsAppsAlsoMovedOnes) {
   Budgets budgets(Prices{}, kNovember);
   const auto a = budgets.account("a");
   const auto b = budgets.account("b");
-  budgets.begin_with("a", 1'000'000'000);
+  budgets.begin_with("a", {2026, 11}, 0, 1'000'000'000);
   budgets.set({.nano_cu = 3'000'000'000, .organisation = "acme"});
   budgets.belong("a", "acme");
   budgets.belong("b", "acme");

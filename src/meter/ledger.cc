@@ -215,6 +215,17 @@ Result<std::size_t> Ledger::rebuild(const UsageLog& log) {
   return count;
 }
 
+Result<std::vector<Month>> Ledger::months() {
+  base::MutexLock lock(mutex_);
+  std::vector<Month> months;
+  EBB_TRY(SqliteQuery rows, database_->query("SELECT DISTINCT month FROM months ORDER BY month"));
+  for (;;) {
+    EBB_TRY(const bool more, rows.step());
+    if (!more) return months;
+    months.push_back(month_of(base::WallTime(std::chrono::days(rows.number(0)))));
+  }
+}
+
 Result<Ledger::Part> Ledger::add_to(UsageSum& sum, Month month, const std::string& app, bool by_day) {
   base::MutexLock lock(mutex_);
   Part part{.rolled = rolled_};

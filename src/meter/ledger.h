@@ -51,6 +51,8 @@ class Ledger {
     std::vector<Damage> damage;
   };
   base::Result<Part> add_to(UsageSum& sum, Month month, const std::string& app, bool by_day);
+  /// Those that it has sums of, ascending.
+  base::Result<std::vector<Month>> months();
 
   /// Holds everything against everything: segments against their checksums, sums against segments, months against
   /// hours, numbers of segments against their row.

@@ -1,6 +1,7 @@
 // A calendar month in UTC: what a bill is for. A record belongs to the month of its arrival.
 #pragma once
 
+#include <compare>
 #include <string>
 #include <string_view>
 
@@ -17,7 +18,7 @@ struct Month {
   Day end_day() const;  // the first of the next
   base::WallTime begin() const;
   base::WallTime end() const;
-  bool operator==(const Month&) const = default;
+  auto operator<=>(const Month&) const = default;
 };
 /// "2026-11". Errors: kInvalidArgument.
 base::Result<Month> parse_month(std::string_view text);

@@ -2,11 +2,40 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <set>
 
 namespace ebb::node {
 namespace {
 
 constexpr std::size_t kNewestLooked = 1000;  // for a closed one among those that still run
+
+bool has_one_list(const meter::Prices& prices, meter::Month month) {
+  return prices.list_on(month.first_day()) == prices.list_on(month.end_day() - 1);
+}
+
+// All that there is. The clock may be wrong at the start, and come to any of them.
+base::Result<std::map<meter::Month, meter::UsageSum>> sums_by_month(const Books& books, const meter::Prices& prices) {
+  std::map<meter::Month, meter::UsageSum> sums;
+  std::set<std::uint64_t> rolled;
+  EBB_TRY(const std::vector<meter::Month> months, books.ledger.months());
+  for (const meter::Month month : months) {
+    EBB_TRY(meter::Ledger::Part part, books.ledger.add_to(sums[month], month, "", !has_one_list(prices, month)));
+    rolled = std::move(part.rolled);
+  }
+  EBB_TRY(const std::vector<std::uint64_t> numbers, books.usage.segments());
+  for (const std::uint64_t number : numbers) {
+    if (rolled.contains(number)) continue;
+    base::Result<> added;
+    EBB_CHECKED(
+        books.usage.read_one(number, {.kinds = meter::RecordKinds::kAll}, [&](const model::UsageRecord& record) {
+          added = sums[meter::month_of(record.arrival)].add(record);
+          return added.has_value();
+        }));
+    EBB_CHECKED(added);
+  }
+  return sums;
+}
 
 }  // namespace
 
@@ -15,8 +44,7 @@ base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, c
                                                            const AppSet& apps) {
   EBB_TRY(const meter::Prices prices, meter::load_prices(books.price_file));
   const meter::Month month = query.month;
-  const bool one_list = prices.list_on(month.first_day()) == prices.list_on(month.end_day() - 1);
-  const bool by_day = query.by == meter::BillBy::kDay || !one_list;
+  const bool by_day = query.by == meter::BillBy::kDay || !has_one_list(prices, month);
   meter::UsageSum sum;
   meter::UsageSum of_ledger;
   EBB_TRY(meter::Ledger::Part part, books.ledger.add_to(of_ledger, month, query.app, by_day));
@@ -64,13 +92,19 @@ base::Result<BillExplanation> explain(const Books& books, const std::string& app
 }
 
 base::Result<std::unique_ptr<meter::Budgets>> open_budgets(const Books& books, store::Metadata& metadata) {
-  const base::WallTime now = base::wall_now();
-  const BillQuery query{.app = "", .month = meter::month_of(now), .by = meter::BillBy::kFunction};
-  EBB_TRY(const auto bill, read_bill(books, query));
-  auto budgets = std::make_unique<meter::Budgets>(bill->prices, now);
-  for (const meter::AppBill& app : bill->apps) {
-    const meter::Exact nano = app.cu.sum() * 1'000'000'000 / meter::kCuAtoms;
-    budgets->begin_with(app.app, nano.convert_to<std::uint64_t>(), app.amount * 1'000);
+  EBB_TRY(const meter::Prices prices, meter::load_prices(books.price_file));
+  auto budgets = std::make_unique<meter::Budgets>(prices, base::wall_now());
+  EBB_TRY(const auto months, sums_by_month(books, prices));
+  for (const auto& [month, sum] : months) {
+    EBB_TRY(const meter::Bill bill, meter::bill_for(month, meter::BillBy::kFunction, prices, sum));
+    for (const meter::AppBill& app : bill.apps) {
+      std::map<std::size_t, meter::Exact> by_list;
+      for (const meter::TierUse& tier : app.tiers) by_list[tier.list] += tier.cu;
+      for (const auto& [list, cu] : by_list) {
+        const meter::Exact nano = cu * 1'000'000'000 / meter::kCuAtoms;
+        budgets->begin_with(app.app, month, list, nano.convert_to<std::uint64_t>());
+      }
+    }
   }
   EBB_TRY(const std::vector<model::Budget> stored, metadata.budgets());
   for (const model::Budget& budget : stored) budgets->set(budget);

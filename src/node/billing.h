@@ -30,7 +30,7 @@ base::Result<std::shared_ptr<const meter::Bill>> read_bill(const Books& books, c
 base::Result<BillExplanation> explain(const Books& books, const std::string& app, const std::string& function,
                                       const std::optional<base::InvocationId>& request);
 
-/// What apps may use this month, and what they have used of it so far.
+/// What apps may use in a month, and what they have used in each so far.
 base::Result<std::unique_ptr<meter::Budgets>> open_budgets(const Books& books, store::Metadata& metadata);
 
 base::Result<LedgerReport> look_at_ledger(const meter::UsageLog& usage, meter::Ledger& ledger, bool rebuild);
