@@ -115,7 +115,7 @@ def list_on(prices, day):
 
 LABELS = {
     "function": lambda record: (record["function"], record["function"]),
-    "version": lambda record: ((record["function"], record["version"]), f'{record["function"]}:{record["version"]}'),
+    "version": lambda record: ((record["function"], record["version"]), f'{record["function"]}:{record["version"]}' if record["version"] else record["function"]),
     "trigger": lambda record: (record["trigger"], record["trigger"]),
     "day": lambda record: (record["arrival"][:10], record["arrival"][:10]),
 }

@@ -68,7 +68,8 @@ LineKey line_key(BillBy by, const UsageKey& key) {
 }
 
 std::string label_of(BillBy by, const LineKey& key) {
-  if (by == BillBy::kVersion) return key.first + ":" + std::to_string(key.second);
+  const bool of_a_version = by == BillBy::kVersion && key.second != 0;  // runtime zygotes are of none
+  if (of_a_version) return key.first + ":" + std::to_string(key.second);
   if (by == BillBy::kDay) return day_text(key.second);
   return key.first;
 }

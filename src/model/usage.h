@@ -61,6 +61,9 @@ enum class HeldTier : std::uint8_t {
 };
 inline constexpr std::size_t kHeldTiers = 5;
 
+/// In the place of a function: the runtime zygotes of an app, which its functions share. No function has such a name.
+inline constexpr std::string_view kRuntimesName = "(runtimes)";
+
 /// "idle", "frozen", "spare", "fork", "runtime", "boot".
 std::string_view name_of(Rung rung);
 std::optional<Rung> rung_named(std::string_view name);

@@ -443,7 +443,7 @@ io::Task<> Engine::flush_usage_forever(Engine& engine) {
 }
 
 base::Result<> Engine::note_held(base::Duration interval) {
-  base::Result<> result;
+  base::Result<> result = sandboxes_.note_held(base::steady_now(), interval);
   for (const auto& runner : all_runners()) {
     auto noted = runner->note_held(base::steady_now(), interval);
     if (!noted && result) result = std::move(noted);

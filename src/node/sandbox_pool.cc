@@ -55,6 +55,8 @@ io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index
     if (at == pool.entries_.end() || at->second.id != id) co_return;
     waiters = std::move(at->second.waiters);
     if (booted) {
+      pool.count(result->booted_at);
+      pool.held_.try_emplace(key.app, result->booted_at, base::wall_now());
       at->second.ready = true;
       at->second.booted_at = result->booted_at;
       at->second.no_forks_because = result->no_forks_because;
@@ -99,6 +101,7 @@ io::Task<base::Result<SandboxPool::Booted>> SandboxPool::try_boot(Key key, std::
 
 void SandboxPool::exited(std::uint64_t id) {
   base::MutexLock lock(mutex_);
+  count(base::steady_now());
   std::erase_if(entries_, [&](const auto& entry) { return entry.second.id == id && entry.second.ready; });
 }
 
@@ -111,11 +114,50 @@ void SandboxPool::count_held(base::SteadyTime now) {
     for (const auto& [key, entry] : entries_) held[key.app].count += entry.ready ? entry.bytes.count : 0;
   }
   if (since > kCountsMost) return;  // the first time
+  {
+    base::MutexLock lock(mutex_);
+    for (auto& [app, count] : held_) count.add_memory(model::HeldTier::kZygote, held[app], since);
+  }
   for (const auto& [app, bytes] : held) {
     const auto metrics = services_.metrics.app(app);
     metrics->runtime_bytes.set(static_cast<std::int64_t>(bytes.count));
     metrics->held_by_runtimes.add(bytes, since);
   }
+}
+
+void SandboxPool::count(base::SteadyTime now) {
+  for (auto& [app, count] : held_) {
+    const auto holds = [&app = app](const auto& entry) { return entry.first.app == app && entry.second.holds(); };
+    count.advance(now, {static_cast<std::uint32_t>(std::count_if(entries_.begin(), entries_.end(), holds))});
+  }
+}
+
+base::Result<> SandboxPool::note_held(base::SteadyTime now, base::Duration interval) {
+  std::vector<std::pair<std::string, meter::HeldCount::Stretch>> stretches;
+  {
+    base::MutexLock lock(mutex_);
+    count(now);
+    for (auto at = held_.begin(); at != held_.end();) {
+      if (now - at->second.begun_at() < interval) {
+        ++at;
+        continue;
+      }
+      auto stretch = at->second.take(now, base::wall_now());
+      const bool over = !stretch;  // nothing for a whole interval
+      if (stretch) stretches.emplace_back(at->first, std::move(*stretch));
+      at = over ? held_.erase(at) : std::next(at);
+    }
+  }
+  base::Result<> result;
+  for (const auto& [app, stretch] : stretches) {
+    auto added = services_.usage.add_held(
+        {.begun = stretch.begun, .app = app, .function = model::kRuntimesName, .memory_limit = {}}, stretch.use);
+    if (added) continue;
+    base::MutexLock lock(mutex_);
+    if (const auto at = held_.find(app); at != held_.end()) at->second.give_back(stretch);
+    if (result) result = std::move(added);
+  }
+  return result;
 }
 
 void SandboxPool::remove_app(const std::string& app) {
@@ -133,6 +175,7 @@ void SandboxPool::remove_where(const std::function<bool(const Key&)>& gone) {
   std::vector<std::uint64_t> ids;
   {
     base::MutexLock lock(mutex_);
+    count(base::steady_now());
     std::erase_if(entries_, [&](const auto& entry) {
       if (!entry.second.ready || !gone(entry.first)) return false;
       ids.push_back(entry.second.id);

@@ -14,6 +14,7 @@
 
 #include "base/mutex.h"
 #include "io/one_shot.h"
+#include "meter/held_count.h"
 #include "node/services.h"
 
 namespace ebb::node {
@@ -40,6 +41,9 @@ class SandboxPool {
   void remove_layer(const std::string& layer_key);
   /// Adds what the runtime zygotes hold to the metrics, for the time since it was called last.
   void count_held(base::SteadyTime now);
+  /// Writes what each app's runtime zygotes have held as a record of model::kRuntimesName, where the last one is that
+  /// old. Errors: the first one's of the usage log; what could not be written is in the next.
+  base::Result<> note_held(base::SteadyTime now, base::Duration interval);
 
  private:
   struct Key {
@@ -55,8 +59,12 @@ class SandboxPool {
     std::string no_forks_because;
     base::Bytes bytes;
     std::vector<std::shared_ptr<io::OneShot<base::Result<ReadySandbox>>>> waiters;
+    /// There is a process.
+    bool holds() const { return ready && no_forks_because.empty(); }
   };
 
+  /// Before their number changes.
+  void count(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void remove_where(const std::function<bool(const Key&)>& gone);
   static io::Task<> boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id);
   struct Booted {
@@ -68,6 +76,7 @@ class SandboxPool {
   Services& services_;
   base::Mutex mutex_;
   std::map<Key, Entry> entries_ EBB_GUARDED_BY(mutex_);
+  std::map<std::string, meter::HeldCount> held_ EBB_GUARDED_BY(mutex_);  // by app
   base::SteadyTime counted_at_ EBB_GUARDED_BY(mutex_){};
 };
 

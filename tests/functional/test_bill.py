@@ -98,7 +98,7 @@ def test_the_independent_program_sees_a_difference(billed, tmp_path):
 def test_lines_triggers_and_the_way_to_them(billed):
     bill = billed.cli_json("bill", "--app", "app")
     lines = {line["label"]: line for line in bill["apps"][0]["lines"]}
-    assert set(lines) == set(FUNCTIONS) and bill["open"] == 0
+    assert set(lines) - {"(runtimes)"} == set(FUNCTIONS) and bill["open"] == 0
     assert lines["works"]["billed_invocations"] == 201 and lines["works"]["outcomes"] == {"ok": 201}
     assert lines["fails"]["outcomes"] == {"function_error": 3} and lines["slow"]["outcomes"] == {"timed_out": 3}
     assert lines["dies"]["outcomes"] == {"crashed": 3} and lines["slow"]["billed_ms"] >= 300

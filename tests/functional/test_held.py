@@ -81,6 +81,19 @@ def test_each_tier_is_counted(held):
     assert kept["invocations"] == loose["invocations"] == 5
 
 
+def test_the_runtime_zygote_that_the_functions_share_is_counted_once_and_billed_to_nobody(held):
+    shared = lines(held)["(runtimes)"]
+    assert lines(held, "function")["(runtimes)"]["held"] == shared["held"]
+    alive = decimal.Decimal(shared["held"]["zygote"]["seconds"])
+    # It is there before the zygotes that are its children, and as long as they are.
+    assert max(decimal.Decimal(lines(held)[label]["held"]["zygote"]["seconds"]) for label in ("kept:1", "loose:1")) - 1 < alive <= held.passed
+    of_it = decimal.Decimal(shared["held"]["zygote"]["gib_seconds"]) / alive * 1024
+    assert 1 < of_it < 200, "MiB of an interpreter"
+    assert {tier for tier, sum in shared["held"].items() if decimal.Decimal(sum["seconds"]) > 0} == {"zygote"}
+    assert shared["cu"] == "0.000000000" and shared["amount"] == "0.000000" and shared["invocations"] == 0
+    assert "app/(runtimes)" in held.cli("usage", "--held").stdout
+
+
 def test_what_scale_min_kept_is_billed_asleep_and_the_rest_is_not(held):
     kept, loose = lines(held)["kept:1"], lines(held)["loose:1"]
     asleep = decimal.Decimal(kept["held"]["provisioned"]["seconds"])
