@@ -142,6 +142,10 @@ Loaded load_record(const StoredRecord& record, std::uint32_t format, model::Usag
     if (!is_held(record) && record.outcome >= model::kOutcomes) return Loaded::kDamaged;
   }
   if (record.rung >= model::kRungs || record.trigger >= model::kTriggers) return Loaded::kDamaged;
+  // What this version knows nothing of may cost something.
+  const bool of_later = std::any_of(std::begin(record.reserved_start), std::end(record.reserved_start),
+                                    [](std::uint8_t byte) { return byte != 0; });
+  if (of_later) return Loaded::kDamaged;
   if (is_held(record) && state == RecordState::kOpen) return Loaded::kFree;
   std::memcpy(out.invocation.bytes.data(), record.invocation, sizeof record.invocation);
   out.arrival = base::WallTime(std::chrono::nanoseconds(record.arrival_ns));

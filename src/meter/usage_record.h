@@ -30,6 +30,7 @@ struct StoredRecord {
   char function[limits::kNameLength];  // zero-filled
   std::uint8_t rung;
   std::uint8_t trigger;
+  // Of a GPU: its class and its memory. Zero until there are such functions, see docs/reference/bill.md.
   std::uint8_t reserved_start[6];
   // Written at the end.
   std::int64_t queue_ns;
@@ -99,8 +100,8 @@ void close_left_over(StoredRecord& record);
 
 enum class Loaded : std::uint8_t { kFree, kRecord, kDamaged };
 /// Reads a record of a segment of that format. Damaged: its checksum is not that of its bytes, its fields are
-/// impossible, or it was closed once and says it is free. Free too: one of what was held that is not closed yet. Safe
-/// beside a thread that opens or closes it.
+/// impossible or of a later version, or it was closed once and says it is free. Free too: one of what was held that is
+/// not closed yet. Safe beside a thread that opens or closes it.
 Loaded load_record(const StoredRecord& record, std::uint32_t format, model::UsageRecord& out);
 
 /// Of a sealed segment's header.
