@@ -40,7 +40,7 @@
 #include "model/config.h"
 #include "model/egress_rule.h"
 #include "model/local_node.h"
-#include "node/outbox.h"
+#include "node/webhook_post.h"
 #include "os/fd.h"
 #include "replay/command.h"
 #include "sim/command.h"
@@ -165,7 +165,7 @@ base::Result<int> serve(const std::string& config_path, const std::string& liste
     EBB_TRY(config, model::load_config(config_path));
     EBB_CHECKED(meter::load_prices(config.price_file));  // a mistake shows now, not on the first bill
     EBB_CHECKED(gateway::Traces::options(config));
-    EBB_CHECKED(node::Outbox::options(config));
+    EBB_CHECKED(node::operators_receiver(config));
   }
   if (!listen.empty()) config.listen = listen;
   if (!data_dir.empty()) {

@@ -50,6 +50,7 @@ void add_budget(CLI::App& app, Session& session);
 void add_quota(CLI::App& app, Session& session);
 void add_secrets(CLI::App& app, Session& session);
 void add_organisations(CLI::App& app, Session& session);
+void add_webhook(CLI::App& app, Session& session);
 void add_keys(CLI::App& app, Session& session);
 void add_completion(CLI::App& app, Session& session);
 

@@ -145,6 +145,7 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std
   for (const AddCommand add : added) add(app, session);
   add_budget(app, session);
   add_quota(app, session);
+  add_webhook(app, session);
   add_secrets(app, session);
   add_organisations(app, session);
   add_keys(app, session);

@@ -142,6 +142,8 @@ TEST(Access, AnOrganisationsAdminMakesKeysOfItAndNothingOfTheNode) {
                                        {"DELETE", "/api/v1/apps/vision/quota"},
                                        {"PUT", "/api/v1/organisations/acme/budget"},
                                        {"DELETE", "/api/v1/organisations/acme/quota"},
+                                       {"PUT", "/api/v1/organisations/acme/webhook"},
+                                       {"DELETE", "/api/v1/organisations/acme/webhook"},
                                        {"PUT", "/api/v1/organisations/mine"},
                                        {"DELETE", "/api/v1/organisations/acme"},
                                        {"PUT", "/api/v1/apps/other/organisation"},
@@ -170,6 +172,14 @@ TEST(Access, AnOrganisationsAdminMakesKeysOfItAndNothingOfTheNode) {
   ASSERT_EQ(quotas.at("quotas").as_array().size(), 2U);
   EXPECT_EQ(quotas.at("quotas").as_array()[0].at("app").as_string(), "vision");
   EXPECT_EQ(quotas.at("quotas").as_array()[1].at("organisation").as_string(), "acme");
+  for (const char* of : {"acme", "default"}) {
+    const std::string path = std::string("/api/v1/organisations/") + of + "/webhook";
+    ASSERT_EQ(server.fetch("PUT", path, R"({"url":"http://h/"})").status, 200) << path;
+    EXPECT_EQ(server.fetch("PUT", path, R"({"url":"http://h/","usage":"maybe"})").status, 400);
+  }
+  const auto hooks = boost::json::parse(ask("GET", "/api/v1/webhooks").body).at("webhooks").as_array();
+  ASSERT_EQ(hooks.size(), 1U);
+  EXPECT_EQ(hooks[0].at("organisation").as_string(), "acme");
   const auto seen = boost::json::parse(ask("GET", "/api/v1/organisations").body);
   ASSERT_EQ(seen.at("organisations").as_array().size(), 1U);
   EXPECT_EQ(seen.at("organisations").as_array()[0].at("name").as_string(), "acme");

@@ -130,6 +130,10 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
   EBB_CHECKED(add(router, "GET", "/api/v1/organisations", Permission::kRead, &ControlPlane::organisations));
   EBB_CHECKED(add(router, "PUT", kOrganisation, Permission::kNodeAdmin, &ControlPlane::add_organisation));
   EBB_CHECKED(add(router, "DELETE", kOrganisation, Permission::kNodeAdmin, &ControlPlane::remove_organisation));
+  constexpr const char* kWebhook = "/api/v1/organisations/{organisation}/webhook";
+  EBB_CHECKED(add(router, "GET", "/api/v1/webhooks", Permission::kAdmin, &ControlPlane::webhooks));
+  EBB_CHECKED(add(router, "PUT", kWebhook, Permission::kNodeAdmin, &ControlPlane::set_webhook));
+  EBB_CHECKED(add(router, "DELETE", kWebhook, Permission::kNodeAdmin, &ControlPlane::remove_webhook));
   EBB_CHECKED(add(router, "PUT", "/api/v1/apps/{app}/organisation", Permission::kNodeAdmin, &ControlPlane::move_app));
   EBB_CHECKED(add(router, "GET", "/api/v1/keys", Permission::kAdmin, &ControlPlane::keys));
   EBB_CHECKED(add(router, "POST", "/api/v1/keys", Permission::kAdmin, &ControlPlane::create_key));

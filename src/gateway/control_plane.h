@@ -73,6 +73,10 @@ class ControlPlane {
   io::Task<Answer> quotas(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_quota(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_quota(Caller caller, http::Request request, http::PathParams params);
+  // control_plane_webhooks.cc
+  io::Task<Answer> webhooks(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> set_webhook(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_webhook(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> secrets(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_secret(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_secret(Caller caller, http::Request request, http::PathParams params);

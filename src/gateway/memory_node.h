@@ -231,6 +231,24 @@ class MemoryNode final : public node::Node {
     if (std::erase(made_organisations, name) == 0) co_return base::not_found("no such organisation");
     co_return base::Result<>();
   }
+  std::vector<model::Webhook> made_webhooks;
+  io::Task<base::Result<std::vector<model::Webhook>>> webhooks() override {
+    std::lock_guard lock(mutex);
+    co_return made_webhooks;
+  }
+  io::Task<base::Result<std::string>> set_webhook(model::Webhook webhook, bool fresh_secret) override {
+    std::lock_guard lock(mutex);
+    const auto of_it = [&](const auto& one) { return one.organisation == webhook.organisation; };
+    const bool fresh = std::erase_if(made_webhooks, of_it) == 0 || fresh_secret;
+    made_webhooks.push_back(std::move(webhook));
+    co_return std::string(fresh ? "whsec_made" : "");
+  }
+  io::Task<base::Result<>> remove_webhook(std::string organisation) override {
+    std::lock_guard lock(mutex);
+    const auto of_it = [&](const auto& one) { return one.organisation == organisation; };
+    if (std::erase_if(made_webhooks, of_it) == 0) co_return base::not_found("no such webhook");
+    co_return base::Result<>();
+  }
   io::Task<base::Result<>> claim_app(std::string app, std::string organisation) override {
     std::lock_guard lock(mutex);
     std::string& owner = owners[app];

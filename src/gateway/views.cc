@@ -146,6 +146,21 @@ std::string secrets_json(const std::vector<node::SecretView>& secrets) {
   return JsonObject().raw("secrets", list.close()).close() + "\n";
 }
 
+std::string webhooks_json(const std::vector<model::Webhook>& webhooks) {
+  JsonArray list;
+  for (const model::Webhook& one : webhooks) {
+    list.add(JsonObject().text("organisation", one.organisation).text("url", one.url).flag("usage", one.usage).close());
+  }
+  return JsonObject().raw("webhooks", list.close()).close() + "\n";
+}
+
+std::string webhook_set_json(const model::Webhook& webhook, const std::string& secret) {
+  JsonObject shown;
+  shown.text("organisation", webhook.organisation).text("url", webhook.url).flag("usage", webhook.usage);
+  if (!secret.empty()) shown.text("secret", secret);
+  return shown.close() + "\n";
+}
+
 std::string organisations_json(const std::vector<model::Organisation>& organisations) {
   JsonArray list;
   const auto names = [](const std::vector<std::string>& apps) {

@@ -21,6 +21,10 @@ std::string usage_json(const node::UsagePage& page);
 std::string record_lines(const std::vector<model::UsageRecord>& records);
 /// Names, versions and users: never a value.
 std::string secrets_json(const std::vector<node::SecretView>& secrets);
+/// {"webhooks": [...]}, without secrets.
+std::string webhooks_json(const std::vector<model::Webhook>& webhooks);
+/// One, with its secret if that is not "".
+std::string webhook_set_json(const model::Webhook& webhook, const std::string& secret);
 std::string organisations_json(const std::vector<model::Organisation>& organisations);
 std::string keys_json(const std::vector<model::AccessKey>& keys);
 /// The one answer that holds a key's text.

@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/rand.h>
 
 #include <array>
 
@@ -31,6 +32,14 @@ base::Result<std::string> parse_webhook_secret(std::string_view text) {
   const std::size_t size = static_cast<std::size_t>(length) - padding;
   if (size < kSecretBytesMin || size > kSecretBytesMax) return bad;
   return std::string(reinterpret_cast<const char*>(bytes.data()), size);
+}
+
+base::Result<std::string> new_webhook_secret() {
+  std::array<unsigned char, 32> bytes{};
+  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) return base::internal("no random bytes");
+  std::array<unsigned char, bytes.size() * 2> text{};
+  const int length = EVP_EncodeBlock(text.data(), bytes.data(), static_cast<int>(bytes.size()));
+  return std::string(kPrefix).append(reinterpret_cast<const char*>(text.data()), static_cast<std::size_t>(length));
 }
 
 std::string webhook_signature(std::string_view secret, std::string_view id, std::int64_t seconds,

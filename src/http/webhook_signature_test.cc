@@ -22,5 +22,15 @@ TEST(WebhookSignature, ASecretThatIsNoneIsRefusedAndNotShown) {
   }
 }
 
+TEST(WebhookSignature, NewSecretsAreGoodAndDiffer) {
+  const auto one = new_webhook_secret();
+  const auto other = new_webhook_secret();
+  ASSERT_TRUE(one && other);
+  EXPECT_NE(*one, *other);
+  const auto bytes = parse_webhook_secret(*one);
+  ASSERT_TRUE(bytes) << bytes.error().message;
+  EXPECT_EQ(bytes->size(), 32u);
+}
+
 }  // namespace
 }  // namespace ebb::http

@@ -120,22 +120,11 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
     base::MutexLock lock(mutex_);
     current_[{version.app, version.function}] = runner;
   }
-  EBB_CHECKED(begin_feed());
+  EBB_CHECKED(receivers_.open());
   for (const auto& runner : all_runners()) runner->prewarm();
   io::spawn(home, "tick", tick_forever(*this));
   io::spawn(home, "flush usage", flush_usage_forever(*this));
   ready_ = true;
-  return {};
-}
-
-base::Result<> Engine::begin_feed() {
-  if (!services_.config.webhook_usage) return {};
-  EBB_TRY(std::optional<Outbox::Options> webhook, Outbox::options(services_.config));
-  if (!webhook) return {};
-  EBB_TRY(feed_, UsageFeed::open({.path = services_.config.data_dir + "/usage-feed.json",
-                                  .receiver = std::move(webhook->receiver),
-                                  .organisation_of = [this](const std::string& app) { return organisation_of(app); }},
-                                 services_.usage));
   return {};
 }
 
@@ -386,8 +375,7 @@ io::Task<std::string> Engine::metrics_text() {
     if (!told) break;  // one such wait is enough
   }
   std::string text = metrics_.render();
-  if (stores_.outbox) text += stores_.outbox->metrics_text();
-  if (feed_) text += feed_->metrics_text();
+  text += receivers_.metrics_text();
   co_return text;
 }
 
@@ -421,34 +409,6 @@ io::Task<> Engine::tick_forever(Engine& engine) {
     engine.tell_of_budgets();
     engine.close_unused(now);
   }
-}
-
-io::Task<> Engine::flush_usage_forever(Engine& engine) {
-  meter::UsageLog& usage = engine.services_.usage;
-  for (;;) {
-    co_await io::sleep_for(engine.services_.config.usage_flush_interval);
-    meter::Ledger& ledger = *engine.stores_.ledger;
-    const std::uint32_t days = engine.services_.config.usage_retention_days;
-    std::function<base::Result<>()> flush = [&engine, &usage, &ledger, days]() -> base::Result<> {
-      const auto prepared = usage.prepare();
-      const auto noted = engine.note_held(engine.services_.config.usage_held_interval);
-      EBB_CHECKED(usage.flush());
-      EBB_TRY(const std::size_t rolled, ledger.roll(usage));
-      if (rolled > 0 && days > 0) EBB_CHECKED(ledger.retire(usage, base::wall_now() - std::chrono::hours(24) * days));
-      return prepared ? noted : prepared;
-    };
-    const auto flushed = co_await io::offload(engine.services_.pool, "flush usage", std::move(flush));
-    if (!flushed) base::log(base::LogLevel::kError, "usage_flush_failed", {{"error", flushed.error().message}});
-  }
-}
-
-base::Result<> Engine::note_held(base::Duration interval) {
-  base::Result<> result = sandboxes_.note_held(base::steady_now(), interval);
-  for (const auto& runner : all_runners()) {
-    auto noted = runner->note_held(base::steady_now(), interval);
-    if (!noted && result) result = std::move(noted);
-  }
-  return result;
 }
 
 io::Task<> Engine::drain(base::Duration limit) {

@@ -18,10 +18,10 @@
 #include "node/egress.h"
 #include "node/memory_pressure.h"
 #include "node/node.h"
+#include "node/receivers.h"
 #include "node/sandbox_pool.h"
 #include "node/services.h"
 #include "node/stores.h"
-#include "node/usage_feed.h"
 #include "node/version_runner.h"
 #include "store/metadata.h"
 
@@ -62,6 +62,9 @@ class Engine final : public Node, private Publisher {
   io::Task<base::Result<std::vector<model::Organisation>>> organisations() override;
   io::Task<base::Result<>> add_organisation(std::string name) override;
   io::Task<base::Result<>> remove_organisation(std::string name) override;
+  io::Task<base::Result<std::vector<model::Webhook>>> webhooks() override;
+  io::Task<base::Result<std::string>> set_webhook(model::Webhook webhook, bool fresh_secret) override;
+  io::Task<base::Result<>> remove_webhook(std::string organisation) override;
   io::Task<base::Result<>> claim_app(std::string app, std::string organisation) override;
   io::Task<base::Result<>> move_app(std::string app, std::string organisation) override;
   std::string organisation_of(const std::string& app) const override { return services_.organisations.of(app); }
@@ -85,7 +88,6 @@ class Engine final : public Node, private Publisher {
   void launcher_lost();
   std::vector<std::shared_ptr<VersionRunner>> all_runners();
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
-  base::Result<> begin_feed();
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);
   /// The records of what versions held that are due. Errors: the first one's.
@@ -103,7 +105,8 @@ class Engine final : public Node, private Publisher {
   Egress egress_;
   MemoryPressure pressure_;
   Deployments deployments_;
-  std::unique_ptr<UsageFeed> feed_;  // nullptr without webhook_usage
+  Receivers receivers_{services_.config, services_.metadata, services_.secrets, services_.usage,
+                       services_.organisations};
   base::Mutex mutex_;
   std::map<Name, std::shared_ptr<VersionRunner>> current_ EBB_GUARDED_BY(mutex_);
   std::map<std::pair<Name, std::uint32_t>, std::shared_ptr<VersionRunner>> by_number_

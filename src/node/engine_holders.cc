@@ -111,6 +111,7 @@ io::Task<base::Result<>> Engine::remove_organisation(std::string name) {
     EBB_CHECKED(services_.metadata.remove_organisation(name));
     services_.quotas.set({.organisation = name});
     services_.budgets.remove({.organisation = name});
+    receivers_.forget(name);
     return {};
   };
   co_return co_await io::offload(services_.pool, "remove an organisation", std::move(remove));

@@ -27,6 +27,7 @@
 #include "model/organisation.h"
 #include "model/usage.h"
 #include "model/version.h"
+#include "model/webhook.h"
 #include "node/quotas.h"
 #include "os/fd.h"
 
@@ -289,6 +290,13 @@ class Node {
   virtual io::Task<base::Result<std::vector<model::Organisation>>> organisations() = 0;
   virtual io::Task<base::Result<>> add_organisation(std::string name) = 0;
   virtual io::Task<base::Result<>> remove_organisation(std::string name) = 0;
+  /// Organisations' own receivers of webhooks, by organisation.
+  virtual io::Task<base::Result<std::vector<model::Webhook>>> webhooks() = 0;
+  /// In effect, and on disk, when it returns. Gives the secret where it is a new one: for a new receiver, or asked for;
+  /// else "". Errors: kInvalidArgument, kNotFound (no such organisation), kResourceExhausted.
+  virtual io::Task<base::Result<std::string>> set_webhook(model::Webhook webhook, bool fresh_secret) = 0;
+  /// What waits for it is dropped. Errors: kNotFound.
+  virtual io::Task<base::Result<>> remove_webhook(std::string organisation) = 0;
   /// Gives a name that is nobody's to the organisation ("" for the default one). Errors: kConflict when the
   /// organisation was named and the name is another's.
   virtual io::Task<base::Result<>> claim_app(std::string app, std::string organisation) = 0;

@@ -9,9 +9,6 @@
 
 #include "base/limits_webhook.h"
 #include "base/log.h"
-#include "http/client.h"
-#include "http/webhook_signature.h"
-#include "meter/prometheus_text.h"
 #include "os/file.h"
 #include "store/private_file.h"
 
@@ -34,28 +31,7 @@ std::optional<OutboxEvent> event_of(std::string id, const std::string& text) {
                      .made = base::WallTime(std::chrono::nanoseconds(made))};
 }
 
-std::string_view first_line(std::string_view text) { return text.substr(0, text.find_first_of("\r\n")); }
-
 }  // namespace
-
-base::Result<std::optional<Outbox::Options>> Outbox::options(const model::Config& config) {
-  if (config.webhook_url.empty()) return std::optional<Options>();
-  if (const auto url = http::check_url(config.webhook_url); !url) {
-    return base::invalid_argument("webhook_url: " + url.error().message);
-  }
-  const auto text = os::read_file(config.webhook_secret_file);
-  if (!text) {
-    return base::not_found("webhook_secret_file " + config.webhook_secret_file +
-                           " cannot be read: " + text.error().message);
-  }
-  auto secret = http::parse_webhook_secret(first_line(*text));
-  if (!secret) {
-    return base::invalid_argument("the first line of webhook_secret_file " + config.webhook_secret_file + " " +
-                                  secret.error().message);
-  }
-  return std::optional<Options>({.directory = config.data_dir + "/outbox",
-                                 .receiver = {.url = config.webhook_url, .secret = std::move(*secret)}});
-}
 
 base::Result<std::unique_ptr<Outbox>> Outbox::open(Options options) {
   std::unique_ptr<Outbox> outbox(new Outbox(std::move(options)));
@@ -64,7 +40,10 @@ base::Result<std::unique_ptr<Outbox>> Outbox::open(Options options) {
   return outbox;
 }
 
-Outbox::Outbox(Options options) : options_(std::move(options)), jitter_(std::random_device()()) {}
+Outbox::Outbox(Options options)
+    : directory_(std::move(options.directory)),
+      jitter_(std::random_device()()),
+      receiver_(std::move(options.receiver)) {}
 
 Outbox::~Outbox() {
   {
@@ -75,16 +54,14 @@ Outbox::~Outbox() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::string Outbox::path_of(const std::string& id, const char* ending) const {
-  return options_.directory + "/" + id + ending;
-}
+std::string Outbox::path_of(const std::string& id, const char* ending) const { return directory_ + "/" + id + ending; }
 
 base::Result<> Outbox::read_directory() {
   std::error_code failed;
-  fs::create_directory(options_.directory, failed);
-  if (failed) return base::os_error("make " + options_.directory, failed.value());
+  fs::create_directory(directory_, failed);
+  if (failed) return base::os_error("make " + directory_, failed.value());
   const auto forgotten = fs::file_time_type::clock::now() - limits::kWebhookSentKept;
-  for (const fs::directory_entry& entry : fs::directory_iterator(options_.directory, failed)) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory_, failed)) {
     const fs::path& path = entry.path();
     std::error_code gone;
     if (path.extension() == ".sent" && entry.last_write_time(gone) < forgotten) fs::remove(path, gone);
@@ -98,7 +75,7 @@ base::Result<> Outbox::read_directory() {
     }
     waiting_[event->id].event = *event;
   }
-  if (failed) return base::os_error("read " + options_.directory, failed.value());
+  if (failed) return base::os_error("read " + directory_, failed.value());
   pending_.set(static_cast<std::int64_t>(waiting_.size()));
   return {};
 }
@@ -115,15 +92,9 @@ void Outbox::put(OutboxEvent event) {
   changed_.notify_all();
 }
 
-std::string Outbox::metrics_text() const {
-  std::string out;
-  meter::append_head(out, "ebb_webhooks_pending", "gauge", "Events that wait for the webhook's receiver.");
-  meter::append_sample(out, "ebb_webhooks_pending", "", std::to_string(pending_.value()));
-  meter::append_head(out, "ebb_webhooks_delivered_total", "counter", "Events that the receiver has taken.");
-  meter::append_sample(out, "ebb_webhooks_delivered_total", "", std::to_string(delivered_.value()));
-  meter::append_head(out, "ebb_webhooks_dropped_total", "counter", "Events given up, or for which there was no room.");
-  meter::append_sample(out, "ebb_webhooks_dropped_total", "", std::to_string(dropped_.value()));
-  return out;
+void Outbox::set_receiver(WebhookReceiver receiver) {
+  std::lock_guard lock(mutex_);
+  receiver_ = std::move(receiver);
 }
 
 void Outbox::run() {
@@ -179,7 +150,12 @@ void Outbox::deliver_due() {
 // True when it is through: taken, or given up.
 bool Outbox::deliver(Waiting& waiting) {
   const OutboxEvent& event = waiting.event;
-  const base::Result<> posted = post_webhook(options_.receiver, event.id, event.body);
+  WebhookReceiver receiver;
+  {
+    std::lock_guard lock(mutex_);
+    receiver = receiver_;
+  }
+  const base::Result<> posted = post_webhook(receiver, event.id, event.body);
   const bool taken = posted.has_value();
   const std::string why = taken ? std::string() : posted.error().message;
   const bool given_up = !taken && base::wall_now() - event.made > limits::kWebhookAge;

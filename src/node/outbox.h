@@ -5,14 +5,13 @@
 // 2. A receiver that fails, hangs or redirects has it again later, with growing pauses, for limits::kWebhookAge; other
 //    events are not held up by it.
 // 3. All of it on a thread of its own: put() neither blocks nor fails.
-// Files: DATA_DIR/outbox/ID.event, which becomes ID.sent. Owned by Engine, where webhook_url is set.
+// Files: ID.event in its directory, which becomes ID.sent. Owned by Receivers.
 #pragma once
 
 #include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -21,7 +20,6 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "meter/metrics.h"
-#include "model/config.h"
 #include "node/webhook_post.h"
 
 namespace ebb::node {
@@ -39,9 +37,6 @@ class Outbox {
     WebhookReceiver receiver;
   };
 
-  /// Of the configuration; nothing where there is no webhook_url. Blocking: reads webhook_secret_file.
-  /// Errors: kInvalidArgument, kNotFound, naming the key.
-  static base::Result<std::optional<Options>> options(const model::Config& config);
   /// Reads what waits and starts the thread. Blocking. Errors: kInternal naming the file.
   static base::Result<std::unique_ptr<Outbox>> open(Options options);
   /// Waits for a request under way; what waits stays on disk.
@@ -51,9 +46,17 @@ class Outbox {
 
   /// Threads: any.
   void put(OutboxEvent event);
+  /// For what is sent from now on. Threads: any.
+  void set_receiver(WebhookReceiver receiver);
 
-  /// Prometheus text.
-  std::string metrics_text() const;
+  struct Counts {
+    std::int64_t pending = 0;
+    std::uint64_t delivered = 0;
+    std::uint64_t dropped = 0;
+  };
+  Counts counts() const {
+    return {.pending = pending_.value(), .delivered = delivered_.value(), .dropped = dropped_.value()};
+  }
 
  private:
   struct Waiting {
@@ -72,7 +75,7 @@ class Outbox {
   bool deliver(Waiting& waiting);
   std::string path_of(const std::string& id, const char* ending) const;
 
-  const Options options_;
+  const std::string directory_;
   meter::Counter delivered_;
   meter::Counter dropped_;
   meter::Gauge pending_;
@@ -81,7 +84,8 @@ class Outbox {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<OutboxEvent> fresh_;  // guarded by mutex_, as stopping_
+  WebhookReceiver receiver_;  // guarded by mutex_, as the next two
+  std::vector<OutboxEvent> fresh_;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -40,6 +40,9 @@ class Secrets {
   /// Seals and stores. On disk when it returns. Errors: those of the metadata.
   base::Result<> store(const SecretChange& change);
 
+  /// For what else is to be sealed under the node's key.
+  const store::SecretBox& box() const { return *box_; }
+
   /// Errors: kInvalidArgument: a bad name, an empty or too long value, one that an environment cannot hold.
   static base::Result<> check(const SecretChange& change);
 

@@ -93,10 +93,6 @@ base::Result<Stores> open_stores(const model::Config& config) {
               {{"what", "ledger.db was damaged, it is ledger.db.damaged now and is made anew from the usage log"}});
   }
   EBB_TRY(stores.budgets, open_budgets({*stores.usage, *stores.ledger, config.price_file}, *stores.metadata));
-  EBB_TRY(std::optional<Outbox::Options> webhook, Outbox::options(config));
-  if (webhook) {
-    EBB_TRY(stores.outbox, Outbox::open(*std::move(webhook)));
-  }
   return stores;
 }
 

@@ -13,7 +13,6 @@
 #include "meter/usage_log.h"
 #include "model/config.h"
 #include "node/node.h"
-#include "node/outbox.h"
 #include "node/secrets.h"
 #include "store/function_log.h"
 #include "store/metadata.h"
@@ -32,9 +31,8 @@ struct Stores {
   std::unique_ptr<meter::UsageLog> usage;
   std::unique_ptr<meter::Ledger> ledger;
   std::unique_ptr<meter::Budgets> budgets;
-  std::unique_ptr<Outbox> outbox;  // nullptr without webhook_url
-  std::string python_version;      // of config.python, "3.11.2"
-  std::string node_toolchain;      // node_toolchain() of npm_layer.h
+  std::string python_version;  // of config.python, "3.11.2"
+  std::string node_toolchain;  // node_toolchain() of npm_layer.h
 };
 
 /// Errors: those of each store, with its path; kUnavailable when the interpreter does not run.

@@ -9,7 +9,6 @@
 #include "base/limits.h"
 #include "base/limits_webhook.h"
 #include "base/log.h"
-#include "meter/prometheus_text.h"
 #include "os/file.h"
 #include "store/private_file.h"
 
@@ -67,7 +66,7 @@ std::uint64_t number_in(const json::object& object, std::string_view name) {
 }  // namespace
 
 UsageFeed::UsageFeed(Options options, const meter::UsageLog& log)
-    : options_(std::move(options)), log_(log), jitter_(std::random_device()()) {}
+    : options_(std::move(options)), log_(log), jitter_(std::random_device()()), receiver_(options_.receiver) {}
 
 Result<std::unique_ptr<UsageFeed>> UsageFeed::open(Options options, const meter::UsageLog& log) {
   std::unique_ptr<UsageFeed> feed(new UsageFeed(std::move(options), log));
@@ -83,6 +82,20 @@ UsageFeed::~UsageFeed() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+}
+
+void UsageFeed::set_receiver(WebhookReceiver receiver) {
+  std::lock_guard lock(mutex_);
+  receiver_ = std::move(receiver);
+}
+
+WebhookReceiver UsageFeed::receiver() {
+  std::lock_guard lock(mutex_);
+  return receiver_;
+}
+
+bool UsageFeed::is_told(const model::UsageRecord& record) const {
+  return options_.organisation.empty() || options_.organisation_of(record.app) == options_.organisation;
 }
 
 Result<> UsageFeed::read_state() {
@@ -143,7 +156,7 @@ void UsageFeed::run() {
     const Result<std::string> body = body_of();
     Result<> posted;
     if (body) {
-      posted = post_webhook(options_.receiver, "usage.records." + std::to_string(state_.batch), *body);
+      posted = post_webhook(receiver(), "usage.records." + std::to_string(state_.batch), *body);
     } else {
       posted = body.error();
     }
@@ -191,7 +204,7 @@ Result<> UsageFeed::take_left(State& next) const {
     }
     EBB_TRY(const Place place, look_at(log_, sequence));
     if (place.state == PlaceState::kClosed) {
-      next.sending.push_back(sequence);
+      if (is_told(place.record)) next.sending.push_back(sequence);
     } else if (place.state != PlaceState::kDamaged && !place.for_good) {
       still.push_back(sequence);
     }
@@ -216,7 +229,7 @@ Result<bool> UsageFeed::take_new(State& next) const {
   std::vector<Sequence> nothing;  // until something behind it was given out
   bool full = false;
   const auto sealed = log_.visit_places(segment, index_of(next.next),
-                                        [&](std::uint32_t index, PlaceState state, const model::UsageRecord&) {
+                                        [&](std::uint32_t index, PlaceState state, const model::UsageRecord& record) {
                                           const Sequence sequence = segment * kPlaces + index;
                                           if (state == PlaceState::kNothing) {
                                             nothing.push_back(sequence);
@@ -227,8 +240,9 @@ Result<bool> UsageFeed::take_new(State& next) const {
                                           if (full) return false;
                                           next.left.insert(next.left.end(), nothing.begin(), nothing.end());
                                           nothing.clear();
-                                          if (state == PlaceState::kClosed) next.sending.push_back(sequence);
-                                          if (state == PlaceState::kOpen) next.left.push_back(sequence);
+                                          const bool told = state != PlaceState::kDamaged && is_told(record);
+                                          if (told && state == PlaceState::kClosed) next.sending.push_back(sequence);
+                                          if (told && state == PlaceState::kOpen) next.left.push_back(sequence);
                                           next.next = sequence + 1;
                                           return true;
                                         });
@@ -249,23 +263,14 @@ Result<std::string> UsageFeed::body_of() const {
     if (place.state != PlaceState::kClosed) continue;  // gone by retention meanwhile
     json::object record = model::to_json(place.record);
     record["sequence"] = sequence;
-    record["organisation"] = options_.organisation_of(place.record.app);
+    record["organisation"] =
+        options_.organisation.empty() ? options_.organisation_of(place.record.app) : options_.organisation;
     records.push_back(std::move(record));
   }
   const json::object event = {{"type", "usage.records"},
                               {"timestamp", base::to_rfc3339(state_.made)},
                               {"data", {{"batch", state_.batch}, {"records", std::move(records)}}}};
   return json::serialize(event);
-}
-
-std::string UsageFeed::metrics_text() const {
-  std::string out;
-  meter::append_head(out, "ebb_usage_feed_records_total", "counter",
-                     "Usage records that the webhook's receiver has taken.");
-  meter::append_sample(out, "ebb_usage_feed_records_total", "", std::to_string(records_.value()));
-  meter::append_head(out, "ebb_usage_feed_failures_total", "counter", "Attempts to post usage records that failed.");
-  meter::append_sample(out, "ebb_usage_feed_failures_total", "", std::to_string(failures_.value()));
-  return out;
 }
 
 }  // namespace ebb::node

@@ -1,4 +1,4 @@
-// UsageFeed: every closed usage record posted in batches to the operator's own billing, signed as other webhooks are.
+// UsageFeed: every closed usage record posted in batches to somebody's own billing, signed as other webhooks are.
 //
 // 1. The usage log is the queue: a place in it says how far the receiver has come, so nothing is kept twice, nothing is
 //    dropped for want of room, and a receiver that was down for a week has it all. Only retention takes what waits.
@@ -7,7 +7,7 @@
 // 3. A record's `sequence` is its place in the log: the same for good, and no other's. They ascend but for calls that
 //    were still running when the feed passed them: those come when they are closed.
 // 4. All of it on a thread of its own.
-// File: DATA_DIR/usage-feed.json. Owned by Engine, where webhook_usage is set.
+// An organisation's feed passes over what is not of its apps when it comes there. Owned by Receivers.
 #pragma once
 
 #include <condition_variable>
@@ -32,6 +32,7 @@ class UsageFeed {
   struct Options {
     std::string path;
     WebhookReceiver receiver;
+    std::string organisation;                                            // records of its apps only; "": of all
     std::function<std::string(const std::string& app)> organisation_of;  // on the feed's thread
   };
 
@@ -43,8 +44,14 @@ class UsageFeed {
   UsageFeed(const UsageFeed&) = delete;
   UsageFeed& operator=(const UsageFeed&) = delete;
 
-  /// Prometheus text.
-  std::string metrics_text() const;
+  /// For what is sent from now on. Threads: any.
+  void set_receiver(WebhookReceiver receiver);
+
+  struct Counts {
+    std::uint64_t records = 0;   // taken by the receiver
+    std::uint64_t failures = 0;  // attempts that failed
+  };
+  Counts counts() const { return {.records = records_.value(), .failures = failures_.value()}; }
 
  private:
   using Sequence = std::uint64_t;
@@ -66,6 +73,8 @@ class UsageFeed {
   bool wait(base::Duration pause);
   /// Makes the next batch, of what is closed now. False when there is nothing.
   base::Result<bool> gather();
+  WebhookReceiver receiver();
+  bool is_told(const model::UsageRecord& record) const;
   base::Result<> take_left(State& next) const;
   base::Result<bool> take_new(State& next) const;
   base::Result<std::string> body_of() const;
@@ -79,7 +88,8 @@ class UsageFeed {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopping_ = false;  // guarded by mutex_
+  bool stopping_ = false;     // guarded by mutex_
+  WebhookReceiver receiver_;  // guarded by mutex_
   std::thread thread_;
 };
 

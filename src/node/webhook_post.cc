@@ -7,8 +7,27 @@
 #include "base/limits_webhook.h"
 #include "http/client.h"
 #include "http/webhook_signature.h"
+#include "os/file.h"
 
 namespace ebb::node {
+
+base::Result<std::optional<WebhookReceiver>> operators_receiver(const model::Config& config) {
+  if (config.webhook_url.empty()) return std::optional<WebhookReceiver>();
+  if (const auto url = http::check_url(config.webhook_url); !url) {
+    return base::invalid_argument("webhook_url: " + url.error().message);
+  }
+  const auto text = os::read_file(config.webhook_secret_file);
+  if (!text) {
+    return base::not_found("webhook_secret_file " + config.webhook_secret_file +
+                           " cannot be read: " + text.error().message);
+  }
+  auto secret = http::parse_webhook_secret(std::string_view(*text).substr(0, text->find_first_of("\r\n")));
+  if (!secret) {
+    return base::invalid_argument("the first line of webhook_secret_file " + config.webhook_secret_file + " " +
+                                  secret.error().message);
+  }
+  return std::optional<WebhookReceiver>({.url = config.webhook_url, .secret = std::move(*secret)});
+}
 
 base::Result<> post_webhook(const WebhookReceiver& receiver, const std::string& id, const std::string& body) {
   const std::int64_t seconds =

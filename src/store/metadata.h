@@ -20,6 +20,7 @@
 #include "model/organisation.h"
 #include "model/quota.h"
 #include "model/version.h"
+#include "model/webhook.h"
 
 namespace ebb::store {
 
@@ -42,6 +43,12 @@ struct StoredSecret {
   std::uint64_t version = 0;
   std::string sealed;  // as SecretBox::seal gave it
   base::WallTime updated{};
+};
+
+struct StoredWebhook {
+  model::Webhook webhook;
+  std::uint64_t version = 0;  // counts up with every secret
+  std::string sealed;         // the secret, as SecretBox::seal gave it
 };
 
 struct PublishedVersion {
@@ -129,12 +136,20 @@ class Metadata {
   /// As budgets.
   virtual base::Result<std::vector<model::Quota>> quotas() = 0;
 
+  /// Receivers of organisations, one each, which go with them. Errors: kNotFound (no such organisation),
+  /// kResourceExhausted (limits::kWebhookReceivers).
+  virtual base::Result<void> put_webhook(const StoredWebhook& webhook) = 0;
+  /// Errors: kNotFound.
+  virtual base::Result<void> remove_webhook(std::string_view organisation) = 0;
+  /// By organisation.
+  virtual base::Result<std::vector<StoredWebhook>> webhooks() = 0;
+
   /// Secrets, sealed by the caller. They belong to an app's name: one may be set before the app's first deployment;
   /// remove_app removes them. The version that the next value of a secret gets, from 1.
   /// Errors: kInvalidArgument (names), kResourceExhausted (limits::kSecretsPerApp).
   virtual base::Result<std::uint64_t> next_secret_version(std::string_view app, std::string_view name) = 0;
   virtual base::Result<void> put_secret(const StoredSecret& secret) = 0;
-  /// Of any app.
+  /// Of any app, or of a webhook.
   virtual base::Result<bool> has_secrets() = 0;
   /// Sorted by name.
   virtual base::Result<std::vector<StoredSecret>> secrets(std::string_view app) = 0;

@@ -127,5 +127,23 @@ TEST_F(OrganisationsTest, OneGoesOnlyWithoutAppsAndKeys) {
   EXPECT_EQ(*metadata_->claim_app("shop", "default"), "default");
 }
 
+TEST_F(OrganisationsTest, AWebhookGoesWithIts) {
+  const StoredWebhook hook{
+      .webhook = {.organisation = "acme", .url = "http://h/", .usage = true}, .version = 2, .sealed = "s"};
+  EXPECT_EQ(metadata_->put_webhook(hook).error().code, base::Code::kNotFound);
+  ASSERT_TRUE(metadata_->add_organisation("acme"));
+  EXPECT_FALSE(*metadata_->has_secrets());
+  ASSERT_TRUE(metadata_->put_webhook(hook));
+  EXPECT_TRUE(*metadata_->has_secrets()) << "a key that seals it must not be made anew";
+  const auto stored = metadata_->webhooks();
+  ASSERT_EQ(stored->size(), 1u);
+  EXPECT_EQ(stored->at(0).webhook, hook.webhook);
+  EXPECT_EQ(stored->at(0).version, 2u);
+  EXPECT_EQ(stored->at(0).sealed, "s");
+  ASSERT_TRUE(metadata_->remove_organisation("acme"));
+  EXPECT_TRUE(metadata_->webhooks()->empty());
+  EXPECT_EQ(metadata_->remove_webhook("acme").error().code, base::Code::kNotFound);
+}
+
 }  // namespace
 }  // namespace ebb::store

@@ -93,6 +93,12 @@ constexpr std::array kMigrations = {
     R"(ALTER TABLE quotas ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
        ALTER TABLE quotas ADD COLUMN storage_bytes INTEGER NOT NULL DEFAULT 0;)",
     R"(ALTER TABLE budgets ADD COLUMN nano_money INTEGER NOT NULL DEFAULT 9223372036854775807;)",
+    R"(CREATE TABLE webhooks (
+         organisation TEXT PRIMARY KEY,
+         url TEXT NOT NULL,
+         usage INTEGER NOT NULL,
+         version INTEGER NOT NULL,
+         sealed TEXT NOT NULL);)",
 };
 
 // The columns that read_version expects, and the joins that give them.

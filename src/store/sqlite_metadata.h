@@ -47,6 +47,9 @@ class SqliteMetadata final : public Metadata {
   base::Result<void> set_quota(const model::Quota& quota) override;
   base::Result<void> remove_quota(const model::Holder& holder) override;
   base::Result<std::vector<model::Quota>> quotas() override;
+  base::Result<void> put_webhook(const StoredWebhook& webhook) override;
+  base::Result<void> remove_webhook(std::string_view organisation) override;
+  base::Result<std::vector<StoredWebhook>> webhooks() override;
   base::Result<std::uint64_t> next_secret_version(std::string_view app, std::string_view name) override;
   base::Result<void> put_secret(const StoredSecret& secret) override;
   base::Result<bool> has_secrets() override;

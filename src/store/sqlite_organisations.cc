@@ -78,6 +78,8 @@ Result<void> SqliteMetadata::remove_organisation(std::string_view name) {
     EBB_CHECKED(budgets.bind(name).run());
     EBB_TRY(SqliteQuery quotas, database_->query("DELETE FROM quotas WHERE organisation = ?"));
     EBB_CHECKED(quotas.bind(name).run());
+    EBB_TRY(SqliteQuery webhook, database_->query("DELETE FROM webhooks WHERE organisation = ?"));
+    EBB_CHECKED(webhook.bind(name).run());
   }
   return transaction.commit();
 }

@@ -42,7 +42,7 @@ Result<void> SqliteMetadata::put_secret(const StoredSecret& secret) {
 
 Result<bool> SqliteMetadata::has_secrets() {
   base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT 1 FROM secrets LIMIT 1"));
+  EBB_TRY(SqliteQuery query, database_->query("SELECT 1 FROM secrets UNION SELECT 1 FROM webhooks LIMIT 1"));
   return query.step();
 }
 

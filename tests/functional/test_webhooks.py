@@ -14,7 +14,7 @@ import time
 import pytest
 import requests
 
-from ebb_node import BINARY, PATIENCE, Node, eventually, is_alive
+from ebb_node import BINARY, PATIENCE, Node, eventually, is_alive, running
 
 SECRET = base64.b64encode(bytes(range(32))).decode()
 SOURCE = "def handler(event, context):\n    return 1\n"
@@ -58,9 +58,9 @@ class Receiver:
         self._server.server_close()
 
 
-def is_genuine(headers, body):
+def is_genuine(headers, body, secret=SECRET):
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    expected = "v1," + base64.b64encode(hmac.digest(base64.b64decode(SECRET), signed, "sha256")).decode()
+    expected = "v1," + base64.b64encode(hmac.digest(base64.b64decode(secret), signed, "sha256")).decode()
     return abs(time.time() - int(headers["webhook-timestamp"])) < 300 and expected == headers["webhook-signature"]
 
 
@@ -297,3 +297,146 @@ def test_usage_without_a_receiver_is_refused(tmp_path):
     config.write_text(json.dumps({"data_dir": str(tmp_path), "webhook_usage": True}))
     done = subprocess.run([BINARY, "serve", "--config", config], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2 and "needs a webhook_url" in done.stderr
+
+
+# Receivers of organisations.
+
+@contextlib.contextmanager
+def receivers(count):
+    some = [Receiver() for _ in range(count)]
+    try:
+        yield some
+    finally:
+        for one in some:
+            one.close()
+
+
+@contextlib.contextmanager
+def shared():
+    """A node without a receiver of its own that two organisations share: acme/shop and globex/mill."""
+    one = Node({"usage_held_interval": "1s"})
+    with running(one):
+        for organisation, app in (("acme", "shop"), ("globex", "mill")):
+            one.cli("org", "create", organisation)
+            one.deploy_function(WAITS, app=app)
+            one.cli("org", "move", app, organisation)
+        yield one
+
+
+def secret_of(node, *arguments):
+    return node.cli("webhook", "set", *arguments).stdout.strip().removeprefix("whsec_")
+
+
+def test_an_organisation_is_told_of_its_own_and_of_nothing_else():
+    with receivers(2) as (acme, globex), shared() as node:
+        node.call("shop/f")
+        secret = secret_of(node, "acme", acme.url, "--usage")
+        other = secret_of(node, "globex", globex.url, "--usage")
+        assert len(base64.b64decode(secret)) == 32 and secret != other
+        for _ in range(3):
+            node.call("shop/f")
+            node.call("mill/f")
+        eventually(lambda: len(calls_in(posted(acme))) == 4 and len(calls_in(posted(globex))) == 3, "every record", 20, evidence=node.serve_log)
+        eventually(lambda: any(one["function"] == "(runtimes)" for one in posted(acme).values()), "what its runtime zygote held")
+        close_budget(node, "shop")
+        node.cli("budget", "set", "--org", "acme", "0")
+        eventually(lambda: len(acme.taken) - len(batches(acme)) == 2, "both alerts", 20, evidence=node.serve_log)
+        for receiver, name, app, key, wrong in ((acme, "acme", "shop", secret, other), (globex, "globex", "mill", other, secret)):
+            assert all(is_genuine(*one, key) and not is_genuine(*one, wrong) for one in receiver.taken)
+            assert {(one["organisation"], one["app"]) for one in posted(receiver).values()} == {(name, app)}
+        alerts = [json.loads(body)["data"] for _, body in acme.taken if json.loads(body)["type"] == "budget.alert"]
+        assert {(one["app"], one["organisation"]) for one in alerts} == {("shop", ""), ("", "acme")}
+        assert not [1 for _, body in globex.taken if json.loads(body)["type"] == "budget.alert"]
+        metrics = node.metrics()
+        assert metrics['ebb_webhooks_delivered_total{organisation="acme"}'] == 2 and metrics['ebb_webhooks_delivered_total{organisation="globex"}'] == 0
+        for key in (secret, other):
+            assert key not in node.serve_log() and key not in node.cli("webhook", "ls", "--json").stdout
+            assert key.encode() not in b"".join(path.read_bytes() for path in node.data.rglob("*.db*"))
+
+
+def test_the_operators_receiver_is_told_of_all(receiver):
+    with receivers(1) as (acme,), telling(receiver, WAITS, webhook_usage=True) as node:
+        node.cli("org", "create", "acme")
+        node.deploy_function(WAITS, app="shop")
+        node.cli("org", "move", "shop", "acme")
+        secret = secret_of(node, "acme", acme.url, "--usage")
+        node.call("app/f")
+        node.call("shop/f")
+        eventually(lambda: len(calls_in(posted(receiver))) == 2 and len(calls_in(posted(acme))) == 1, "records", 20, evidence=node.serve_log)
+        close_budget(node, "shop")
+        eventually(lambda: len(acme.taken) > len(batches(acme)) and len(receiver.taken) > len(batches(receiver)), "the alert at both", 20)
+        assert all(is_genuine(*one) for one in receiver.taken) and all(is_genuine(*one, secret) for one in acme.taken)
+        assert "ebb_webhooks_delivered_total" in node.metrics() and 'ebb_webhooks_delivered_total{organisation="acme"}' in node.metrics()
+
+
+def test_one_that_hangs_holds_up_no_other_and_survives_a_kill_with_its_secret():
+    with receivers(2) as (acme, globex), shared() as node:
+        secret = secret_of(node, "acme", acme.url, "--usage")
+        secret_of(node, "globex", globex.url, "--usage")
+        acme.answer = lambda number: None
+        node.call("shop/f")
+        eventually(lambda: acme.got, "an attempt")
+        node.call("mill/f")
+        eventually(lambda: len(calls_in(posted(globex))) == 1, "the other's record", evidence=node.serve_log)
+        close_budget(node, "shop")
+        eventually(lambda: list((node.data / "webhooks/acme/outbox").glob("*.event")), "an alert that waits")
+        daemon = node.daemon_pid
+        os.kill(daemon, signal.SIGKILL)
+        eventually(lambda: not is_alive(daemon), "the daemon's end")
+        acme.answer = lambda number: 200
+        acme.released.set()
+        eventually(node.is_ready, "the next daemon", 30)
+        eventually(lambda: len(calls_in(posted(acme))) == 1 and len(acme.taken) > len(batches(acme)), "what waited", 30, evidence=node.serve_log)
+        assert all(is_genuine(*one, secret) for one in acme.taken)
+        assert len({headers["webhook-id"] for headers, _ in batches(acme)}) == len(batches(acme)), "taken once"
+
+
+def test_it_is_changed_at_once_and_removed_with_what_waits():
+    with receivers(2) as (first, second), shared() as node:
+        secret = secret_of(node, "acme", first.url)
+        node.call("shop/f")
+        first.answer = lambda number: 500
+        close_budget(node, "shop")
+        eventually(lambda: first.got, "an attempt")
+        assert secret_of(node, "acme", second.url, "--usage") == "", "the secret stays"
+        eventually(lambda: len(second.taken) - len(batches(second)) == 1 and len(calls_in(posted(second))) == 1,
+                   "what waited, and the record, at the other", 30, evidence=node.serve_log)
+        assert all(is_genuine(*one, secret) for one in second.taken)
+        fresh = secret_of(node, "acme", second.url, "--new-secret")
+        assert fresh not in ("", secret)
+        node.cli("budget", "set", "--org", "acme", "0")
+        eventually(lambda: len(second.taken) - len(batches(second)) == 2, "the next alert", 20, evidence=node.serve_log)
+        assert is_genuine(*second.taken[-1], fresh)
+
+        second.answer = lambda number: 500
+        node.cli("budget", "set", "shop", "0.001")
+        eventually(lambda: list((node.data / "webhooks/acme/outbox").glob("*.event")), "an alert that waits")
+        node.cli("webhook", "rm", "acme")
+        assert not (node.data / "webhooks/acme").exists() and node.cli_json("webhook", "ls")["webhooks"] == []
+        assert not [name for name in node.metrics() if "acme" in name and name.startswith("ebb_webhooks")]
+        assert "has no webhook" in node.cli("webhook", "rm", "acme", expect=None).stderr
+
+        # With the organisation goes its receiver.
+        secret_of(node, "globex", second.url)
+        node.cli("rm", "--yes", "mill")
+        node.cli("org", "rm", "globex")
+        assert not (node.data / "webhooks/globex").exists() and node.cli_json("webhook", "ls")["webhooks"] == []
+
+
+def test_who_may_set_one_and_what_is_none():
+    with shared() as node:
+        hook = "http://127.0.0.1:9/"
+        secret_of(node, "acme", hook)
+        key = {"EBB_KEY": node.cli("key", "create", "--role", "admin", "--org", "acme").stdout.strip()}
+        other = {"EBB_KEY": node.cli("key", "create", "--role", "admin", "--org", "globex").stdout.strip()}
+        reader = {"EBB_KEY": node.cli("key", "create", "--role", "read", "--org", "acme").stdout.strip()}
+        assert node.cli_json("webhook", "ls", env=key)["webhooks"] == [{"organisation": "acme", "url": hook, "usage": False}]
+        assert node.cli_json("webhook", "ls", env=other)["webhooks"] == []
+        for words in (("set", "acme", hook), ("rm", "acme")):
+            assert "whole node" in node.cli("webhook", *words, env=key, expect=None).stderr, "requests go out from the operator's network"
+        assert node.cli("webhook", "ls", env=reader, expect=None).returncode != 0
+        for organisation, url, said in (("none", hook, "no organisation"), ("acme", "ftp://x/", "URL"), ("acme", "http://" + "x" * 3000, "2048"),
+                                        ("acme", "", "URL"), ("../acme", hook, "organisation")):
+            done = node.cli("webhook", "set", organisation, url, expect=None)
+            assert done.returncode != 0 and said in done.stderr, done.stderr
+        assert not (node.data / "webhooks/none").exists() and node.cli_json("webhook", "ls")["webhooks"][0]["url"] == hook
