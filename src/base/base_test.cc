@@ -65,5 +65,16 @@ TEST(Error, EveryCodeHasANameThatReadsBack) {
   }
 }
 
+TEST(ClockWatch, TellsHowFarTheClockWasSetAndNothingOfItsCourse) {
+  using namespace std::chrono_literals;
+  const SteadyTime began{};
+  const WallTime wall{};
+  ClockWatch watch(began, wall);
+  EXPECT_EQ(watch.set_by(began + 1h, wall + 1h + 100ms), Duration::zero());
+  EXPECT_EQ(watch.set_by(began + 1h + 1s, wall + 31 * 24h), 31 * 24h - 1h - 1100ms);
+  EXPECT_EQ(watch.set_by(began + 1h + 2s, wall + 31 * 24h + 1s), Duration::zero());
+  EXPECT_EQ(watch.set_by(began + 1h + 3s, wall), -31 * 24h - 2s);
+}
+
 }  // namespace
 }  // namespace ebb::base

@@ -15,6 +15,8 @@ inline constexpr std::size_t kWebhookReceivers = 100;  // organisations that hav
 inline constexpr std::size_t kWebhookUrlBytes = 2048;
 inline constexpr auto kWebhookTimeout = 10s;  // for the receiver's answer
 inline constexpr auto kWebhookAge = 72h;      // that an event is tried again; then it is given up
+inline constexpr unsigned kWebhookAttempts =
+    12;  // at the least, which is an hour of them: a clock that is ahead makes every event look old
 inline constexpr auto kWebhookBackoffMin = 1s;             // before an event is sent again; doubles, with jitter
 inline constexpr auto kWebhookBackoffMax = 1h;             // and no longer than this
 inline constexpr auto kWebhookSentKept = 1500h;            // that a delivered event is remembered, at the least

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <random>
 
+#include "meter/retention.h"
 #include "meter/usage_record.h"
 #include "store/temp_dir.h"
 
@@ -239,6 +240,22 @@ TEST(Ledger, AMissingSegmentThatWasInNoSumIsNoticed) {
   const auto report = books.ledger->verify(*books.log);
   ASSERT_EQ(report->damage.size(), 1u);
   EXPECT_NE(report->damage[0].what.find("segment 1 is missing"), std::string::npos);
+}
+
+TEST(Retention, PausesAfterTheClockWasSetForward) {
+  using namespace std::chrono_literals;
+  const base::SteadyTime began{};
+  const base::WallTime wall{std::chrono::sys_days{std::chrono::year{2026} / 11 / 29}};
+  Retention retention(30, began, wall);
+  EXPECT_EQ(retention.before(began, wall), wall - 30 * 24h);
+  EXPECT_EQ(retention.see(began + 1h, wall + 1h), 0s);
+  EXPECT_TRUE(retention.before(began + 1h, wall + 1h));
+  EXPECT_EQ(retention.see(began + 2h, wall + 2h + 744h), 744h);
+  EXPECT_FALSE(retention.before(began + 2h, wall + 746h)) << "all of November would go";
+  EXPECT_EQ(retention.see(began + 3h, wall + 3h), -744h);
+  EXPECT_FALSE(retention.before(began + 25h, wall + 25h));
+  EXPECT_EQ(retention.before(began + 26h, wall + 26h), wall + 26h - 30 * 24h);
+  EXPECT_FALSE(Retention(0, began, wall).before(began, wall)) << "everything stays";
 }
 
 }  // namespace

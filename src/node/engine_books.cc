@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "io/deadline.h"
 #include "meter/price_list.h"
+#include "meter/retention.h"
 #include "node/engine.h"
 #include "node/stores.h"
 
@@ -44,6 +45,12 @@ OutboxEvent event_of(const meter::BudgetAlert& alert, base::WallTime now) {
           .made = now};
 }
 
+void tell_of_clock(base::Duration set) {
+  base::log(base::LogLevel::kWarning, "clock_set",
+            {{"by_s", std::chrono::round<std::chrono::seconds>(set).count()},
+             {"effect", "calls belong to the month that the clock says; no usage record goes by its age for a day"}});
+}
+
 }  // namespace
 
 void Engine::tell_of_budgets() {
@@ -77,16 +84,21 @@ io::Task<base::Result<>> Engine::remove_webhook(std::string organisation) {
 
 io::Task<> Engine::flush_usage_forever(Engine& engine) {
   meter::UsageLog& usage = engine.services_.usage;
+  meter::Retention retention(engine.services_.config.usage_retention_days, base::steady_now(), base::wall_now());
   for (;;) {
     co_await io::sleep_for(engine.services_.config.usage_flush_interval);
     meter::Ledger& ledger = *engine.stores_.ledger;
-    const std::uint32_t days = engine.services_.config.usage_retention_days;
-    std::function<base::Result<>()> flush = [&engine, &usage, &ledger, days]() -> base::Result<> {
+    const base::SteadyTime now = base::steady_now();
+    const base::WallTime wall = base::wall_now();
+    const base::Duration set = retention.see(now, wall);
+    if (set != base::Duration::zero()) tell_of_clock(set);
+    const std::optional<base::WallTime> before = retention.before(now, wall);
+    std::function<base::Result<>()> flush = [&engine, &usage, &ledger, before]() -> base::Result<> {
       const auto prepared = usage.prepare();
       const auto noted = engine.note_held(engine.services_.config.usage_held_interval);
       EBB_CHECKED(usage.flush());
       EBB_TRY(const std::size_t rolled, ledger.roll(usage));
-      if (rolled > 0 && days > 0) EBB_CHECKED(ledger.retire(usage, base::wall_now() - std::chrono::hours(24) * days));
+      if (rolled > 0 && before) EBB_CHECKED(ledger.retire(usage, *before));
       return prepared ? noted : prepared;
     };
     const auto flushed = co_await io::offload(engine.services_.pool, "flush usage", std::move(flush));

@@ -158,7 +158,8 @@ bool Outbox::deliver(Waiting& waiting) {
   const base::Result<> posted = post_webhook(receiver, event.id, event.body);
   const bool taken = posted.has_value();
   const std::string why = taken ? std::string() : posted.error().message;
-  const bool given_up = !taken && base::wall_now() - event.made > limits::kWebhookAge;
+  const bool tried = waiting.attempts + 1 >= limits::kWebhookAttempts;
+  const bool given_up = !taken && tried && base::wall_now() - event.made > limits::kWebhookAge;
   if (taken) {
     delivered_.add();
     base::log(base::LogLevel::kInfo, "webhook_delivered", {{"id", event.id}, {"attempts", waiting.attempts + 1}});
