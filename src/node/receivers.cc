@@ -115,7 +115,10 @@ base::Result<std::string> Receivers::set(const model::Webhook& webhook, bool fre
   }
   EBB_TRY(const WebhookReceiver receiver, receiver_of(next));
   EBB_CHECKED(metadata_.put_webhook(next));
-  EBB_CHECKED(begin(webhook.organisation, receiver, webhook.usage));
+  auto begun = begin(webhook.organisation, receiver, webhook.usage);
+  // A full disk, say. Its secret was never shown.
+  if (!begun && before == stored.end()) EBB_CHECKED(metadata_.remove_webhook(webhook.organisation));
+  if (!begun) return begun.error();
   return shown;
 }
 
