@@ -297,7 +297,9 @@ void Fleet::give_huge_pages(Process& zygote) {
 
 void Fleet::answer_ready(Process& zygote) {
   if (zygote.request == 0) return;
-  const std::uint64_t bytes = zygote.cgroup.empty() ? 0 : ground_.cgroups.memory_in_use(zygote.cgroup, 0);
+  // A runtime zygote is in its sandbox's, with init.
+  const std::string& cgroup = zygote.cgroup.empty() ? zygote.sandbox->cgroup : zygote.cgroup;
+  const std::uint64_t bytes = ground_.cgroups.memory_in_use(cgroup, 0);
   zygote.used_bytes = bytes;
   daemon_.zygote_ready(std::exchange(zygote.request, 0), {.zygote = zygote.ready, .memory_bytes = bytes});
 }

@@ -92,6 +92,7 @@ def test_the_runtime_zygote_that_the_functions_share_is_counted_once_and_billed_
     assert {tier for tier, sum in shared["held"].items() if decimal.Decimal(sum["seconds"]) > 0} == {"zygote"}
     assert shared["cu"] == "0.000000000" and shared["amount"] == "0.000000" and shared["invocations"] == 0
     assert "app/(runtimes)" in held.cli("usage", "--held").stdout
+    assert held.metrics()['ebb_memory_held_byte_seconds_total{app="app",tier="runtime"}'] > 1 << 20
 
 
 def test_what_scale_min_kept_is_billed_asleep_and_the_rest_is_not(held):
