@@ -11,12 +11,14 @@
 namespace ebb::cli {
 namespace {
 
+constexpr const char* kLimit = "100";
+
 struct Options {
   std::string subject;
   std::string request;
   std::string since;
   std::string until;
-  std::string limit = "100";
+  std::string limit = kLimit;
   bool whole_month = false;
   bool held = false;
   std::string month;
@@ -72,6 +74,12 @@ base::Result<int> usage(const Session& session, const Options& options) {
   }
   if (!subject.version.empty()) return base::invalid_argument("usage is kept per function, name APP or APP/FUNCTION");
   if (options.whole_month && options.held) return base::invalid_argument("--export and --held exclude each other");
+  const bool selects = !options.request.empty() || !options.since.empty() || !options.until.empty();
+  if ((options.whole_month || options.held) && (selects || options.limit != kLimit)) {
+    return base::invalid_argument(
+        "--export and --held are of a whole month: --request, --since, --until and --limit "
+        "are for the list of records");
+  }
   if (options.whole_month) return export_month(session, subject, options);
   if (options.held) return held_in_month(session, subject, options);
   if (!options.month.empty()) return base::invalid_argument("--month is for --export and --held");

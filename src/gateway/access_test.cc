@@ -180,6 +180,8 @@ TEST(Access, AnOrganisationsAdminMakesKeysOfItAndNothingOfTheNode) {
   const auto hooks = boost::json::parse(ask("GET", "/api/v1/webhooks").body).at("webhooks").as_array();
   ASSERT_EQ(hooks.size(), 1U);
   EXPECT_EQ(hooks[0].at("organisation").as_string(), "acme");
+  EXPECT_EQ(server.fetch("GET", "/api/v1/bill?organisation=acme").status, 200);
+  EXPECT_EQ(server.fetch("GET", "/api/v1/bill?organisation=nobody").status, 404);
   const auto seen = boost::json::parse(ask("GET", "/api/v1/organisations").body);
   ASSERT_EQ(seen.at("organisations").as_array().size(), 1U);
   EXPECT_EQ(seen.at("organisations").as_array()[0].at("name").as_string(), "acme");

@@ -389,6 +389,14 @@ io::Task<ControlPlane::Answer> ControlPlane::bill(Caller caller, http::Request r
   const std::string organisation = wanted.organisation;
   const auto bill = co_await node_.bill(std::move(wanted));
   if (!bill) co_return bill.error();
+  // One that was removed has a bill as long as it has names.
+  if ((*bill)->apps.empty() && caller.of_node() && !organisation.empty()) {
+    const auto all = co_await node_.organisations();
+    if (!all) co_return all.error();
+    const auto is_it = [&](const model::Organisation& one) { return one.name == organisation; };
+    if (std::none_of(all->begin(), all->end(), is_it))
+      co_return base::not_found("there is no organisation " + organisation + ", see ebb org ls");
+  }
   co_return json_response(200, bill_json(**bill, organisation));
 }
 

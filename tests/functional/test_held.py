@@ -128,6 +128,8 @@ def test_it_is_shown_and_stands_apart_from_invocations(held):
     csv = held.cli("bill", "--by", "version", "--csv").stdout.splitlines()
     assert csv[0].endswith("held_frozen,held_active") and len({line.count(",") for line in csv}) == 1
     assert "exclude each other" in held.cli("usage", "--held", "--export", expect=2).stderr
+    for wrong in (("--held", "--since", "1h"), ("--export", "--limit", "5"), ("--export", "--request", "01M84JAGT8MGCMXH4DFH25Q989")):
+        assert "of a whole month" in held.cli("usage", *wrong, expect=2).stderr
     report = held.cli_json("ledger", "verify")
     assert report["damage"] == [] and report["records"] > 10
     before = held.cli_json("bill")
