@@ -10,7 +10,7 @@ import sys
 
 
 def is_source(path):
-    return path.is_file() and path.name != "README.md" and path.suffix not in (".so", ".tar", ".pyc") and "layout" not in path.parts
+    return path.is_file() and path.name != "README.md" and path.suffix not in (".so", ".tar", ".pyc") and not {"layout", "node_modules"} & set(path.parts)
 
 
 def literal(content):

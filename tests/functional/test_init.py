@@ -12,9 +12,9 @@ import pytest
 from ebb_node import BINARY, ROOT
 
 ANSWERS = {
-    "python": "hello, Ada", "node": "hello, Ada", "flask": '"square":49', "http": "hello, Ada\n", "lambda": '"total": 3',
+    "python": "hello, Ada", "node": "hello, Ada", "flask": '"square":49', "fastapi": "data: [DONE]", "express": '"square":49', "http": "hello, Ada\n", "lambda": '"total": 3',
     "image": "A file of the image", "model": '"model_name"', "cpp": "hello, Ada"}
-NEEDED = {"node": ["node"], "image": ["umoci", "skopeo", "busybox"], "cpp": ["g++", "cmake"]}
+NEEDED = {"node": ["node"], "express": ["node", "npm"], "image": ["umoci", "skopeo", "busybox"], "cpp": ["g++", "cmake"]}
 
 
 def ebb(*words, folder, expect=0):
@@ -62,7 +62,8 @@ def test_a_template_does_what_it_says_next(node, tmp_path, name):
     data = call[call.index("--data") + 1] if "--data" in call else None
     if data and data.startswith("@"):
         data = (folder / data[1:]).read_text()
-    answer = node.call(call[-1].removeprefix(node.url), data=data)
+    headers = dict(word.split(":", 1) for before, word in zip(call, call[1:]) if before == "-H")
+    answer = node.call(call[-1].removeprefix(node.url), data=data, headers=headers)
     assert answer.status_code == 200 and ANSWERS[name] in answer.text, answer.text
     node.cli("logs", app)
     node.cli("rm", app, "--yes")
