@@ -36,7 +36,8 @@ io::Task<bool> Departures::more_than(std::uint64_t seen, base::SteadyTime limit)
     if (leaving_ == 0) co_return false;
     waiters_.push_back(waiter);
   }
-  const bool happened = (co_await waiter->wait(limit)).has_value();
+  const auto told = co_await waiter->wait(limit);
+  const bool happened = told.has_value();
   if (!happened) {
     base::MutexLock lock(mutex_);
     std::erase(waiters_, waiter);
