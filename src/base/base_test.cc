@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/duration.h"
+#include "base/clock_watch.h"
 #include "base/error.h"
 #include "base/id.h"
 
