@@ -6,7 +6,7 @@
 //
 // Out. An object with statusCode is a whole HTTP response. Any other value is the body: a string as text/plain, bytes as
 // application/octet-stream, null and undefined as an empty body, the rest as JSON. For a direct call the value is JSON, or
-// bytes. What can be iterated over asynchronously (async generators, Readable, ReadableStream), or a generator, alone or
+// bytes. A Response of fetch's is a whole HTTP response, its body a stream. What can be iterated over asynchronously (async generators, Readable, ReadableStream), or a generator, alone or
 // as the body of a response, is a stream.
 
 import { kFrameBodyBytes, kFrameMetaBytes } from './wire.mjs';
@@ -191,6 +191,15 @@ function response(value) {
   return { head: head.setType('application/json'), body: dump(body, 'the body of the result') };
 }
 
+// What other platforms' handlers return. Told by its tag: to name its class would load all of fetch.
+const isResponse = (value) => Object.prototype.toString.call(value) === '[object Response]' && typeof value.headers?.getSetCookie === 'function';
+
+function ofResponse(value) {
+  const headers = [...value.headers].filter(([name]) => name !== 'set-cookie').map(([name, text]) => [name, headerText(name, text)]);
+  const head = new Head(statusOf(value.status), headers, cookiesOf(value.headers.getSetCookie()));
+  return value.body ? { head, stream: value.body } : { head, body: Buffer.alloc(0) };
+}
+
 function plain(kind, value) {
   const bytes = bytesOf(value);
   if (bytes) return { head: new Head().setType('application/octet-stream'), body: bytes };
@@ -205,7 +214,7 @@ function plain(kind, value) {
 // {head, body} or {head, stream}. Errors: Unserialisable, TooLarge; getters of a user's own may throw anything.
 export function answerOf(kind, value) {
   const whole = value !== null && typeof value === 'object' && !Array.isArray(value) && 'statusCode' in value;
-  const answer = whole && (kind === 'http' || isStream(value.body)) ? response(value) : plain(kind, value);
+  const answer = isResponse(value) ? ofResponse(value) : whole && (kind === 'http' || isStream(value.body)) ? response(value) : plain(kind, value);
   if (answer.body?.length > kFrameBodyBytes) {
     throw new TooLarge(
       `the result is ${answer.body.length} bytes, the limit is ${kFrameBodyBytes}: put it into object storage and return where it is`,

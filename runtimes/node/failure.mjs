@@ -35,19 +35,33 @@ export function typeOf(error) {
 
 export function messageOf(error) {
   try {
-    const text = error instanceof Error ? String(error.message) : typeof error === 'string' ? error : inspect(error, { depth: 2 });
+    let text = error instanceof Error ? String(error.message) : typeof error === 'string' ? error : inspect(error, { depth: 2 });
+    // "fetch failed" alone says nothing.
+    if (error instanceof Error && error.cause instanceof Error && error.cause.message) text += `: ${error.cause.message}`;
     return cut(text, kMessageCharacters);
   } catch {
     return '(the error cannot be read: it throws)';
   }
 }
 
-const isOurs = (line) => /^\s+at /.test(line) && (line.includes(kOurs.href) || line.includes(kOurs.pathname) || line.includes('node:internal/'));
+const isOurs = (line) => line.includes(kOurs.href) || line.includes(kOurs.pathname);
+
+// Of each stack, what stands above the runtime's own frames: below those is nothing of the user's.
+function withoutOurs(lines) {
+  let below = false;
+  return lines.filter((line) => {
+    if (!/^\s+at /.test(line)) {
+      below = false;
+      return true;
+    }
+    below ||= isOurs(line);
+    return !below && !line.includes('node:internal/');
+  });
+}
 
 export function traceOf(error) {
   try {
-    const lines = inspect(error, { depth: 4 }).split('\n');
-    return cut(lines.filter((line) => !isOurs(line)).join('\n'), kTraceCharacters) + '\n';
+    return cut(withoutOurs(inspect(error, { depth: 4 }).split('\n')).join('\n'), kTraceCharacters) + '\n';
   } catch {
     return `${typeOf(error)}: ${messageOf(error)}\n`;
   }

@@ -1,5 +1,6 @@
 // Loading a function: its module, CommonJS or ES, and its handler, with errors that name the file and the remedy.
 
+import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
@@ -7,6 +8,8 @@ import { LoadError, messageOf, placeOf, traceOf, typeOf, withinPackage } from '.
 
 const kTask = '/var/task';
 const kMachines = { 3: 'ia32', 40: 'arm', 62: 'x64', 183: 'arm64', 243: 'riscv64' };
+const kParseMs = 10_000;
+const kParseBytes = 256 * 1024;
 const kEndings = ['.mjs', '.cjs', '.js'];
 
 // The file of a handler. Errors: LoadError.
@@ -42,8 +45,24 @@ function misfitOf(path) {
   return `is built for ${theirs}, this node is ${process.arch}: build it for that`;
 }
 
-function explain(error) {
-  const trace = traceOf(error);
+// What Node prints of an ES module that does not parse: its place, the line, a caret below. The error itself says nothing of it. No code of
+// the module's runs for that, since all that is imported is parsed first.
+function unparsed(file) {
+  const source = `import ${JSON.stringify(pathToFileURL(file).href)};`;
+  const { stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', source], {
+    encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'], timeout: kParseMs, maxBuffer: kParseBytes,
+  });
+  return /^file:\/\/\/var\/task\/[^\n]*:\d+\n[^\n]*\n[^\n]*\^[^\n]*\n/m.exec(stderr ?? '')?.[0] ?? '';
+}
+
+function explain(error, file) {
+  let place = placeOf(error);
+  let shown = '';
+  if (place === '' && error instanceof SyntaxError) {
+    shown = unparsed(file);
+    place = placeOf({ stack: shown });
+  }
+  const trace = shown + traceOf(error);
   const type = typeOf(error);
   let message = messageOf(error).split('\n')[0];
   if (error?.code === 'ERR_MODULE_NOT_FOUND' || error?.code === 'MODULE_NOT_FOUND') {
@@ -60,7 +79,6 @@ function explain(error) {
     const wrong = misfitOf(path);
     if (wrong !== '') message = `${withinPackage(path)} ${wrong}`;
   }
-  const place = placeOf(error);
   return new LoadError(type, `${place ? `${place}: ` : ''}${message || type}`, trace);
 }
 
@@ -72,7 +90,7 @@ export async function load(handler) {
   try {
     module = await import(pathToFileURL(file).href);
   } catch (error) {
-    throw explain(error);
+    throw explain(error, file);
   }
   // What a CommonJS module exports is its default; names of it that the parser saw are there as well.
   const found = module[name] ?? module.default?.[name];

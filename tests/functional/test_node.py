@@ -42,6 +42,11 @@ const made = {
   stream: async function* () { for (let i = 0; i < 3; ++i) { yield `${i};`; await pause(50); } },
   readable: () => ({ statusCode: 202, headers: { "Content-Type": "text/event-stream" }, body: Readable.from(["data: 1\n\n", "data: 2\n\n"]) }),
   web: () => new ReadableStream({ start(out) { out.enqueue(new Uint8Array([1, 2])); out.enqueue(new Uint8Array([3])); out.close(); } }),
+  response: () => new Response("made", { status: 201, headers: [["X-One", "1"], ["Content-Type", "text/x-made"], ["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"]] }),
+  bare: () => new Response(null, { status: 204 }),
+  flowing: () => new Response(new ReadableStream({ async pull(out) { out.enqueue(Buffer.from("data: 1\n\n")); await pause(5); out.close(); } })),
+  used: async () => { const response = new Response("once"); await response.text(); return response; },
+  caused: () => { throw new Error("no answer", { cause: new RangeError("port 70000 is none") }); },
   large: function* () { const piece = Buffer.alloc(300_000, "x"); for (let i = 0; i < 100; ++i) yield piece; },
   breaks: async function* () { yield "whole line\n"; await pause(5); throw new Error("broke in the middle"); },
   early: async function* () { yield ""; throw new Error("broke before"); },
@@ -115,6 +120,25 @@ def test_results_become_answers(js):
     assert len(js.call("/fn/js/f/echo", data=b"x" * 3_000_000, headers={"Content-Type": "text/plain"}).json()["event"]["body"]) == 3_000_000
 
 
+def test_a_response_of_fetch_is_a_whole_answer(js):
+    made = js.call("/fn/js/f/response")
+    assert made.status_code == 201 and made.text == "made" and made.headers["x-one"] == "1" and made.headers["content-type"] == "text/x-made"
+    assert made.cookies.get_dict() == {"a": "1", "b": "2"}
+    bare = js.call("/fn/js/f/bare")
+    assert bare.status_code == 204 and bare.content == b""
+    assert js.call("/fn/js/f/flowing").text == "data: 1\n\n"
+    assert invoke(js, "js/f", {"wish": "response"}).stdout == "made"
+    assert js.call("/fn/js/f/used").status_code == 502
+
+
+def test_a_stack_in_the_log_ends_where_the_users_code_does(js):
+    answer = js.call("/fn/js/f/throws")
+    assert answer.status_code == 502
+    lines = [line["text"] for line in js.logs("js/f", answer.headers["X-Ebb-Request-Id"])]
+    stack = [line.strip() for line in lines if line.strip().startswith("at ")]
+    assert stack and all("/var/task/index.js" in line for line in stack), lines
+
+
 def test_a_handler_may_answer_by_its_callback(js):
     assert json.loads(invoke(js, "js/callback", {"n": 1}).stdout) == {"called": {"n": 1}}
     assert "told by callback" in invoke(js, "js/callback", {"fail": True}, expect=None).stderr
@@ -126,7 +150,7 @@ def test_a_handler_may_answer_by_its_callback(js):
     ("big", 502, ["34000000 bytes, the limit is"]), ("circular", 502, ["cannot be sent as JSON", "circular"]),
     ("bigint", 502, ["cannot be sent as JSON", "BigInt"]), ("function", 502, ["of type function"]),
     ("status", 502, ["statusCode is 1000"]), ("header", 502, ["'X-Bad' has a character"]),
-    ("never", 502, ["NeverSettles", "nothing is under way"]), ("early", 502, ["broke before"]), ("wrong", 502, ["piece 1 of the stream"])])
+    ("never", 502, ["NeverSettles", "nothing is under way"]), ("caused", 502, ["no answer: port 70000 is none"]), ("early", 502, ["broke before"]), ("wrong", 502, ["piece 1 of the stream"])])
 def test_a_failure_is_told_and_the_instance_goes_on(js, wish, status, texts):
     before = js.call("/fn/js/f/count").json()
     answer = js.call(f"/fn/js/f/{wish}")
@@ -221,6 +245,26 @@ def test_modules_of_both_kinds(node, files, handler):
 def test_what_does_not_load_is_not_deployed(node, source, texts):
     done = deploy(node, "broken", {"index.js": source}, {"f": {"handler": "index.handler"}}, expect=None)
     assert done.returncode != 0 and all(text in done.stderr for text in texts), done.stderr
+
+
+@pytest.mark.parametrize("files, text", [
+    ({"index.mjs": "export const handler = () => {\n  retrn {a: 1};\n};\n"}, "index.mjs line 2: Unexpected token '{'"),
+    ({"index.mjs": "import { a } from './src/a.mjs';\nexport const handler = () => a;\n", "src/a.mjs": "export const a = (;\n"}, "src/a.mjs line 1: Unexpected token ';'"),
+    ({"index.mjs": "import { b } from './a.mjs';\nexport const handler = () => b;\n", "a.mjs": "export const a = 1;\n"}, "index.mjs line 1: "),
+    ({"index.mjs": "console.log('ran');\nJSON.parse('{');\nexport const handler = () => 1;\n"}, "index.mjs line 2: ")])
+def test_a_module_that_does_not_parse_is_told_with_its_line(node, files, text):
+    done = deploy(node, "unparsed", files, {"f": {"handler": "index.handler"}}, expect=None)
+    assert done.returncode != 0 and f"SyntaxError: {text}" in done.stderr, done.stderr
+
+
+def test_why_it_does_not_load_is_in_the_log_once(node):
+    deploy(node, "told", {"index.js": "exports.handler = () => 1;"}, {"f": {"handler": "index.handler"}})
+    for source, text in (("exports.other = 1;", "does not export 'handler'"), ("console.error('said');\nthrow new Error('no table');", "Error: no table")):
+        done = deploy(node, "told", {"index.js": source}, {"f": {"handler": "index.handler"}}, expect=None)
+        assert done.returncode != 0
+        # What the platform says of the failure comes behind all that the function wrote.
+        eventually(lambda: any(line["stream"] == "platform" and text.removeprefix("Error: ") in line["text"] for line in node.logs("told/f")), f"'{text}' in the log")
+        assert sum(text in line["text"] for line in node.logs("told/f") if line["stream"] == "err") == 1
 
 
 def test_more_that_does_not_load(node):
