@@ -4,25 +4,27 @@
 # emulation, so ten times slower. Inside, packaging/ebb.service is installed and started, then COMMANDS run in /ebb.
 # On demand, as root, with qemu-system-x86 installed. Nothing of it is left afterwards but what was added to the folder.
 #
-# usage: tests/virtual_machine.sh FOLDER [--cgroup v1] [--run COMMANDS]
+# usage: tests/virtual_machine.sh FOLDER [--cgroup v1] [--limit SECONDS] [--run COMMANDS]
 #   --cgroup v1      the hybrid layout instead of v2
+#   --limit SECONDS  of the machine's life, 3000 if not said
 #   --run COMMANDS   instead of the functional and security tests that need no package index
 set -euo pipefail
 folder=${1:-}
-[ -d "$folder/ebb" ] || { sed -n '2,10s/^# \?//p' "$0" >&2 && exit 2; }
+[ -d "$folder/ebb" ] || { sed -n '2,11s/^# \?//p' "$0" >&2 && exit 2; }
 shift
 layout=1
+limit_seconds=3000
 commands='/usr/bin/python3 -m pytest -q -p no:cacheprovider -m "sanitized" tests/functional tests/security tests/fault'
 while [ $# -gt 0 ]; do
   case $1 in
     --cgroup) [ "$2" != v1 ] || layout=0; shift ;;
+    --limit) limit_seconds=$2 && shift ;;
     --run) commands=$2 && shift ;;
-    *) sed -n '2,10s/^# \?//p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,11s/^# \?//p' "$0" >&2 && exit 2 ;;
   esac
   shift
 done
 [ "$(id -u)" = 0 ] || { echo "needs root" >&2; exit 1; }
-limit_seconds=3000
 disk=$(mktemp -d "${TMPDIR:-/var/tmp}/ebb-vm.XXXXXX")
 leave() { rm -rf "$disk"; }
 trap leave EXIT

@@ -8,9 +8,16 @@ import time
 
 import pytest
 
-from ebb_node import eventually, in_parallel, server_timing
+from ebb_node import Node, eventually, in_parallel, running, server_timing
 
 TEXT = {"Content-Type": "text/plain"}
+
+
+@pytest.fixture(scope="module")
+def node():
+    """Without spares: on a slow machine every function would have one, and here what is left over is counted."""
+    with running(Node({"max_spares": 0})) as node:
+        yield node
 
 
 def run(node, target, code, status=200):

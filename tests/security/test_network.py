@@ -128,6 +128,8 @@ def build_world():
         run("ip", "-n", name, "link", "set", link, "up")
     run("ip", "-n", NODE, "route", "add", "default", "via", "203.0.113.1")
     run("ip", "-n", NODE, "route", "add", "default", "via", "2001:db8:1::1")
+    if not os.path.exists("/proc/sys/net/ipv6/conf/all/force_forwarding"):  # before Linux 6.17 the operator has to permit it for all
+        run("ip", "netns", "exec", NODE, "sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
     for address in PUBLIC + PRIVATE + NEVER:
         run("ip", "-n", WORLD, "address", "add", address, "dev", "lo", *(["nodad"] if ":" in address else []))
 
