@@ -123,6 +123,7 @@ inline constexpr std::size_t kSandboxProcesses = 16'384;      // zygotes and ins
 inline constexpr auto kBirthTimeout = 5s;                     // from a fork order to the child's first word
 inline constexpr auto kRuntimeInitTimeout = 30s;              // from the start of a sandbox to its runtime being ready
 inline constexpr auto kReapWait = 50ms;                 // for an exit status, once a process is known to have ended
+inline constexpr auto kLingering = 200ms;               // from SIGKILL until what is still there gets processors to end
 inline constexpr auto kCollapseTimeout = 3s;            // giving a new zygote huge pages
 inline constexpr std::size_t kCgroupsPremade = 4;       // per version, ready before they are asked for
 inline constexpr auto kCgroupRemoveTimeout = 10s;       // members of a dead cgroup linger a moment

@@ -23,7 +23,7 @@ AppWeights::AppWeights(Poller& poller, const os::CgroupTree& cgroups)
     : poller_(poller), cgroups_(cgroups), heavy_use_(std::max(1u, std::thread::hardware_concurrency())) {}
 
 void AppWeights::add(const std::string& group) {
-  if (std::any_of(apps_.begin(), apps_.end(), [&](const App& app) { return app.group == group; })) return;
+  if (find(group) != nullptr) return;
   base::Result<os::UsageFiles> usage = cgroups_.open_usage(group);
   if (!usage) {
     base::log(base::LogLevel::kWarning, "app has no weight", {{"error", usage.error().message}});
@@ -44,6 +44,21 @@ void AppWeights::remove(const std::string& group) {
     left_ = std::min(left_, apps_.size());
     return;
   }
+}
+
+void AppWeights::excuse(const std::string& group) {
+  App* app = find(group);
+  if (app != nullptr && app->excuses++ == 0 && app->use.heavy) weigh(*app);
+}
+
+void AppWeights::excuse_no_more(const std::string& group) {
+  App* app = find(group);
+  if (app != nullptr && app->excuses > 0 && --app->excuses == 0 && app->use.heavy) weigh(*app);
+}
+
+AppWeights::App* AppWeights::find(const std::string& group) {
+  const auto found = std::find_if(apps_.begin(), apps_.end(), [&](const App& app) { return app.group == group; });
+  return found == apps_.end() ? nullptr : &*found;
 }
 
 void AppWeights::schedule() {
@@ -71,8 +86,10 @@ void AppWeights::look_at_some() {
 void AppWeights::look(App& app, base::SteadyTime now) {
   const base::Result<std::uint64_t> cpu_ns = os::read_cpu_ns(app.usage.cpu);
   if (!cpu_ns || !heavy_use_.look(app.use, *cpu_ns, now)) return;
-  weigh(app.group, app.use.heavy);
+  if (app.excuses == 0) weigh(app);
 }
+
+void AppWeights::weigh(const App& app) { weigh(app.group, app.use.heavy && app.excuses == 0); }
 
 void AppWeights::weigh(const std::string& group, bool heavy) {
   const bool stands_back = cgroups_.stand_back(group, heavy).has_value();

@@ -30,16 +30,23 @@ class AppWeights {
   /// Before the group is removed. Not known: fine.
   void remove(const std::string& group);
 
+  /// It does not stand back, however much it uses, until as many calls of excuse_no_more(). Not known: fine.
+  void excuse(const std::string& group);
+  void excuse_no_more(const std::string& group);
+
  private:
   struct App {
     std::string group;
     os::UsageFiles usage;
     HeavyUse::App use;
+    std::size_t excuses = 0;
   };
 
   void schedule();
   void look_at_some();
   void look(App& app, base::SteadyTime now);
+  App* find(const std::string& group);
+  void weigh(const App& app);
   void weigh(const std::string& group, bool heavy);
 
   Poller& poller_;

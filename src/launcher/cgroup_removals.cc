@@ -34,6 +34,7 @@ void CgroupRemovals::remove_some() {
       progress = true;
       if (cpu_ != nullptr) cpu_->removed(next.path);
     } else if (base::steady_now() < next.give_up) {
+      cgroups_.kill_members(next.path);
       waiting_.push_back(std::move(next));
     } else {
       base::log(base::LogLevel::kWarning, "cgroup left behind", {{"error", removed.error().message}});

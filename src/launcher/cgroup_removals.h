@@ -1,6 +1,6 @@
 // Cgroups whose processes have ended, waiting to be removed: the kernel refuses while the last member is still being
 // reaped, and the request path must not pay for it. Tried in idle moments, parents after children, given up with a line
-// in the log.
+// in the log. Who is still in there is killed: what a zygote started outlives it, as a child of the sandbox's init.
 #pragma once
 
 #include <deque>

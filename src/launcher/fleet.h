@@ -160,6 +160,9 @@ class Fleet {
   void end_children_of(Token zygote);
   void kill(Process& process);
   void thaw_to_die(Process& process);
+  /// What was killed has still to run to its end: after a while it is helped to.
+  void see_to_end(Process& process);
+  void hurry(Token token);
   void kill_sandbox(Sandbox& sandbox, base::Error why);
   void on_init_control(std::uint64_t sandbox_id);
   void on_init_end(std::uint64_t sandbox_id);

@@ -175,6 +175,7 @@ void Fleet::kill(Process& process) {
   }
   static_cast<void>(os::signal_process(process.pidfd, SIGKILL));
   thaw_to_die(process);
+  see_to_end(process);
   if (process.subject == Subject::kZygote) end_children_of(token);
 }
 
@@ -183,6 +184,26 @@ void Fleet::thaw_to_die(Process& process) {
   if (!process.frozen || !ground_.cgroups.killing_needs_thaw()) return;
   process.frozen = false;
   static_cast<void>(ground_.cgroups.freeze(process.cgroup, false));
+}
+
+void Fleet::see_to_end(Process& process) {
+  if (process.lingering != Poller::Timer::kNone) return;
+  process.lingering = ground_.poller.after(limits::kLingering, [this, token = process.token] { hurry(token); });
+}
+
+// The first process of a fork bomb, at whose end the kernel kills the rest, is one of hundreds that want a processor
+// and the same locks; until then these go on. So all are killed. Each has still to free its memory: seconds of a
+// processor in all, and of a twentieth of one, or of what other apps leave, minutes. Nothing but that runs in the
+// cgroup any more.
+void Fleet::hurry(Token token) {
+  Process* process = find(token);
+  if (process == nullptr) return;
+  if (!std::exchange(process->hurried, true)) {
+    if (process->subject == Subject::kInstance) static_cast<void>(ground_.cgroups.lift_cpu_limit(process->cgroup));
+    weights_.excuse(app_group(process->sandbox->app));
+  }
+  ground_.cgroups.kill_members(process->cgroup.empty() ? process->sandbox->cgroup : process->cgroup);
+  process->lingering = ground_.poller.after(limits::kLingering, [this, token] { hurry(token); });
 }
 
 void Fleet::freeze(const wire::FreezeOrder& order, bool freeze) {
@@ -236,9 +257,10 @@ void Fleet::kill_sandbox(Sandbox& sandbox, base::Error why) {
   if (!sandbox.failure) sandbox.failure = std::move(why);
   sandbox.ending = true;
   static_cast<void>(os::signal_process(sandbox.init_pidfd, SIGKILL));
-  if (!ground_.cgroups.killing_needs_thaw()) return;
   for (auto& [token, process] : processes_) {
-    if (process->sandbox == &sandbox) thaw_to_die(*process);
+    if (process->sandbox != &sandbox) continue;
+    thaw_to_die(*process);
+    see_to_end(*process);
   }
 }
 
@@ -323,6 +345,7 @@ void Fleet::report_sandbox_end(Sandbox& sandbox) {
 
 void Fleet::forget(Process& process) {
   ground_.poller.cancel(process.deadline);
+  ground_.poller.cancel(process.lingering);
   if (process.control.valid()) ground_.poller.forget(process.control.get());
   if (process.pidfd.valid()) ground_.poller.forget(process.pidfd.get());
   if (process.oom.valid()) ground_.poller.forget(process.oom.get());
@@ -340,6 +363,7 @@ void Fleet::erase(Token token) {
   Process& process = *found->second;
   forget(process);
   loaded(process);
+  if (process.hurried) weights_.excuse_no_more(app_group(process.sandbox->app));
   if (Process* source = find(process.source)) --source->children;
   unlink(process);
   if (!process.cgroup.empty()) removals_.add(process.cgroup);

@@ -62,7 +62,9 @@ struct Process {
   pid_t pid = 0;
   std::uint32_t inner_pid = 0;  // as init sees it
   Poller::Timer deadline = Poller::Timer::kNone;
-  std::string cgroup;  // its own; empty: it lives in the sandbox's
+  Poller::Timer lingering = Poller::Timer::kNone;  // since it was killed
+  bool hurried = false;                            // it has lingered: its app is excused from standing back
+  std::string cgroup;                              // its own; empty: it lives in the sandbox's
   std::optional<InstanceSlot> slot;
   std::uint32_t link = 0;  // of the network namespace that began with it; 0: it has no way out, or its zygote's
   os::Fd oom;              // of an instance, from its slot

@@ -260,6 +260,12 @@ base::Result<> CgroupTree::limit(const std::string& path, const CgroupLimits& li
   return {};
 }
 
+base::Result<> CgroupTree::lift_cpu_limit(const std::string& path) const {
+  const Hierarchy& cpu = holder(&Hierarchy::cpu);
+  const std::string directory = directory_of(cpu, path);
+  return cpu.unified ? write_file(directory + "/cpu.max", "max") : write_file(directory + "/cpu.cfs_quota_us", "-1");
+}
+
 base::Result<> CgroupTree::weigh(const std::string& path, std::uint32_t weight) const {
   const Hierarchy& cpu = holder(&Hierarchy::cpu);
   const std::string directory = directory_of(cpu, path);
@@ -419,13 +425,18 @@ std::vector<std::string> CgroupTree::children_of(const std::string& path) const 
   return children;
 }
 
+std::size_t CgroupTree::kill_members(const std::string& path) const {
+  const std::vector<pid_t> pids = members(path);
+  if (pids.empty()) return 0;                              // of an inner group the kernel would kill all below it
+  const Hierarchy& freezer = holder(&Hierarchy::freezer);  // the unified one where there is any
+  if (freezer.unified && write_file(directory_of(freezer, path) + "/cgroup.kill", "1")) return pids.size();
+  for (const pid_t pid : pids) ::kill(pid, SIGKILL);
+  if (killing_needs_thaw()) static_cast<void>(freeze(path, false));
+  return pids.size();
+}
+
 std::size_t CgroupTree::kill_all(const std::string& path) const {
-  std::size_t found = 0;
-  for (const pid_t pid : members(path)) {
-    ++found;
-    ::kill(pid, SIGKILL);
-  }
-  if (found > 0 && killing_needs_thaw()) static_cast<void>(freeze(path, false));
+  std::size_t found = kill_members(path);
   for (const std::string& child : children_of(path)) found += kill_all(child);
   return found;
 }

@@ -66,6 +66,8 @@ class CgroupTree {
   /// Makes one group; its parent exists. An existing one is fine.
   base::Result<> make(const std::string& path, Place place) const;
   base::Result<> limit(const std::string& path, const CgroupLimits& limits) const;
+  /// As much of the processors as its weight gives it, whatever limit() said.
+  base::Result<> lift_cpu_limit(const std::string& path) const;
   /// Its weight among its siblings when processors are short: 1 to 10,000, 100 is what a new group has.
   base::Result<> weigh(const std::string& path, std::uint32_t weight) const;
   /// Whether its processes give way at once to those of its siblings and have what these leave (cpu.idle). It has no
@@ -97,8 +99,11 @@ class CgroupTree {
   /// Removes a group that has neither members nor children. A missing one is fine.
   /// Errors: kUnavailable with EBUSY while something is still in it: try again a little later.
   base::Result<> remove(const std::string& path) const;
-  /// SIGKILL to every process in the group and below it, which are thawed where that needs it. Repeat until empty:
-  /// processes may be forking. Returns how many processes were found.
+  /// SIGKILL to every process in the group itself, which is thawed where that needs it: to all at once, those being
+  /// forked included, by cgroup.kill (Linux 5.14, with a cgroup2 mount). Elsewhere to one after the other: repeat until
+  /// empty. Returns how many processes were found.
+  std::size_t kill_members(const std::string& path) const;
+  /// The same for the group and all below it.
   std::size_t kill_all(const std::string& path) const;
   /// remove() from the leaves up. Errors: kUnavailable while anything is in there.
   base::Result<> remove_all(const std::string& path) const;

@@ -106,6 +106,28 @@ TEST_F(RealCgroups, UsageFilesReadAndResetThePeakAndCountCpu) {
   }
 }
 
+TEST_F(RealCgroups, MembersAreKilledWhateverTheyMake) {
+  // As a fork bomb: the first one ends, what it has made goes on making others.
+  const pid_t child = in_leaf([] {
+    for (int generation = 0; generation < 2; ++generation) static_cast<void>(::fork());
+    for (;;) {
+      const pid_t grandchild = ::fork();
+      if (grandchild == 0) ::_exit(0);
+      if (grandchild > 0) ::waitpid(grandchild, nullptr, 0);
+    }
+  });
+  const auto members = [&] { return tree_->members("app/leaf").size(); };
+  for (int i = 0; i < 5000 && members() < 4; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_GE(members(), 4u);
+  EXPECT_EQ(tree_->kill_members("app"), 0u) << "those below are not its own";
+  ASSERT_EQ(::kill(child, SIGKILL), 0);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  for (int i = 0; i < 5000 && tree_->kill_members("app/leaf") > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(members(), 0u);
+}
+
 TEST_F(RealCgroups, AGroupIsWeighed) {
   ASSERT_TRUE(tree_->weigh("app", 6));
   ASSERT_TRUE(tree_->weigh("app", 100));
@@ -261,6 +283,23 @@ TEST(Cgroups, PureV2WritesItsOwnFiles) {
   EXPECT_EQ(get("/t/leaf/memory.swap.max"), "0");
   EXPECT_EQ(get("/t/leaf/cpu.max"), "25000 100000");
   EXPECT_EQ(get("/t/leaf/pids.max"), "9");
+  put("/t/leaf/cpu.max", "");
+  ASSERT_TRUE(tree->lift_cpu_limit("leaf"));
+  EXPECT_EQ(get("/t/leaf/cpu.max"), "max");
+  put("/t/leaf/cgroup.kill", "");
+  EXPECT_EQ(tree->kill_members("leaf"), 0u);
+  EXPECT_EQ(get("/t/leaf/cgroup.kill"), "") << "nobody is in there";
+  const pid_t member = ::fork();
+  if (member == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  put("/t/leaf/cgroup.procs", std::to_string(member) + "\n");
+  EXPECT_EQ(tree->kill_members("leaf"), 1u);
+  EXPECT_EQ(get("/t/leaf/cgroup.kill"), "1") << "all at once, by the kernel";
+  EXPECT_EQ(::waitpid(member, nullptr, WNOHANG), 0) << "and not one by one besides";
+  ::kill(member, SIGKILL);
+  ::waitpid(member, nullptr, 0);
   put("/t/leaf/cpu.weight", "");
   ASSERT_TRUE(tree->weigh("leaf", 6));
   EXPECT_EQ(get("/t/leaf/cpu.weight"), "6");

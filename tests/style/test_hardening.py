@@ -7,7 +7,7 @@ from tree import ROOT, sources, text
 PAGE = ROOT / "docs/internals/hardening.md"
 SHORT = {"W": "tests/security/test_walls.py", "S": "tests/security/test_syscalls.py", "A": "tests/security/test_attacks.py",
          "R": "tests/security/test_roles.py", "D": "src/gateway/daemon_walls_test.cc",
-         "B": "tests/security/test_b_resources.py", "C": "tests/security/test_c_lifecycle.py", "N": "tests/security/test_network.py", "K": "tests/security/test_auth.py", "X": "tests/security/test_secrets.py",
+         "B": "tests/security/test_b_resources.py", "P": "tests/security/test_b_processors.py", "C": "tests/security/test_c_lifecycle.py", "N": "tests/security/test_network.py", "K": "tests/security/test_auth.py", "X": "tests/security/test_secrets.py",
          "T": "tests/security/test_tls.py"}
 ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", re.M)
 
