@@ -188,11 +188,12 @@ Finding ptrace_scope(const Host& host) {
 }
 
 Finding core_pattern(const Host& host) {
-  if (!host.core_pattern.starts_with('|')) {
-    return {"core_pattern", Verdict::kOk, "a crash starts no program of the host", "", ""};
+  // A pipe is none of a sandbox's: its limit of one byte keeps it from that (launcher_walls.cc). A socket has no limit.
+  if (!host.core_pattern.starts_with('@')) {
+    return {"core_pattern", Verdict::kOk, "a crash in a sandbox reaches no program of the host", "", ""};
   }
-  return {"core_pattern", Verdict::kWarning, "a crash is piped to " + host.core_pattern.substr(1),
-          "a crashing function's memory is read by that program, as root of the host: more to attack, and slow",
+  return {"core_pattern", Verdict::kWarning, "the memory of what crashes is sent to " + host.core_pattern.substr(1),
+          "a crashing function's memory is read by a program of the host: more to attack, and slow",
           "sysctl -w kernel.core_pattern=core"};
 }
 

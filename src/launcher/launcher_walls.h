@@ -10,9 +10,10 @@
 
 namespace ebb::launcher {
 
-/// Descriptors above 2, the file-creation mask, and variables of the environment that neither we nor the daemon read.
-/// Those that the daemon gives to builds (wire/build_variables.h) are shed too: returned as a file in memory, for
-/// start_daemon, since every sandbox begins as a copy of our own memory. First of all, before anything is opened.
+/// Descriptors above 2, the file-creation mask, core dumps, and variables of the environment that neither we nor the
+/// daemon read. Those that the daemon gives to builds (wire/build_variables.h) are shed too: returned as a file in
+/// memory, for start_daemon, since every sandbox begins as a copy of our own memory. First of all, before anything is
+/// opened.
 base::Result<os::Fd> shed_inherited_state();
 
 /// Once everything is open: no new privilege, the capabilities of kKept only, the launcher's system calls only.

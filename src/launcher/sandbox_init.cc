@@ -113,7 +113,9 @@ void limit_resources() {
     static_cast<void>(::setrlimit(static_cast<__rlimit_resource_t>(resource), &present));
   };
   lower(RLIMIT_NOFILE, kOpenFiles, kOpenFilesMax);
-  lower(RLIMIT_CORE, 0, 0);
+  lower(RLIMIT_CORE, 1, 1);    // 0 would not do: launcher_walls.cc
+  lower(RLIMIT_RTPRIO, 0, 0);  // whoever started us may have been given more
+  lower(RLIMIT_NICE, 0, 0);
 }
 
 std::vector<char*> pointers_to(const std::vector<std::string>& texts) {

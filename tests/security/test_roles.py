@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import resource
 import stat
 
 # linux/capability.h
@@ -48,18 +49,28 @@ def environment(pid):
     return b""
 
 
+GENEROUS = {resource.RLIMIT_NICE: 40, resource.RLIMIT_RTPRIO: 99, resource.RLIMIT_CORE: resource.RLIM_INFINITY}
+
+
 def test_a08_nothing_inherited_stays_open(tmp_path):
-    """Descriptors and variables of whoever starts a node reach neither the daemon nor a function."""
+    """Descriptors, variables and generous limits of whoever starts a node reach neither the daemon nor a function."""
     from ebb_node import Node, running
     secret = tmp_path / "secret"
     secret.write_text("of the one who started it")
     fd = os.open(secret, os.O_RDONLY)
     os.set_inheritable(fd, True)
     os.environ["A_SECRET_OF_THE_SHELL"] = "x"
+    before = {limit: resource.getrlimit(limit) for limit in GENEROUS}
+    for limit, value in GENEROUS.items():
+        with contextlib.suppress(ValueError):  # root of some containers may not
+            resource.setrlimit(limit, (value, value))
     try:
         with running(Node(inherit=(fd,))) as node:
             node.deploy_function("import os\ndef handler(event, context):\n    return dict(os.environ)\n")
             assert "A_SECRET_OF_THE_SHELL" not in node.call("app/f").json()
+            for pid in node.pids_in("instances") | node.pids_in("zygotes"):
+                limits = [resource.prlimit(pid, limit) for limit in GENEROUS]
+                assert limits == [(0, 0), (0, 0), (1, 1)]
             assert any(open_files(pid) and environment(pid) for pid in node.pids())
             for pid in node.pids():
                 assert str(secret) not in open_files(pid)
@@ -67,6 +78,8 @@ def test_a08_nothing_inherited_stays_open(tmp_path):
     finally:
         os.close(fd)
         del os.environ["A_SECRET_OF_THE_SHELL"]
+        for limit, values in before.items():
+            resource.setrlimit(limit, values)
 
 
 def test_a08_what_builds_need_reaches_the_daemon_alone(monkeypatch):

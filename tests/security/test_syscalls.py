@@ -75,14 +75,14 @@ class Table:
         self.refused = names("EBB_REFUSE") | names("EBB_REFUSE_TWICE")
         rules = re.findall(r"\b(EBB_ALLOW_IF|EBB_REFUSE_IF)\((?:(k\w+), )?(\w+), ((?:EBB_\w+\([^()]*(?:\([^()]*\))?[^()]*\)(?:, )?)+)\)", text)
         assert len(rules) == len(re.findall(r"\bEBB_(?:ALLOW|REFUSE)_IF\(", text))
-        self.rules = [(kind, who, name, re.findall(r"EBB_(ARG|WORD|NONE)\((\d), ([^)]+)\)", conditions)) for kind, who, name, conditions in rules]
+        self.rules = [(kind, who, name, re.findall(r"EBB_(ARG|WORD|NONE|ALL)\((\d), ([^)]+)\)", conditions)) for kind, who, name, conditions in rules]
         self.numbers = numbers()
         self.names = {number: name for name, number in self.numbers.items()}
 
     def holds(self, conditions, arguments):
         def one(kind, index, words):
             value, argument = value_of(words) & MASK64, arguments[int(index)] & MASK64
-            return {"ARG": argument & MASK32 == value & MASK32, "WORD": argument == value, "NONE": argument & value == 0}[kind]
+            return {"ARG": argument & MASK32 == value & MASK32, "WORD": argument == value, "NONE": argument & value == 0, "ALL": argument & value == value}[kind]
         return all(one(*condition) for condition in conditions)
 
     def answer(self, who, number, arguments):
@@ -150,6 +150,8 @@ def cases():
     found += [case("clone", (WORDS["EBB_CLONE_INSTANCE"] ^ 0x8000) | CLONE["NEWNET"]), case("clone", 1 << 32 | WORDS["EBB_CLONE_INSTANCE"])]
     found += [case("personality", persona) for persona in
               (0, 8, 0x20000, 0x20008, MASK32, 1, 0x40000, 0x100000, 0x200000, 0x400000, 0x800000, 0x1000000, 0x2000000, 0x4000000, 0x20009)]
+    found += [case("setrlimit", *what) for limit in range(18) for what in ((limit, -1), (1 << 32 | limit, -1))]
+    found += [case("prlimit64", 0, *what) for limit in range(18) for what in ((limit, -1), (1 << 32 | limit, -1), (limit, 0), (limit, 1 << 32))]
     found += [case("socket", family, kind, 0) for family in range(48) for kind in (1, 3)]
     found += [case("socket", 1 << 32 | socket.AF_ALG, 5, 0)]
     found += [case("socket", family, kind, protocol) for family in (2, 10) for kind, protocol in ((1, 6), (2, 17), (1, 132), (5, 132), (1, 262),

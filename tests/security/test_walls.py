@@ -42,6 +42,22 @@ def connect(host, port):
     except OSError as error:
         return type(error).__name__
 
+def writable_in_proc():
+    """What of /proc belongs to no process and opens for writing."""
+    found = []
+    for folder, folders, files in os.walk("/proc"):
+        if folder == "/proc":
+            folders[:] = [name for name in folders if not name.isdigit()]
+        for path in (os.path.join(folder, name) for name in files):
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                continue
+            if os.fstat(fd).st_rdev != os.makedev(1, 3):  # a mask
+                found.append(path)
+            os.close(fd)
+    return found
+
 def walk(top, depth=2):
     found = []
     for folder, folders, files in os.walk(top):
@@ -53,8 +69,9 @@ def walk(top, depth=2):
 def probe(event, context):
     return eval(event["body"] if isinstance(event, dict) and "body" in event else event)
 
+fresh = probe
 '''
-FUNCTIONS = {"probe": {}}
+FUNCTIONS = {"probe": {}, "fresh": {"reuse": "never"}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,7 +169,7 @@ def test_a06_sees_only_its_own_processes(probe):
 
 
 def test_a16_private_tmp(node):
-    results = in_parallel(4, lambda n: node.call("app/probe", headers={"Content-Type": "text/plain"}, data=(
+    results = in_parallel(4, lambda n: node.call("app/fresh", headers={"Content-Type": "text/plain"}, data=(
         f"(time.sleep(0.3), write('/tmp/mine{n}'), write('/dev/shm/mine{n}'), [os.listdir('/tmp'), os.listdir('/dev/shm')])[-1]").encode()).json())
     for number, (tmp, shm) in enumerate(results):
         assert tmp == shm == [f"mine{number}"], results
@@ -165,6 +182,10 @@ def test_a07_root_is_read_only(probe):
     assert probe("write('/proc/sys/kernel/core_pattern')") != "allowed" and probe("write('/proc/sysrq-trigger')") != "allowed"
     assert probe("write('/proc/1/oom_score_adj', '-1000')") != "allowed"
     assert probe("write('/tmp/x')") == "allowed"
+
+
+def test_a07_nothing_of_proc_is_written_but_ones_own(probe):
+    assert probe("writable_in_proc()") == []
 
 
 def test_a14_no_path_of_the_host_is_visible(node, probe):
