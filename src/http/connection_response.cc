@@ -12,6 +12,7 @@
 #include "http/connection.h"
 #include "http/error_response.h"
 #include "http/response_head.h"
+#include "http/send_now.h"
 
 namespace ebb::http {
 namespace {
@@ -232,8 +233,9 @@ io::Task<> Connection::linger_if_unread() {
 
 io::Task<base::Result<>> Connection::write_all(Parts parts) {
   std::size_t left = asio::buffer_size(parts);
+  enter(Phase::kWriting, options().body_stall_timeout);
+  if (!tls_) left -= send_now(socket_.native_handle(), parts);
   while (left > 0) {
-    enter(Phase::kWriting, options().body_stall_timeout);
     boost::system::error_code failed;
     const std::size_t count = co_await write_some(socket_, tls_.get(), parts, failed);
     if (timed_out_) {
@@ -242,6 +244,7 @@ io::Task<base::Result<>> Connection::write_all(Parts parts) {
     if (failed) co_return base::Error{.code = base::Code::kCancelled, .message = "the client went away"};
     drop_front(parts, count);
     left -= count;
+    if (left > 0) enter(Phase::kWriting, options().body_stall_timeout);
   }
   co_return base::Result<>();
 }

@@ -10,18 +10,6 @@
 namespace ebb::http {
 namespace {
 
-// "/a//b/" has the segments "a", "", "b", "": only the leading slash separates nothing.
-std::vector<std::string_view> split(std::string_view path) {
-  std::vector<std::string_view> segments;
-  if (!path.empty() && path.front() == '/') path.remove_prefix(1);
-  for (;;) {
-    const std::size_t slash = path.find('/');
-    segments.push_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) return segments;
-    path.remove_prefix(slash + 1);
-  }
-}
-
 io::Task<Response> ready(Response response) { co_return response; }
 
 }  // namespace
@@ -36,6 +24,18 @@ const PathParams::Param& PathParams::find(std::string_view name) const {
 
 const std::string& PathParams::operator[](std::string_view name) const { return find(name).value; }
 const std::string& PathParams::raw(std::string_view name) const { return find(name).raw; }
+
+// "/a//b/" has the segments "a", "", "b", "": only the leading slash separates nothing.
+Router::Path Router::split(std::string_view path) {
+  Path segments;
+  if (!path.empty() && path.front() == '/') path.remove_prefix(1);
+  for (;;) {
+    const std::size_t slash = path.find('/');
+    segments.push_back(path.substr(0, slash));
+    if (slash == std::string_view::npos) return segments;
+    path.remove_prefix(slash + 1);
+  }
+}
 
 base::Result<std::vector<Router::Segment>> Router::parse(std::string_view pattern) {
   const auto malformed = [pattern](std::string_view why) {
@@ -84,7 +84,7 @@ base::Result<> Router::add(std::string method, std::string pattern, RouteHandler
   return {};
 }
 
-bool Router::matches(const Entry& entry, const std::vector<std::string_view>& segments) {
+bool Router::matches(const Entry& entry, const Path& segments) {
   for (std::size_t i = 0; i < entry.segments.size(); ++i) {
     const Segment& wanted = entry.segments[i];
     if (wanted.kind == Kind::kRest) return true;
@@ -102,9 +102,9 @@ bool Router::precedes(const Entry& a, const Entry& b) {
   return a.segments.size() < b.segments.size();  // "/x" before "/x/{rest...}"
 }
 
-base::Result<PathParams> Router::params_of(const Entry& entry, const std::vector<std::string_view>& segments,
-                                           std::string_view path) {
+base::Result<PathParams> Router::params_of(const Entry& entry, const Path& segments, std::string_view path) {
   PathParams params;
+  params.params_.reserve(entry.segments.size());
   for (std::size_t i = 0; i < entry.segments.size(); ++i) {
     const Segment& wanted = entry.segments[i];
     if (wanted.kind == Kind::kLiteral) continue;
@@ -120,35 +120,42 @@ base::Result<PathParams> Router::params_of(const Entry& entry, const std::vector
 }
 
 io::Task<Response> Router::route(Request request) const {
-  const std::vector<std::string_view> segments = split(request.path);
+  const Path segments = split(request.path);
   const Entry* best = nullptr;  // among those that serve the method
   const Entry* get = nullptr;   // what a HEAD falls back to
-  std::vector<std::string_view> allowed;
   for (const Entry& entry : entries_) {
     if (!matches(entry, segments)) continue;
     const std::string& method = entry.route.method;
     const auto better = [&entry](const Entry* than) { return than == nullptr || precedes(entry, *than); };
     if ((method == request.method || method == "*") && better(best)) best = &entry;
     if (method == "GET" && better(get)) get = &entry;
-    if (std::find(allowed.begin(), allowed.end(), method) == allowed.end()) allowed.push_back(method);
   }
   if (best == nullptr && request.method == "HEAD") best = get;
-  if (best == nullptr && allowed.empty()) {
-    return ready(
-        error_response(base::not_found("there is nothing at " + request.path + (hint_.empty() ? "" : ", ") + hint_)));
-  }
-  if (best == nullptr) {
-    std::string list;
-    for (const std::string_view method : allowed) list += (list.empty() ? "" : ", ") + std::string(method);
-    Response response =
-        error_response(base::Error{.code = base::Code::kMethodNotAllowed,
-                                   .message = request.path + " does not take " + request.method + ", use " + list});
-    response.headers.add("Allow", list);
-    return ready(std::move(response));
-  }
+  if (best == nullptr) return ready(refusal(request, segments));
   base::Result<PathParams> params = params_of(*best, segments, request.path);
   if (!params) return ready(error_response(params.error()));
   return best->handler(std::move(request), *std::move(params));
+}
+
+// Of a path that there is not, or not for this method.
+Response Router::refusal(const Request& request, const Path& segments) const {
+  std::vector<std::string_view> allowed;
+  for (const Entry& entry : entries_) {
+    const std::string& method = entry.route.method;
+    if (!matches(entry, segments) || std::find(allowed.begin(), allowed.end(), method) != allowed.end()) continue;
+    allowed.push_back(method);
+  }
+  if (allowed.empty()) {
+    return error_response(
+        base::not_found("there is nothing at " + request.path + (hint_.empty() ? "" : ", ") + hint_));
+  }
+  std::string list;
+  for (const std::string_view method : allowed) list += (list.empty() ? "" : ", ") + std::string(method);
+  Response response =
+      error_response(base::Error{.code = base::Code::kMethodNotAllowed,
+                                 .message = request.path + " does not take " + request.method + ", use " + list});
+  response.headers.add("Allow", list);
+  return response;
 }
 
 std::vector<Route> Router::routes() const {

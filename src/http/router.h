@@ -8,6 +8,7 @@
 // Called by the gateway, whose OpenAPI test compares routes() with the file.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -30,7 +31,7 @@ class PathParams {
  private:
   friend class Router;
   struct Param {
-    std::string name;
+    std::string_view name;  // the pattern's
     std::string value;
     std::string raw;
   };
@@ -74,11 +75,14 @@ class Router {
     RouteHandler handler;
   };
 
+  using Path = boost::container::small_vector<std::string_view, 12>;  // its segments; most paths have no more
+
+  static Path split(std::string_view path);
   static base::Result<std::vector<Segment>> parse(std::string_view pattern);
-  static bool matches(const Entry& entry, const std::vector<std::string_view>& segments);
+  static bool matches(const Entry& entry, const Path& segments);
   static bool precedes(const Entry& a, const Entry& b);
-  static base::Result<PathParams> params_of(const Entry& entry, const std::vector<std::string_view>& segments,
-                                            std::string_view path);
+  static base::Result<PathParams> params_of(const Entry& entry, const Path& segments, std::string_view path);
+  Response refusal(const Request& request, const Path& segments) const;
 
   std::string hint_;
   std::vector<Entry> entries_;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "http/send_now.h"
 
 namespace ebb::http {
 
@@ -30,10 +31,12 @@ base::Error gone(const boost::system::error_code& why) {
 
 io::Task<base::Result<>> Upstream::send(std::shared_ptr<Upstream> self, std::string head, std::string body) {
   const std::size_t at_once = body.size() <= kAtOnceBytes ? body.size() : 0;
-  const std::array<asio::const_buffer, 2> parts = {asio::buffer(head), asio::buffer(body.data(), at_once)};
-  boost::system::error_code failed;
-  co_await asio::async_write(self->socket_, parts, asio::redirect_error(asio::use_awaitable, failed));
-  if (failed) co_return gone(failed);
+  std::array<asio::const_buffer, 2> parts = {asio::buffer(head), asio::buffer(body.data(), at_once)};
+  if (send_now(self->socket_.native_handle(), parts) < head.size() + at_once) {
+    boost::system::error_code failed;
+    co_await asio::async_write(self->socket_, parts, asio::redirect_error(asio::use_awaitable, failed));
+    if (failed) co_return gone(failed);
+  }
   self->sent_ = at_once == body.size();
   if (!self->sent_) {
     const boost::asio::any_io_executor executor = self->socket_.get_executor();

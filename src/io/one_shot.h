@@ -37,6 +37,9 @@ class OneShot {
     asio::post(executor, [waiter = std::move(waiter)] { waiter->cancel(); });
   }
 
+  /// The value, if it is there already. As wait(), without a coroutine.
+  std::optional<T> take_now() { return ready() ? take() : std::nullopt; }
+
   /// The value, or nothing at the deadline or when the caller is cancelled. The value is moved out.
   /// A caller that is cancelled gets nothing rather than an exception only if it disabled throw_if_cancelled.
   Task<std::optional<T>> wait(base::SteadyTime deadline) {

@@ -139,9 +139,14 @@ io::Task<Reply> Engine::invoke(Call call) {
   // A call that waited while its version was replaced goes on to the next one; it gives up when they change faster than
   // that.
   for (int attempt = 0; attempt < kReplacedMost; ++attempt) {
-    auto runner = co_await runner_for(call.app, call.function, call.version_number);
+    base::Result<std::shared_ptr<VersionRunner>> runner = known_runner(call);
+    const bool is_by_number = runner && !*runner;
+    if (is_by_number) {
+      Name name{call.app, call.function};
+      runner = co_await runner_of_number(std::move(name), call.version_number);
+    }
     if (!runner) co_return Reply{.error = runner.error()};
-    const std::shared_ptr<VersionRunner> chosen = *runner;
+    const std::shared_ptr<VersionRunner> chosen = *std::move(runner);
     if (call.key_shown != Call::KeyShown::kGranted && asks_for_key(chosen->version().spec, services_.config)) {
       co_return Reply{.error = key_refusal(call)};
     }
@@ -162,18 +167,14 @@ io::Task<Reply> Engine::invoke(Call call) {
   co_return reply;
 }
 
-io::Task<base::Result<std::shared_ptr<VersionRunner>>> Engine::runner_for(std::string app, std::string function,
-                                                                          std::uint32_t number) {
-  Name name{std::move(app), std::move(function)};
-  {
-    base::MutexLock lock(mutex_);
-    const auto at = current_.find(name);
-    if (at == current_.end()) co_return no_function(name.first, name.second);
-    if (number == 0 || at->second->version().number == number) co_return at->second;
-    const auto old = by_number_.find({name, number});
-    if (old != by_number_.end()) co_return old->second;
-  }
-  co_return co_await runner_of_number(std::move(name), number);
+base::Result<std::shared_ptr<VersionRunner>> Engine::known_runner(const Call& call) {
+  const Name name{call.app, call.function};
+  base::MutexLock lock(mutex_);
+  const auto at = current_.find(name);
+  if (at == current_.end()) return no_function(name.first, name.second);
+  if (call.version_number == 0 || at->second->version().number == call.version_number) return at->second;
+  const auto old = by_number_.find({name, call.version_number});
+  return old == by_number_.end() ? nullptr : old->second;
 }
 
 // --- the launcher's events ---

@@ -81,8 +81,8 @@ class Engine final : public Node, private Publisher {
   void published(const std::string& app, std::set<std::string> functions,
                  std::vector<std::shared_ptr<VersionRunner>> runners) override;
   void secret_changed(const std::string& app, const std::string& secret) override;
-  io::Task<base::Result<std::shared_ptr<VersionRunner>>> runner_for(std::string app, std::string function,
-                                                                    std::uint32_t number);
+  /// The runner of the version that is called; nothing when it has none now. Errors: kNotFound.
+  base::Result<std::shared_ptr<VersionRunner>> known_runner(const Call& call);
   io::Task<base::Result<std::shared_ptr<VersionRunner>>> runner_of_number(Name name, std::uint32_t number);
   void exited(const wire::Exited& event);
   void launcher_lost();

@@ -126,9 +126,9 @@ io::Task<base::Result<>> read_body(Call& call) {
   co_return base::Result<>();
 }
 
-io::Task<Reply> VersionRunner::serve(Call call, std::shared_ptr<sandbox::Instance> instance) {
+io::Task<Reply> VersionRunner::serve(Call& call, std::shared_ptr<sandbox::Instance> instance) {
   auto invocation = std::make_shared<Invocation>(shared_from_this(), call, std::move(instance));
-  return Invocation::run(std::move(invocation), std::move(call));
+  return Invocation::run(std::move(invocation), call);
 }
 
 Invocation::Invocation(std::shared_ptr<VersionRunner> runner, const Call& call,
@@ -199,7 +199,7 @@ void Invocation::arm_timeout() {
   });
 }
 
-io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
+io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call& call) {
   Invocation& it = *self;
   VersionRunner& runner = *it.runner_;
   Reply reply{.version_number = runner.version_.number};
@@ -211,7 +211,7 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call call) {
     co_return reply;
   }
   it.arm_timeout();
-  if (it.instance_->program) co_return co_await run_program(std::move(self), std::move(call), std::move(reply));
+  if (it.instance_->program) co_return co_await run_program(std::move(self), call, std::move(reply));
   sandbox::Channel& channel = it.instance_->channel;
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
   base::Result<> went;

@@ -33,8 +33,9 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   Invocation(const Invocation&) = delete;
   Invocation& operator=(const Invocation&) = delete;
 
-  /// Runs the call to its answer, or to the head of its stream. Never fails: errors are in the reply.
-  static io::Task<Reply> run(std::shared_ptr<Invocation> self, Call call);
+  /// Runs the call to its answer, or to the head of its stream. Never fails: errors are in the reply. `call` outlives
+  /// the task, and is used up by it.
+  static io::Task<Reply> run(std::shared_ptr<Invocation> self, Call& call);
 
  private:
   enum class Next : std::uint8_t { kPiece, kEnd, kBroken };
@@ -43,10 +44,11 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   static io::Task<base::Result<>> relay(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
 
   // Of a function that is a web server: over connections to its program (invocation_program.cc).
-  static io::Task<Reply> run_program(std::shared_ptr<Invocation> self, Call call, Reply reply);
+  static io::Task<Reply> run_program(std::shared_ptr<Invocation> self, Call& call, Reply reply);
   static io::Task<base::Result<http::ResponseHead>> ask_program(std::shared_ptr<Invocation> self, Call& call,
                                                                 std::string_view upgrade);
-  io::Task<base::Result<>> connect(bool anew);
+  bool take_kept();
+  io::Task<base::Result<>> connect_anew();
   static io::Task<> send_body(std::shared_ptr<Invocation> self, std::shared_ptr<http::BodyReader> body);
   static io::Task<base::Result<>> read_whole(std::shared_ptr<Invocation> self, std::string& body);
   static io::Task<base::Result<>> relay_program(std::shared_ptr<Invocation> self, http::BodyWriter& writer);

@@ -97,7 +97,7 @@ io::Task<base::Result<>> nothing_more() { co_return base::Result<>(); }
 
 }  // namespace
 
-io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call call, Reply reply) {
+io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call& call, Reply reply) {
   Invocation& it = *self;
   base::Result<> went;
   const bool fc = speaks_fc(it.runner_->version_);
@@ -149,20 +149,24 @@ io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call c
   co_return reply;
 }
 
-io::Task<base::Result<>> Invocation::connect(bool anew) {
-  asio::io_context& here = runner_->services_.here();
-  std::optional<sandbox::ProgramPort::Socket> kept;
-  if (!anew) kept = instance_->program->take(here);
-  upstream_anew_ = !kept;
-  if (!kept) {
-    // A program that listens and does not accept: the timeout comes first, and says more.
-    const base::SteadyTime deadline = leased_ + runner_->version_.spec.timeout + kAfterTimeout;
-    auto made = co_await io::with_deadline(sandbox::ProgramPort::connect(instance_->program, here), deadline,
-                                           "a connection to the program");
-    if (!made) co_return made.error();
-    kept = std::move(*made);
-  }
+// False when there is no connection that could be used again.
+bool Invocation::take_kept() {
+  std::optional<sandbox::ProgramPort::Socket> kept = instance_->program->take(runner_->services_.here());
+  if (!kept) return false;
+  upstream_anew_ = false;
   upstream_ = std::make_shared<http::Upstream>(*std::move(kept));
+  return true;
+}
+
+io::Task<base::Result<>> Invocation::connect_anew() {
+  upstream_anew_ = true;
+  // A program that listens and does not accept: the timeout comes first, and says more.
+  const base::SteadyTime deadline = leased_ + runner_->version_.spec.timeout + kAfterTimeout;
+  auto made =
+      co_await io::with_deadline(sandbox::ProgramPort::connect(instance_->program, runner_->services_.here()),
+                                 deadline, "a connection to the program");
+  if (!made) co_return made.error();
+  upstream_ = std::make_shared<http::Upstream>(*std::move(made));
   co_return base::Result<>();
 }
 
@@ -175,7 +179,9 @@ io::Task<base::Result<http::ResponseHead>> Invocation::ask_program(std::shared_p
   const std::shared_ptr<http::BodyReader> unread = std::exchange(call.request.unread, nullptr);
   const bool repeatable = is_idempotent(call.request.method) && call.body.empty() && !unread;
   for (bool anew = false;; anew = true) {
-    const base::Result<> connected = co_await it.connect(anew);
+    const bool kept = !anew && it.take_kept();
+    base::Result<> connected;
+    if (!kept) connected = co_await it.connect_anew();
     if (!connected) co_return connected.error();
     if (it.timed_out_) co_return base::unavailable("took too long");
     std::string first = head;

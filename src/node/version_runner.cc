@@ -169,7 +169,8 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
     dispatcher_.call_arrived(id, call.arrived, actions);
   });
   const base::SteadyTime deadline = call.arrived + limits::kQueueTimeout;
-  std::optional<Grant> grant = co_await waiter->wait(deadline);
+  std::optional<Grant> grant = waiter->take_now();
+  if (!grant) grant = co_await waiter->wait(deadline);
   if (!grant) {
     bool withdrawn = false;
     {
@@ -197,7 +198,7 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
   }
   if (const auto* refusal = std::get_if<Refusal>(&*grant)) co_return refused(call, *refusal);
   std::shared_ptr<sandbox::Instance> instance = std::get<std::shared_ptr<sandbox::Instance>>(std::move(*grant));
-  co_return co_await serve(std::move(call), std::move(instance));
+  co_return co_await serve(call, std::move(instance));
 }
 
 void VersionRunner::give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy) {

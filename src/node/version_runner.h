@@ -188,7 +188,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void drop_if_done();
 
   friend class Invocation;  // a call in an instance: what serve() is
-  io::Task<Reply> serve(Call call, std::shared_ptr<sandbox::Instance> instance);
+  io::Task<Reply> serve(Call& call, std::shared_ptr<sandbox::Instance> instance);
   Phases phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased);
   void give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy);
   void note_memory(base::Bytes used);

@@ -54,11 +54,10 @@ base::Result<std::string> read_file(const std::string& path) {
   return content;
 }
 
-base::Result<std::string> read_start(const Fd& file) {
-  std::array<char, 16 * 1024> block;
-  const ssize_t got = ::pread(file.get(), block.data(), block.size(), 0);
+base::Result<std::string_view> read_start(const Fd& file, std::span<char> room) {
+  const ssize_t got = ::pread(file.get(), room.data(), room.size(), 0);
   if (got < 0) return base::os_error("read file", errno);
-  return std::string(block.data(), static_cast<std::size_t>(got));
+  return std::string_view(room.data(), static_cast<std::size_t>(got));
 }
 
 base::Result<std::uint64_t> number_in(std::string_view text, std::string_view key) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -17,8 +18,8 @@ base::Result<> write_file(const std::string& path, std::string_view content);
 base::Result<> write_procfs(const std::string& path, std::string_view content);
 /// At most 1 MiB. Path: absolute, trusted.
 base::Result<std::string> read_file(const std::string& path);
-/// At most 16 KiB from the start of an open file, whatever its offset.
-base::Result<std::string> read_start(const Fd& file);
+/// What an open file begins with, whatever its offset, as far as it fits into `room`, where it lies then.
+base::Result<std::string_view> read_start(const Fd& file, std::span<char> room);
 /// The number after `key` and white space at the start of a line ("usage_usec 123"); with an empty key, the number the
 /// text begins with. Errors: kNotFound.
 base::Result<std::uint64_t> number_in(std::string_view text, std::string_view key);

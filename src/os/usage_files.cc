@@ -2,20 +2,32 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <string_view>
 
 #include "os/file.h"
 
 namespace ebb::os {
 
+namespace {
+
+constexpr std::string_view kUsage = "usage_usec";  // the first line of v2's
+using Start = std::array<char, 128>;
+
+}  // namespace
+
 base::Result<std::uint64_t> read_cpu_ns(const Fd& cpu) {
-  EBB_TRY(const std::string text, read_start(cpu));
-  if (base::Result<std::uint64_t> usec = number_in(text, "usage_usec")) return *usec * 1000;
-  return number_in(text, "");
+  Start room;
+  EBB_TRY(const std::string_view text, read_start(cpu, room));
+  if (!text.starts_with(kUsage)) return number_in(text, "");
+  EBB_TRY(const std::uint64_t usec, number_in(text, kUsage));
+  return usec * 1000;
 }
 
 base::Result<std::uint64_t> read_memory_peak(const Fd& memory_peak) {
-  EBB_TRY(const std::string text, read_start(memory_peak));
+  Start room;
+  EBB_TRY(const std::string_view text, read_start(memory_peak, room));
   return number_in(text, "");
 }
 
