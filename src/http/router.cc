@@ -146,8 +146,7 @@ Response Router::refusal(const Request& request, const Path& segments) const {
     allowed.push_back(method);
   }
   if (allowed.empty()) {
-    return error_response(
-        base::not_found("there is nothing at " + request.path + (hint_.empty() ? "" : ", ") + hint_));
+    return error_response(base::not_found("there is nothing at " + request.path + (hint_.empty() ? "" : ", ") + hint_));
   }
   std::string list;
   for (const std::string_view method : allowed) list += (list.empty() ? "" : ", ") + std::string(method);

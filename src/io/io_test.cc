@@ -19,6 +19,7 @@
 #include "io/gate.h"
 #include "io/hangup.h"
 #include "io/offload.h"
+#include "io/one_shot.h"
 #include "io/task.h"
 
 namespace ebb::io {
@@ -361,6 +362,15 @@ TEST_F(HangupWatchTest, ARemovedSocketIsSilent) {
   EXPECT_TRUE(other);
   EXPECT_FALSE(gone);
   ::close(second[0]);
+}
+
+TEST(OneShot, WhatIsThereIsTakenWithoutAWaitAndOnce) {
+  OneShot<int> value;
+  EXPECT_EQ(value.take_now(), std::nullopt);
+  value.set(1);
+  EXPECT_EQ(value.take_now(), 1);
+  value.set(2);
+  EXPECT_EQ(value.take_now(), std::nullopt) << "the first one counts, and has been taken";
 }
 
 }  // namespace

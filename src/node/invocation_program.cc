@@ -162,9 +162,8 @@ io::Task<base::Result<>> Invocation::connect_anew() {
   upstream_anew_ = true;
   // A program that listens and does not accept: the timeout comes first, and says more.
   const base::SteadyTime deadline = leased_ + runner_->version_.spec.timeout + kAfterTimeout;
-  auto made =
-      co_await io::with_deadline(sandbox::ProgramPort::connect(instance_->program, runner_->services_.here()),
-                                 deadline, "a connection to the program");
+  auto made = co_await io::with_deadline(sandbox::ProgramPort::connect(instance_->program, runner_->services_.here()),
+                                         deadline, "a connection to the program");
   if (!made) co_return made.error();
   upstream_ = std::make_shared<http::Upstream>(*std::move(made));
   co_return base::Result<>();
