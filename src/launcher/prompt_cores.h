@@ -4,7 +4,8 @@
 // lets whoever runs go on until its next tick now and then, 1 to 4 ms, which is what a neighbour that floods would cost
 // one call in a hundred. 2. One that uses more than kMuch is fair until it uses less than kLittle: a daemon that is
 // overloaded, stuck or hostile takes no more than its share from functions. So the rule is enforced here and
-// not by the daemon. 3. Only threads of the daemon that bear a core's name are looked at; what they start is fair.
+// not by the daemon. And one that has much to do does it more cheaply when it is fair: it wakes up once for several
+// calls, where a prompt one interrupts whoever runs for each, and wakes up again for its answer. 3. Only threads of the daemon that bear a core's name are looked at; what they start is fair.
 // Measured: docs/internals/performance.md, noisy neighbours. One daemon's; single-threaded, as the launcher is. Cost: a
 // directory and a file of /proc a thread in 100 ms, in 1 s while the daemon does next to nothing.
 #pragma once
@@ -28,8 +29,8 @@ class PromptnessRule {
   }
 
  private:
-  static constexpr double kMuch = 0.5;
-  static constexpr double kLittle = 0.25;
+  static constexpr double kMuch = 0.25;
+  static constexpr double kLittle = 0.125;
   bool prompt_ = true;
 };
 

@@ -24,11 +24,11 @@ using namespace std::chrono_literals;
 TEST(PromptnessRule, WhoUsesMuchIsFairUntilItUsesLittle) {
   PromptnessRule rule;
   EXPECT_TRUE(rule.look(0.0));
-  EXPECT_TRUE(rule.look(0.49));
-  EXPECT_FALSE(rule.look(0.5));
-  EXPECT_FALSE(rule.look(0.25)) << "not yet: it would flap";
   EXPECT_TRUE(rule.look(0.24));
-  EXPECT_TRUE(rule.look(0.49));
+  EXPECT_FALSE(rule.look(0.25));
+  EXPECT_FALSE(rule.look(0.13)) << "not yet: it would flap";
+  EXPECT_TRUE(rule.look(0.12));
+  EXPECT_TRUE(rule.look(0.24));
 }
 
 // A daemon with a core (its first thread), another named so, and one that is none. Work is told and threads are named
