@@ -13,7 +13,9 @@ Loaded loaded(std::uint8_t of_later) {
   store_end(record, {.billed_ms = 7});
   model::UsageRecord out;
   const Loaded found = load_record(record, kUsageFormat, out);
-  if (found == Loaded::kRecord) EXPECT_EQ(out.end->billed_ms, 7u);
+  if (found == Loaded::kRecord) {
+    EXPECT_EQ(out.end->billed_ms, 7u);
+  }
   return found;
 }
 
