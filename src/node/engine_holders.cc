@@ -1,48 +1,7 @@
-// Who has what on this node: organisations and their apps, access keys, budgets and quotas; and who is told when a
-// budget runs out.
-#include <boost/json/serialize.hpp>
-
-#include "base/log.h"
-#include "meter/price_list.h"
+// Who has what on this node: organisations and their apps, access keys, budgets and quotas.
 #include "node/engine.h"
 
 namespace ebb::node {
-
-namespace {
-
-// As it was before there were budgets in money, where there is none.
-std::string limit_id(const meter::BudgetView& budget) {
-  if (budget.limit_nano_money == model::Budget::kAny) return std::to_string(budget.limit_nano_cu);
-  return std::to_string(budget.limit_nano_cu) + "." + std::to_string(budget.limit_nano_money);
-}
-
-std::string limit_text(std::uint64_t nano) {
-  return nano == model::Budget::kAny ? std::string() : meter::decimal_text(nano, 9);
-}
-
-// The same alert has the same id after a restart, and another budget's another.
-OutboxEvent event_of(const meter::BudgetAlert& alert, base::WallTime now) {
-  const meter::BudgetView& budget = alert.budget;
-  const std::string month = meter::to_string(budget.month);
-  const boost::json::object body = {{"type", "budget.alert"},
-                                    {"timestamp", base::to_rfc3339(now)},
-                                    {"data",
-                                     {{"app", budget.app},
-                                      {"organisation", budget.organisation},
-                                      {"month", month},
-                                      {"percent", alert.percent},
-                                      {"cu_a_month", limit_text(budget.limit_nano_cu)},
-                                      {"cu_used", meter::decimal_text(budget.used_nano_cu, 9)},
-                                      {"money_a_month", limit_text(budget.limit_nano_money)},
-                                      {"money_used", meter::decimal_text(budget.used_nano_money, 9)},
-                                      {"currency", budget.currency}}}};
-  const std::string whose = budget.app.empty() ? "organisation." + budget.organisation : budget.app;
-  return {.id = "budget.alert." + whose + "." + month + "." + limit_id(budget) + "." + std::to_string(alert.percent),
-          .body = boost::json::serialize(body),
-          .made = now};
-}
-
-}  // namespace
 
 io::Task<base::Result<std::vector<meter::BudgetView>>> Engine::budgets() { co_return services_.budgets.views(); }
 
@@ -141,17 +100,6 @@ io::Task<base::Result<>> Engine::remove_key(std::string id) {
   store::Metadata& metadata = services_.metadata;
   std::function<base::Result<>()> remove = [&metadata, id = std::move(id)] { return metadata.remove_key(id); };
   co_return co_await io::offload(services_.pool, "remove key", std::move(remove));
-}
-
-void Engine::tell_of_budgets() {
-  const base::WallTime now = base::wall_now();
-  for (const meter::BudgetAlert& alert : services_.budgets.tick(now)) {
-    const meter::BudgetView& budget = alert.budget;
-    base::log(alert.percent < 100 ? base::LogLevel::kWarning : base::LogLevel::kError, "budget_alert",
-              {{budget.app.empty() ? "organisation" : "app", budget.app.empty() ? budget.organisation : budget.app},
-               {"percent", alert.percent}});
-    if (stores_.outbox) stores_.outbox->put(event_of(alert, now));
-  }
 }
 
 }  // namespace ebb::node
