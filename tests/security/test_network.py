@@ -335,7 +335,7 @@ def test_forwarding_that_was_switched_on_serves_nobody_else(node):
 
 def links_received(namespace, link):
     """IPv4 packets that an interface has sent."""
-    stats = json.loads(run("ip", "-j", "-n", namespace, "neighbour", "show", "dev", link).stdout)
+    stats = json.loads(run("ip", "-4", "-j", "-n", namespace, "neighbour", "show", "dev", link).stdout)
     return [entry["dst"] for entry in stats]
 
 
