@@ -134,7 +134,7 @@ REFUSED = {
     "mount_setattr": "call(442, -100, b'/', 0, ctypes.create_string_buffer(32), 32)",
     "unshare-user": "call(272, 0x10000000)", "unshare-mount": "call(272, 0x20000)", "unshare-net": "call(272, 0x40000000)",
     "clone-user": "call(56, 0x10000000 | 17, 0, 0, 0, 0)", "clone-pid": "call(56, 0x20000000 | 17, 0, 0, 0, 0)",
-    "setns": "call(308, os.open('/proc/self/ns/net', 0), 0)", "ptrace": "call(101, 0, 0, 0, 0)", "ptrace-attach": "call(101, 16, 1, 0, 0)",
+    "setns": "(lambda fd: (call(308, fd, 0), os.close(fd))[0])(os.open('/proc/self/ns/net', 0))", "ptrace": "call(101, 0, 0, 0, 0)", "ptrace-attach": "call(101, 16, 1, 0, 0)",
     "process_vm_readv": "call(310, 2, 0, 0, 0, 0, 0)", "bpf": "call(321, 0, ctypes.create_string_buffer(128), 128)",
     "keyctl": "call(250, 0, -3, 0)", "add_key": "call(248, b'user', b'a', b'b', 1, -3)", "request_key": "call(249, b'user', b'a', 0, -3)",
     "perf_event_open": "call(298, ctypes.create_string_buffer(128), 0, -1, -1, 0)", "userfaultfd": "call(323, 0)",
