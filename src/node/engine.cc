@@ -361,7 +361,7 @@ io::Task<std::string> Engine::metrics_text() {
     instances += view.idle + view.busy + view.starting + view.spares;
     spares += view.spares;
     queued += static_cast<std::int64_t>(view.queued);
-    if (view.zygote == "ready" || view.zygote == "unfit") ++zygotes;
+    if (view.zygote == "ready") ++zygotes;
   }
   metrics_.node.instances.set(instances);
   metrics_.node.spares.set(spares);
@@ -406,7 +406,7 @@ io::Task<> Engine::tick_forever(Engine& engine) {
     co_await io::sleep_for(kTick);
     const base::SteadyTime now = base::steady_now();
     for (const auto& runner : engine.all_runners()) runner->tick(now);
-    engine.sandboxes_.count_held(now);
+    engine.sandboxes_.tick(now);
     engine.tell_of_budgets();
     engine.close_unused(now);
   }

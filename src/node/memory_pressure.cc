@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "io/deadline.h"
+#include "node/sandbox_pool.h"
 #include "node/spare_room.h"
 #include "node/version_runner.h"
 
@@ -102,15 +103,38 @@ io::Task<bool> MemoryPressure::let_one_go() {
   if (spared) co_return true;
   const Runners runners = present();
   appraise(runners);
-  for (std::size_t asked = 0; asked < runners.size(); ++asked) {
+  const std::map<sched::ZygoteCache::Key, std::uint64_t> runtimes = idle_runtimes();
+  for (std::size_t asked = 0; asked < runners.size() + runtimes.size(); ++asked) {
     const auto key = worth_.victim();
     if (!key) co_return false;
     worth_.erase(*key);
-    const std::shared_ptr<VersionRunner> chosen = runners.at(*key);
-    const bool gave_way = co_await chosen->yield(VersionRunner::Because::kPressure);
+    bool gave_way = false;
+    if (const auto runtime = runtimes.find(*key); runtime != runtimes.end()) {
+      gave_way = co_await services_.sandboxes->let_go(runtime->second);
+    } else {
+      const std::shared_ptr<VersionRunner> chosen = runners.at(*key);
+      gave_way = co_await chosen->yield(VersionRunner::Because::kPressure);
+    }
     if (gave_way) co_return true;
   }
   co_return false;
+}
+
+std::map<sched::ZygoteCache::Key, std::uint64_t> MemoryPressure::idle_runtimes() {
+  std::map<sched::ZygoteCache::Key, std::uint64_t> found;
+  std::map<std::uint64_t, sched::ZygoteCache::Key> keys;
+  base::MutexLock lock(mutex_);
+  for (const SandboxPool::Idle& one : services_.sandboxes->idle()) {
+    const auto known = runtime_keys_.extract(one.id);
+    const sched::ZygoteCache::Key key = known ? known.mapped() : next_key_++;
+    keys.emplace(one.id, key);
+    found.emplace(key, one.id);
+    worth_.used(key, one.needs);
+    worth_.insert(key, one.bytes, one.boot_time);
+  }
+  for (const auto& [id, key] : runtime_keys_) worth_.erase(key);  // gone, or in use again
+  runtime_keys_ = std::move(keys);
+  return found;
 }
 
 io::Task<bool> MemoryPressure::let_one_give_way() {

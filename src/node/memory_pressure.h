@@ -2,7 +2,8 @@
 //
 // The launcher refuses to start anything once most of the memory budget is in use. What holds the rest is then, as a
 // rule, idle: spares, zygotes kept for calls that may come, instances kept warm. relieve() ends a spare if there is
-// one, else lets go of the idle function worth least (sched/zygote_cache.h); what runs is never touched. When nobody is
+// one, else lets go of what is worth least (sched/zygote_cache.h): an idle function, or a runtime zygote without a
+// function in it; what runs is never touched. When nobody is
 // idle, and several functions have each a zygote and no room for an instance, the one whose calls came last gives way
 // to the others. Nothing is kept up to date for it on the path of a call: it looks at all versions when it is asked,
 // which costs O(versions). Called by VersionRunner between two tries of a start. Threads: any; one relief at a time,
@@ -26,8 +27,8 @@ class MemoryPressure {
 
   /// From now on the version may be asked to give way; to be called before it starts anything. Twice is as once.
   void join(const std::shared_ptr<VersionRunner>& runner);
-  /// Returns when one spare's or one idle function's memory is back with the kernel. False: none holds any, or it took
-  /// too long.
+  /// Returns when the memory of one spare, idle function or runtime zygote is back with the kernel. False: none holds
+  /// any, or it took too long.
   io::Task<bool> relieve();
   /// Returns when one spare has ended, of the function that was called longest ago. False: there is none, or none was
   /// to be had: calls have taken those that were starting.
@@ -43,13 +44,17 @@ class MemoryPressure {
   /// Those that still exist; the others are forgotten.
   Runners present();
   void appraise(const Runners& runners);
+  /// The runtime zygotes that may go, by key, appraised too.
+  std::map<sched::ZygoteCache::Key, std::uint64_t> idle_runtimes();
 
   Services& services_;
   base::Mutex mutex_;
   std::map<std::weak_ptr<VersionRunner>, sched::ZygoteCache::Key, std::owner_less<>> joined_ EBB_GUARDED_BY(mutex_);
   sched::ZygoteCache::Key next_key_ EBB_GUARDED_BY(mutex_) = 0;
   std::vector<std::shared_ptr<io::OneShot<bool>>> waiters_ EBB_GUARDED_BY(mutex_);
-  sched::ZygoteCache worth_{base::Bytes{0}};  // touched by the one relief under way only
+  // Touched by the one relief under way only:
+  sched::ZygoteCache worth_{base::Bytes{0}};
+  std::map<std::uint64_t, sched::ZygoteCache::Key> runtime_keys_;  // by sandbox, of those seen idle last
 };
 
 }  // namespace ebb::node

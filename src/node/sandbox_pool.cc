@@ -13,24 +13,43 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto kCountsMost = 1min;
+constexpr auto kLetGoLimit = 10s;  // from the order to the end
 
 }  // namespace
+
+SandboxPool::Entry& SandboxPool::entry(const Key& key) {
+  const auto [at, fresh] = entries_.try_emplace(key);
+  const std::uint32_t price = services_.config.keep_alive_price;
+  if (fresh && price > 0) at->second.plan = std::make_shared<RuntimePlan>(price, base::steady_now());
+  return at->second;
+}
+
+std::shared_ptr<RuntimePlan> SandboxPool::plan_of(const std::string& app, const std::string& layer_key,
+                                                  const std::vector<std::string>& image_layers) {
+  if (services_.config.keep_alive_price == 0) return nullptr;
+  base::MutexLock lock(mutex_);
+  return entry({app, layer_key, image_layers}).plan;
+}
 
 io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint32_t uid_index, std::string layer_key,
                                                       std::vector<std::string> image_layers) {
   const auto waiter = std::make_shared<io::OneShot<base::Result<ReadySandbox>>>();
   {
     base::MutexLock lock(mutex_);
-    const Key key{app, layer_key, std::move(image_layers)};
-    Entry& entry = entries_[key];
-    if (entry.ready) {
-      co_return ReadySandbox{.id = entry.id, .booted_at = entry.booted_at, .no_forks_because = entry.no_forks_because};
+    const Key key{app, std::move(layer_key), std::move(image_layers)};
+    Entry& wanted = entry(key);
+    wanted.uid_index = uid_index;
+    wanted.needed = true;
+    wanted.unwanted = false;
+    ++wanted.needs;
+    if (wanted.state == State::kReady) {
+      co_return ReadySandbox{.id = wanted.id,
+                             .booted_at = wanted.booted_at,
+                             .no_forks_because = wanted.no_forks_because,
+                             .use = wanted.use};
     }
-    if (entry.waiters.empty()) {
-      entry.id = services_.next_sandbox++;
-      io::spawn(services_.here(), "boot sandbox", boot(*this, key, uid_index, entry.id));
-    }
-    entry.waiters.push_back(waiter);
+    if (wanted.state == State::kAbsent) begin_boot(key, wanted);
+    wanted.waiters.push_back(waiter);
   }
   auto result = co_await waiter->wait(base::steady_now() + limits::kSandboxBootTimeout + 5s);
   if (!result)
@@ -39,34 +58,64 @@ io::Task<base::Result<ReadySandbox>> SandboxPool::get(std::string app, std::uint
   co_return std::move(*result);
 }
 
+void SandboxPool::begin_boot(const Key& key, Entry& entry) {
+  entry.state = State::kBooting;
+  entry.id = services_.next_sandbox++;
+  io::spawn(services_.here(), "boot sandbox", boot(*this, key, entry.uid_index, entry.id));
+}
+
 io::Task<> SandboxPool::boot(SandboxPool& pool, Key key, std::uint32_t uid_index, std::uint64_t id) {
-  const base::Result<Booted> booted = co_await pool.try_boot(key, uid_index, id);
-  base::Result<ReadySandbox> result = ReadySandbox{.id = id, .booted_at = base::steady_now(), .no_forks_because = {}};
-  if (booted) result->no_forks_because = booted->no_forks_because;
-  if (!booted) {
-    base::log(base::LogLevel::kWarning, "sandbox_failed", {{"app", key.app}, {"error", booted.error().message}});
-    result = booted.error();
+  const base::SteadyTime since = base::steady_now();
+  const base::Result<Booted> outcome = co_await pool.try_boot(key, uid_index, id);
+  if (!outcome) {
+    base::log(base::LogLevel::kWarning, "sandbox_failed", {{"app", key.app}, {"error", outcome.error().message}});
     pool.services_.launcher->kill(wire::Subject::kSandbox, id);
   }
+  pool.booted(key, id, since, outcome);
+}
+
+void SandboxPool::booted(const Key& key, std::uint64_t id, base::SteadyTime since,
+                         const base::Result<Booted>& outcome) {
   std::vector<std::shared_ptr<io::OneShot<base::Result<ReadySandbox>>>> waiters;
+  base::Result<ReadySandbox> result = ReadySandbox{};
+  bool unwanted = false;
   {
-    base::MutexLock lock(pool.mutex_);
-    const auto at = pool.entries_.find(key);
-    if (at == pool.entries_.end() || at->second.id != id) co_return;
-    waiters = std::move(at->second.waiters);
-    if (booted) {
-      pool.count(result->booted_at);
-      pool.held_.try_emplace(key.app, result->booted_at, base::wall_now());
-      at->second.ready = true;
-      at->second.booted_at = result->booted_at;
-      at->second.no_forks_because = result->no_forks_because;
-      at->second.bytes = booted->bytes;
-      at->second.waiters.clear();
+    base::MutexLock lock(mutex_);
+    const auto at = entries_.find(key);
+    if (at == entries_.end() || at->second.id != id || at->second.state != State::kBooting) return;
+    Entry& entry = at->second;
+    waiters = std::exchange(entry.waiters, {});
+    if (outcome) {
+      const base::SteadyTime now = base::steady_now();
+      count(now);
+      held_.try_emplace(key.app, now, base::wall_now());
+      entry.state = State::kReady;
+      entry.booted_at = now;
+      entry.boot_time = now - since;
+      entry.no_forks_because = outcome->no_forks_because;
+      entry.bytes = outcome->bytes;
+      entry.use = std::make_shared<RuntimeUse>();
+      if (entry.plan) entry.plan->set_costs(entry.bytes, entry.boot_time);
+      result = ReadySandbox{.id = id, .booted_at = now, .no_forks_because = entry.no_forks_because, .use = entry.use};
     } else {
-      pool.entries_.erase(at);
+      result = outcome.error();
+      forget(entry);
+      entry.needed = false;
     }
+    unwanted = entry.unwanted;
+    if (unwanted) entries_.erase(at);
   }
+  if (unwanted) services_.launcher->kill(wire::Subject::kSandbox, id);
   for (const auto& waiter : waiters) waiter->set(result);
+}
+
+// Its plan knows its calls still.
+void SandboxPool::forget(Entry& entry) {
+  entry.state = State::kAbsent;
+  entry.id = 0;
+  entry.bytes = {};
+  if (entry.use) entry.use->gone = true;
+  entry.use.reset();
 }
 
 io::Task<base::Result<SandboxPool::Booted>> SandboxPool::try_boot(Key key, std::uint32_t uid_index, std::uint64_t id) {
@@ -100,9 +149,73 @@ io::Task<base::Result<SandboxPool::Booted>> SandboxPool::try_boot(Key key, std::
 }
 
 void SandboxPool::exited(std::uint64_t id) {
+  std::shared_ptr<io::OneShot<bool>> left;
+  {
+    base::MutexLock lock(mutex_);
+    if (const auto at = leaving_.find(id); at != leaving_.end()) {
+      left = std::move(at->second);
+      leaving_.erase(at);
+    }
+    count(base::steady_now());
+    for (auto& [key, entry] : entries_) {
+      if (entry.id == id && entry.state == State::kReady) forget(entry);
+    }
+  }
+  if (left) left->set(true);
+}
+
+void SandboxPool::tick(base::SteadyTime now) {
+  if (services_.config.keep_alive_price > 0) follow_plans(now);
+  count_held(now);
+}
+
+void SandboxPool::follow_plans(base::SteadyTime now) {
+  std::vector<std::uint64_t> going;
+  {
+    base::MutexLock lock(mutex_);
+    count(now);
+    for (auto& [key, entry] : entries_) {
+      const bool wanted = entry.plan->wanted(now);
+      if (!wanted && entry.may_go()) {
+        going.push_back(entry.id);
+        forget(entry);
+      } else if (wanted && entry.state == State::kAbsent && entry.needed) {
+        begin_boot(key, entry);
+      }
+    }
+  }
+  for (const std::uint64_t id : going) services_.launcher->kill(wire::Subject::kSandbox, id);
+}
+
+std::vector<SandboxPool::Idle> SandboxPool::idle() {
+  std::vector<Idle> found;
   base::MutexLock lock(mutex_);
-  count(base::steady_now());
-  std::erase_if(entries_, [&](const auto& entry) { return entry.second.id == id && entry.second.ready; });
+  for (auto& [key, entry] : entries_) {
+    if (!entry.may_go()) continue;
+    found.push_back(
+        {.id = entry.id, .bytes = entry.bytes, .boot_time = entry.boot_time, .needs = std::exchange(entry.needs, 0)});
+  }
+  return found;
+}
+
+io::Task<bool> SandboxPool::let_go(std::uint64_t id) {
+  const auto left = std::make_shared<io::OneShot<bool>>();
+  std::string app;
+  {
+    base::MutexLock lock(mutex_);
+    const auto at = std::find_if(entries_.begin(), entries_.end(),
+                                 [&](const auto& one) { return one.second.id == id && one.second.may_go(); });
+    if (at == entries_.end()) co_return false;
+    app = at->first.app;
+    count(base::steady_now());
+    forget(at->second);
+    at->second.needed = false;
+    leaving_[id] = left;
+  }
+  services_.launcher->kill(wire::Subject::kSandbox, id);
+  co_await left->wait(base::steady_now() + kLetGoLimit);
+  base::log(base::LogLevel::kInfo, "runtime_let_go", {{"app", app}});
+  co_return true;
 }
 
 void SandboxPool::count_held(base::SteadyTime now) {
@@ -111,7 +224,7 @@ void SandboxPool::count_held(base::SteadyTime now) {
   {
     base::MutexLock lock(mutex_);
     since = now - std::exchange(counted_at_, now);
-    for (const auto& [key, entry] : entries_) held[key.app].count += entry.ready ? entry.bytes.count : 0;
+    for (const auto& [key, entry] : entries_) held[key.app].count += entry.bytes.count;
   }
   if (since > kCountsMost) return;  // the first time
   {
@@ -176,15 +289,21 @@ void SandboxPool::remove_where(const std::function<bool(const Key&)>& gone) {
   {
     base::MutexLock lock(mutex_);
     count(base::steady_now());
-    std::erase_if(entries_, [&](const auto& entry) {
-      if (!entry.second.ready || !gone(entry.first)) return false;
-      ids.push_back(entry.second.id);
-      return true;
-    });
+    for (auto at = entries_.begin(); at != entries_.end();) {
+      Entry& entry = at->second;
+      if (!gone(at->first)) {
+        ++at;
+      } else if (entry.state == State::kBooting) {
+        entry.unwanted = true;  // it is ended when it is there
+        ++at;
+      } else {
+        if (entry.state == State::kReady) ids.push_back(entry.id);
+        forget(entry);
+        at = entries_.erase(at);
+      }
+    }
   }
-  for (const std::uint64_t id : ids) {
-    services_.launcher->kill(wire::Subject::kSandbox, id);
-  }
+  for (const std::uint64_t id : ids) services_.launcher->kill(wire::Subject::kSandbox, id);
 }
 
 }  // namespace ebb::node

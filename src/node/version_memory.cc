@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "node/version_runner.h"
+#include "sched/keep_alive_worth.h"
 
 namespace ebb::node {
 
@@ -61,6 +62,7 @@ io::Task<bool> VersionRunner::yield(Because why) {
 std::uint64_t VersionRunner::take_zygote(const std::shared_ptr<io::OneShot<bool>>& left, sched::Actions& actions) {
   if (dispatcher_.zygote() != sched::ZygoteState::kReady || zygote_id_ == 0) return 0;
   leaving_zygote_ = std::exchange(zygote_id_, 0);
+  zygotes_runtime_.reset();
   zygote_left_ = left;
   dispatcher_.zygote_lost(base::steady_now(), actions);
   return leaving_zygote_;
@@ -91,24 +93,56 @@ io::Task<bool> VersionRunner::give_way() {
   co_return true;
 }
 
-void VersionRunner::note_rest(base::SteadyTime now) {
-  const std::uint32_t at_rest = dispatcher_.idle() + dispatcher_.spares() + dispatcher_.starting();
-  if (residency_ && dispatcher_.queued() == 0 && at_rest == dispatcher_.instances()) residency_->became_idle(now);
+bool VersionRunner::at_rest() const {
+  const std::uint32_t unused = dispatcher_.idle() + dispatcher_.spares() + dispatcher_.starting();
+  return dispatcher_.queued() == 0 && unused == dispatcher_.instances();
 }
 
-// Between calls the plan says when the zygote is worth its memory. Instances have a time of their own (idle_timeout).
+void VersionRunner::note_rest(base::SteadyTime now) {
+  if (!residency_ || !at_rest()) return;
+  residency_->became_idle(now);
+  spare_residency_->became_idle(now);
+}
+
+// Between calls the plan says when the zygote is worth its memory, and idle instances stay as long as they are worth
+// theirs: never longer than idle_timeout, or than the zygote.
 void VersionRunner::follow_plan(base::SteadyTime now) {
   bool let_go = false;
   bool load = false;
   {
     base::MutexLock lock(mutex_);
-    if (!residency_ || !may_yield()) return;
+    if (!residency_) return;
+    dispatcher_.set_idle_timeout(idle_timeout());
+    if (!may_yield()) return;
     const bool wanted = residency_->wanted(now);
-    let_go = !wanted && zygote_id_ != 0 && dispatcher_.instances() == dispatcher_.spares();
+    let_go = !wanted && (zygote_id_ != 0 || dispatcher_.instances() > 0);
     load = wanted && !yielded_ && zygote_id_ == 0 && dispatcher_.zygote() == sched::ZygoteState::kAbsent;
   }
   if (load) prewarm();
   if (let_go) io::spawn(services_.here(), "let go", let_go_of(shared_from_this()));
+}
+
+base::Duration VersionRunner::idle_timeout() const {
+  const base::Duration start = dispatcher_.start_time();
+  const double gigabytes = static_cast<double>(instance_bytes_.value().count) / (1 << 30);
+  if (start == base::Duration::zero() || gigabytes == 0) return version_.spec.idle_timeout;
+  const auto price = static_cast<double>(services_.config.keep_alive_price);
+  return std::min(version_.spec.idle_timeout, sched::worth_of_idling(price, gigabytes, start));
+}
+
+void VersionRunner::tell_runtime_plan() {
+  if (!runtime_plan_) return;
+  bool at_work = false;
+  base::SteadyTime used{};
+  {
+    base::MutexLock lock(mutex_);
+    at_work = !at_rest();
+    used = last_used_;
+  }
+  if (used > told_at_ && !at_work && !working_) runtime_plan_->called(used);
+  if (at_work && !working_) working_.emplace(runtime_plan_->begun(used));
+  if (!at_work) working_.reset();
+  told_at_ = used;
 }
 
 meter::HeldCount::Processes VersionRunner::processes() const {

@@ -50,14 +50,17 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       metrics_(services.metrics.function(version_.app, version_.function)),
       account_(services.budgets.account(version_.app)),
       gate_(services.quotas.gate(version_.app)),
+      runtime_plan_(services.sandboxes->plan_of(version_.app, version_.layer_key, version_.spec.image.layers)),
       dispatcher_(options_of(version_.spec, services.config), &services.next_instance),
       schedule_(version_.spec.scale),
       held_(base::steady_now(), base::wall_now()),
       instance_bytes_(version_.spec.memory) {
   if (services.config.keep_alive_price > 0) {
-    residency_.emplace(std::make_unique<sched::WorthKeepAlive>(
-        sched::WorthOptions{.price = static_cast<double>(services.config.keep_alive_price)}));
+    const sched::WorthOptions options{.price = static_cast<double>(services.config.keep_alive_price)};
+    residency_.emplace(std::make_unique<sched::WorthKeepAlive>(options));
     residency_->became_idle(base::steady_now());
+    spare_residency_.emplace(std::make_unique<sched::WorthKeepAlive>(options));
+    spare_residency_->became_idle(base::steady_now());
   }
   base::MutexLock lock(mutex_);
   update_reserve();
@@ -165,6 +168,7 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
     ++calls_;
     yielded_ = false;
     if (residency_) residency_->call_arrived(call.arrived);
+    if (spare_residency_ && dispatcher_.keeps_spares()) spare_residency_->call_arrived(call.arrived);
     waiting_.emplace(id, waiter);
     dispatcher_.call_arrived(id, call.arrived, actions);
   });
@@ -317,11 +321,21 @@ bool VersionRunner::has_source(base::InstanceId id) {
   {
     base::MutexLock lock(mutex_);
     const sched::ZygoteState zygote = dispatcher_.zygote();
-    if (fresh_ || zygote == sched::ZygoteState::kReady || zygote == sched::ZygoteState::kUnfit) return true;
+    if (fresh_ || zygote == sched::ZygoteState::kReady) return true;
+    if (zygote == sched::ZygoteState::kUnfit && runtime_is_there()) return true;
   }
-  handle([&](sched::Actions& actions)
-             EBB_REQUIRES(mutex_) { dispatcher_.instance_gone(id, base::steady_now(), actions); });
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    const base::SteadyTime now = base::steady_now();
+    // Only here it is seen that its runtime zygote has gone: nothing of the version was in it.
+    if (dispatcher_.zygote() == sched::ZygoteState::kUnfit) dispatcher_.zygote_lost(now, actions);
+    dispatcher_.instance_gone(id, now, actions);
+  });
   return false;
+}
+
+bool VersionRunner::runtime_is_there() const {
+  const std::shared_ptr<const RuntimeUse> use = runtime_.lock();
+  return use && !use->gone;
 }
 
 io::Task<bool> VersionRunner::relieved_of(base::InstanceId id, bool memory) {
@@ -438,6 +452,7 @@ io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::
   {
     base::MutexLock lock(mutex_);
     const bool unfit = instance->rung == model::Rung::kRuntime;
+    if (unfit) instance->source = runtime_.lock();
     order.source = unfit ? wire::Subject::kSandbox : wire::Subject::kZygote;
     order.source_id = unfit ? sandbox_id_ : zygote_id_;
     order.room.expected_bytes = instance_bytes_.value().count;
@@ -505,6 +520,7 @@ void VersionRunner::tick(base::SteadyTime now) {
   });
   follow_schedule(base::wall_now());
   follow_plan(now);
+  tell_runtime_plan();
   follow_spare(now);
   count_held(now);
 }

@@ -19,6 +19,8 @@
 #include "meter/held_count.h"
 #include "model/version.h"
 #include "node/node.h"
+#include "node/runtime_plan.h"
+#include "node/sandbox_pool.h"
 #include "node/services.h"
 #include "node/spare_room.h"
 #include "sandbox/instance.h"
@@ -146,9 +148,16 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
       EBB_REQUIRES(mutex_);
   /// Whether there is what instances are started from; else the start is taken back.
   bool has_source(base::InstanceId id);
-  /// Tells the keep-alive policy that no call is under way, if so.
+  bool runtime_is_there() const EBB_REQUIRES(mutex_);
+  /// No call is under way.
+  bool at_rest() const EBB_REQUIRES(mutex_);
+  /// Tells the keep-alive policy so, if it is.
   void note_rest(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void follow_plan(base::SteadyTime now);
+  /// Of its instances, by what they cost; with keep_alive_price only.
+  base::Duration idle_timeout() const EBB_REQUIRES(mutex_);
+  /// Tells the plan of the runtime zygote beneath of the calls since the last tick.
+  void tell_runtime_plan() EBB_EXCLUDES(mutex_);
   /// Keeps as many instances ready as the hour asks for.
   void follow_schedule(base::WallTime now) EBB_EXCLUDES(mutex_);
   /// Says to the node what of `scale.reserve` is still to be kept free.
@@ -171,6 +180,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   static io::Task<> make_zygote(std::shared_ptr<VersionRunner> self);
   bool lacks_memory(const ZygoteOutcome& outcome);
   io::Task<ZygoteOutcome> try_make_zygote();
+  bool knows_it_is_unfit(const ReadySandbox& sandbox, ZygoteOutcome& outcome) EBB_EXCLUDES(mutex_);
   io::Task<ZygoteOutcome> do_without_zygote(std::string reason);
   io::Task<base::Result<>> register_version();
   void zygote_made(ZygoteOutcome outcome);
@@ -201,8 +211,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   const std::uint32_t uid_index_;
   const base::Result<SecretValues> secrets_;
   const std::shared_ptr<meter::FunctionMetrics> metrics_;
-  const std::shared_ptr<meter::Account> account_;  // the app's
-  const std::shared_ptr<Gate> gate_;               // the app's
+  const std::shared_ptr<meter::Account> account_;    // the app's
+  const std::shared_ptr<Gate> gate_;                 // the app's
+  const std::shared_ptr<RuntimePlan> runtime_plan_;  // of the runtime zygote beneath; none without keep_alive_price
 
   base::Mutex mutex_;
   sched::Dispatcher dispatcher_ EBB_GUARDED_BY(mutex_);
@@ -217,7 +228,10 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::uint64_t next_freeze_ EBB_GUARDED_BY(mutex_) = 1;  // the sequence of orders to freeze and thaw
   meter::HeldCount held_ EBB_GUARDED_BY(mutex_);
   std::uint64_t zygote_id_ EBB_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<const RuntimeUse> zygotes_runtime_ EBB_GUARDED_BY(mutex_);  // while there is a zygote
+  // The runtime zygote that instances are forked from whose init cannot be forked. Each of them has a use of it.
   std::uint64_t sandbox_id_ EBB_GUARDED_BY(mutex_) = 0;
+  std::weak_ptr<const RuntimeUse> runtime_ EBB_GUARDED_BY(mutex_);
   bool registered_ = false;                    // the launcher knows the version; touched by the one zygote start only
   bool fresh_ EBB_GUARDED_BY(mutex_) = false;  // instances start without a zygote
   bool trial_ EBB_GUARDED_BY(mutex_) = false;  // a deployment waits to hear whether its init works
@@ -228,7 +242,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   sched::MemoryEstimate instance_bytes_ EBB_GUARDED_BY(mutex_);  // beyond its zygote
   std::uint32_t calls_ EBB_GUARDED_BY(mutex_) = 0;               // since holding() was asked last
   std::optional<sched::Residency> residency_ EBB_GUARDED_BY(mutex_);  // none: held while there is memory
-  std::uint32_t short_of_memory_ EBB_GUARDED_BY(mutex_) = 0;          // starts that were refused for it, and wait
+  std::optional<sched::Residency> spare_residency_
+      EBB_GUARDED_BY(mutex_);                                 // likewise; told of calls while it has spares
+  std::uint32_t short_of_memory_ EBB_GUARDED_BY(mutex_) = 0;  // starts that were refused for it, and wait
   bool yielded_ EBB_GUARDED_BY(mutex_) = false;  // memory was short: nothing is loaded ahead until the next call
   std::uint64_t leaving_zygote_ EBB_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<io::OneShot<bool>> zygote_left_ EBB_GUARDED_BY(mutex_);
@@ -240,8 +256,10 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   bool zygote_booted_sandbox_ EBB_GUARDED_BY(mutex_) = false;
   base::SteadyTime last_used_ EBB_GUARDED_BY(mutex_){};
   base::SteadyTime wakes_at_ EBB_GUARDED_BY(mutex_) = base::SteadyTime::max();  // of the earliest look_again under way
-  base::SteadyTime counted_at_{};                                               // touched by tick() only, as the next
-  base::SteadyTime looked_at_{};                                                // when the instances' memory was read
+  base::SteadyTime counted_at_{};  // touched by tick() only, as all that follows
+  base::SteadyTime told_at_{};     // the last call that the runtime's plan was told of
+  std::optional<RuntimePlan::Work> working_;
+  base::SteadyTime looked_at_{};  // when the instances' memory was read
 };
 
 }  // namespace ebb::node

@@ -4,6 +4,7 @@
 #include "node/spare_room.h"
 #include "node/start_turns.h"
 #include "node/version_runner.h"
+#include "sched/keep_alive_worth.h"
 
 namespace ebb::node {
 
@@ -24,10 +25,17 @@ void VersionRunner::follow_spare(base::SteadyTime now) {
     handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.give_up_spare(actions); });
     return;
   }
+  bool unwanted = false;
   {
     base::MutexLock lock(mutex_);
-    if (!dispatcher_.wants_spare() || (residency_ && !residency_->wanted(now))) return;
+    unwanted = spare_residency_ && !spare_residency_->wanted(now);
+    if (unwanted ? dispatcher_.spares() == 0 : !dispatcher_.wants_spare()) return;
+    if (residency_ && !residency_->wanted(now)) return;  // it goes with its zygote
     expected = instance_bytes_.value().count > 0 ? instance_bytes_.value() : zygote_bytes_;
+  }
+  if (unwanted) {
+    handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.rest_spare(actions); });
+    return;
   }
   if (!services_.turns->calm()) return;
   std::optional<SpareRoom::Place> place = services_.spare_room->take(expected);
@@ -48,7 +56,14 @@ void VersionRunner::note_loading(const sandbox::Instance& instance) {
   // One that is started from nothing has no zygote that could have spared it more.
   const bool boots = instance.rung == model::Rung::kBoot;
   dispatcher_.loaded(boots ? instance.ready_at - instance.ordered_at : instance.init);
-  if (dispatcher_.spare() == instance.id && spare_place_) spare_place_->resize(instance.memory_peak());
+  const bool is_spare = dispatcher_.spare() == instance.id;
+  if (!is_spare && !dispatcher_.keeps_spares()) return;
+  const base::Bytes used = instance.memory_peak();
+  if (is_spare && spare_place_) spare_place_->resize(used);
+  if (spare_residency_) {
+    static_cast<sched::WorthKeepAlive&>(spare_residency_->policy())
+        .set_costs(static_cast<double>(used.count) / (1 << 30), instance.ready_at - instance.ordered_at);
+  }
 }
 
 std::optional<base::SteadyTime> VersionRunner::spare_unused_since() {

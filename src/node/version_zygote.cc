@@ -91,6 +91,7 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
     outcome.result = registered.error();
     co_return outcome;
   }
+  if (knows_it_is_unfit(*sandbox, outcome)) co_return outcome;
   const std::uint64_t id = services_.next_zygote++;
   std::vector<os::Fd> ends(2);
   auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut), &ends[0]);
@@ -129,14 +130,31 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
     co_return outcome;
   }
   const wire::ZygoteReady& ready = made->zygote;
-  if (!ready.forkable) outcome.unfit_reason = ready.unfit_reason;
   base::MutexLock lock(mutex_);
   zygote_bytes_ = base::Bytes{made->memory_bytes};
-  zygote_id_ = id;
-  sandbox_id_ = sandbox->id;
+  if (ready.forkable) {
+    zygote_id_ = id;
+    zygotes_runtime_ = sandbox->use;
+  } else {  // it has shown what it was made for; nothing is forked from it
+    outcome.unfit_reason = ready.unfit_reason;
+    services_.launcher->kill(wire::Subject::kZygote, id);
+    services_.directory.remove(wire::Subject::kZygote, id);
+    sandbox_id_ = sandbox->id;
+    runtime_ = sandbox->use;
+  }
   zygote_init_ = std::chrono::nanoseconds(ready.init_ns);
   zygote_booted_sandbox_ = sandbox->booted_at >= zygote_ordered_at_;
   co_return outcome;
+}
+
+// As it was, so it is: the version is the same.
+bool VersionRunner::knows_it_is_unfit(const ReadySandbox& sandbox, ZygoteOutcome& outcome) {
+  base::MutexLock lock(mutex_);
+  outcome.unfit_reason = last_zygote_.unfit_reason;
+  if (outcome.unfit_reason.empty()) return false;
+  sandbox_id_ = sandbox.id;
+  runtime_ = sandbox.use;
+  return true;
 }
 
 // Instances will start fresh, each with its own init. For a deployment one is started and ended, to see that it can be.
@@ -231,9 +249,14 @@ void VersionRunner::zygote_made(ZygoteOutcome outcome) {
       zygote_failures_ = 0;
       const bool loads_again = fresh_ || !outcome.unfit_reason.empty() || runs_program(version_.spec);
       if (loads_again && zygote_init_ > base::Duration::zero()) dispatcher_.loading_takes(zygote_init_);
+      if (loads_again && spare_residency_) {
+        static_cast<sched::WorthKeepAlive&>(spare_residency_->policy())
+            .set_costs(static_cast<double>(zygote_bytes_.count) / (1 << 30), zygote_init_);
+      }
       if (residency_) {
+        const std::uint64_t held = zygote_id_ != 0 ? zygote_bytes_.count : 0;
         static_cast<sched::WorthKeepAlive&>(residency_->policy())
-            .set_costs(static_cast<double>(zygote_bytes_.count) / (1 << 30), now - zygote_ordered_at_);
+            .set_costs(static_cast<double>(held) / (1 << 30), now - zygote_ordered_at_);
       }
       dispatcher_.zygote_ready(outcome.unfit_reason.empty() ? sched::ZygoteState::kReady : sched::ZygoteState::kUnfit,
                                now, actions);
@@ -255,6 +278,7 @@ void VersionRunner::zygote_exited(std::uint64_t zygote) {
     if (zygote == leaving_zygote_ && zygote_left_) std::exchange(zygote_left_, nullptr)->set(true);
     if (zygote != zygote_id_) return;
     zygote_id_ = 0;
+    zygotes_runtime_.reset();
     dispatcher_.zygote_lost(base::steady_now(), actions);
   });
 }

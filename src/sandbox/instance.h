@@ -40,6 +40,7 @@ struct Instance {
   std::atomic<bool> spare = false;   // the lease that begins found it started ahead, unused
   std::atomic<bool> leased_before = false;
   base::Bytes counted;                   // its memory as last looked at; touched by the node's tick only
+  std::shared_ptr<const void> source;    // kept while it is there: what it was forked from; set when it is ordered
   std::shared_ptr<ProgramPort> program;  // none: calls go through the channel. Set before it is ready
   Shares shares;
   io::Announcement<wire::Exited> exited;  // set by the launcher's event

@@ -232,8 +232,13 @@ void Dispatcher::start_spare(base::SteadyTime now, Actions& out) {
 }
 
 bool Dispatcher::give_up_spare(Actions& out) {
-  if (!spare_waits()) return false;
+  if (!rest_spare(out)) return false;
   spares_.given_up();
+  return true;
+}
+
+bool Dispatcher::rest_spare(Actions& out) {
+  if (!spare_waits()) return false;
   retire(*spare_, out);
   check();
   return true;

@@ -123,12 +123,18 @@ class Dispatcher {
   void loading_takes(base::Duration time) { spares_.expect(time); }
   /// What it took in one that is about to be reported ready.
   void loaded(base::Duration time) { spares_.loaded(time); }
+  /// What starting an instance takes on average, from the decision to its readiness; 0 while nothing is known.
+  base::Duration start_time() const { return fork_or_wait_.fork_time(); }
   /// Whether a spare is worth its memory, and nothing else is to be started before it.
   bool wants_spare() const;
   /// Starts the spare; to be called only when it is wanted.
   void start_spare(base::SteadyTime now, Actions& out);
   /// Retires the spare, which is not replaced until the next call; false when none is ready.
   bool give_up_spare(Actions& out);
+  /// Retires the spare for now: another may be started at any time. False when none is ready.
+  bool rest_spare(Actions& out);
+  /// Whether loading takes so long that spares are kept at all.
+  bool keeps_spares() const { return !spares_.is_never() && spares_.long_enough(); }
   /// From now on none is kept.
   void keep_no_spare(Actions& out);
   /// Retires the instance that has been idle longest, whatever the minimum; false when none is idle.

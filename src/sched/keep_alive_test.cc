@@ -149,5 +149,14 @@ TEST(Residency, FollowsThePlanFromTheEndOfTheLastCall) {
   EXPECT_TRUE(residency.wanted(start + 1000s));
 }
 
+TEST(WorthOfIdling, IsWhatAStartCostsOverWhatHoldingCosts) {
+  // 0.1 GB for a start of 50 ms: (93.33 + 6.67) x 0.05 s / 0.1 GB.
+  EXPECT_NEAR(std::chrono::duration<double>(worth_of_idling(100 - 1 / 0.15, 0.1, 50ms)).count(), 50, 0.01);
+  EXPECT_GT(worth_of_idling(200, 0.1, 50ms), worth_of_idling(100, 0.1, 50ms));
+  EXPECT_LT(worth_of_idling(100, 0.2, 50ms), worth_of_idling(100, 0.1, 50ms));
+  EXPECT_EQ(worth_of_idling(0, 100, 1ms), WorthOptions{}.hold_min) << "calls come in bursts";
+  EXPECT_EQ(worth_of_idling(1e6, 0, 10s), 24h) << "what costs nothing is bounded too";
+}
+
 }  // namespace
 }  // namespace ebb::sched

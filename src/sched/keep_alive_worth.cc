@@ -30,6 +30,12 @@ base::Duration duration_of(double count) {
 
 }  // namespace
 
+base::Duration worth_of_idling(double price, double gigabytes, base::Duration start_time) {
+  constexpr double kMost = 24 * 3600;
+  const double cost = (price + WorthKeepAlive::kProcessor) * seconds(start_time);
+  return std::max(WorthOptions{}.hold_min, duration_of(std::min(kMost, cost / std::max(gigabytes, 1e-6))));
+}
+
 WorthKeepAlive::WorthKeepAlive(WorthOptions options) : options_(options) { make_plan(); }
 
 void WorthKeepAlive::set_costs(double gigabytes, base::Duration start_time) {

@@ -28,6 +28,11 @@ struct WorthOptions {
   base::Duration hold_min{2'000'000'000};  // never let go sooner: calls come in bursts
 };
 
+/// How long an idle instance is kept that adds so much to its zygote, when another takes so long to start: until
+/// keeping it has cost as much as that start would (ski rental: never more than twice the cost of who knows the next
+/// call). At least `hold_min` of WorthOptions.
+base::Duration worth_of_idling(double price, double gigabytes, base::Duration start_time);
+
 class WorthKeepAlive final : public KeepAlive {
  public:
   static constexpr double kPrior = 1.0;

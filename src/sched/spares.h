@@ -45,7 +45,9 @@ class Spares {
   void never() { from_ = base::Duration::max(); }
   bool is_never() const { return from_ == base::Duration::max(); }
 
-  bool wanted() const { return missing_ == Missing::kNothing && !is_never() && median() >= from_; }
+  /// Loading is worth a spare.
+  bool long_enough() const { return median() >= from_; }
+  bool wanted() const { return missing_ == Missing::kNothing && !is_never() && long_enough(); }
 
  private:
   enum class Missing : std::uint8_t { kNothing, kCall, kStart };

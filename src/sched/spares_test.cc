@@ -192,6 +192,18 @@ TEST(Spare, GivenUpItComesBackWithTheNextCall) {
   EXPECT_TRUE(room.dispatcher.wants_spare());
 }
 
+TEST(Spare, RestingItMayBeStartedAgainBeforeTheNextCall) {
+  Room room(options(5));
+  const base::InstanceId id = room.spare();
+  EXPECT_TRUE(room.dispatcher.keeps_spares());
+  EXPECT_TRUE(room.dispatcher.rest_spare(room.actions));
+  EXPECT_EQ(room.drain<Retire>().at(0).instance, id);
+  EXPECT_FALSE(room.dispatcher.rest_spare(room.actions));
+  EXPECT_EQ(room.dispatcher.instances(), 0u);
+  EXPECT_TRUE(room.dispatcher.wants_spare());
+  EXPECT_NE(room.spare(), id);
+}
+
 TEST(Spare, IsNoneOfTheMinimumUntilThatNeedsIt) {
   DispatcherOptions kept = options(2);
   kept.instances_min = 1;

@@ -27,6 +27,17 @@ def test_one_that_was_frozen_serves_as_well(fresh_node):
     assert rung(answer) == "spare" and answer.json() == {"calls": 1}
 
 
+@pytest.mark.parametrize("fresh_node", [{"keep_alive_price": 1}], indirect=True)
+def test_with_a_price_it_is_held_as_long_as_it_is_worth_its_memory(fresh_node):
+    """By a plan of its own, however long its zygote stays; calls bring it back."""
+    node = fresh_node
+    node.deploy_function("held = bytearray(60 << 20)\nheld[::4096] = b'x' * (len(held) // 4096)\n" + SLOW)
+    for _ in range(2):
+        await_spare(node)
+        eventually(lambda: spares(node) == 0 and not node.pids_in("instances"), "that the spare is let go", 60)
+        assert rung(node.call("app/f")) in ("runtime", "boot")
+
+
 @pytest.mark.parametrize("fresh_node", [{"max_instances": 2}], indirect=True)
 def test_a_full_node_gives_a_spare_for_a_call(fresh_node):
     node = fresh_node
