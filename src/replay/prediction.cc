@@ -39,13 +39,17 @@ base::Result<sim::Totals> predict(const Plan& plan, const sim::Calibration& cali
     const base::Duration load = i < options.loads.size() ? options.loads[i] : base::Duration::zero();
     // A record of a start from the runtime zygote holds the fork of the instance as well; here that is a step of its
     // own.
+    const auto app = std::find(plan.apps.begin(), plan.apps.end(), function.app) - plan.apps.begin();
     loads.push_back({.trace = &scaled.functions[i],
+                     .runtime_ms = calibration.boot_ms,
                      .zygote_ms = load > base::Duration::zero()
                                       ? sim::Curve::constant(seconds(load) * 1000)
                                       : moved(calibration.runtime_ms, function.init_ms - calibration.fork_ms.at(0.5)),
                      .fork_ms = calibration.fork_ms,
+                     .runtime_mb = runtime_mb,
                      .zygote_mb = function.zygote_mb,
                      .instance_mb = function.instance_mb,
+                     .app = static_cast<std::uint32_t>(app),
                      .idle_ms = calibration.idle_ms,
                      .deployed_s = seconds(lead - before)});
   }
@@ -57,8 +61,7 @@ base::Result<sim::Totals> predict(const Plan& plan, const sim::Calibration& cali
                  .instance_idle = plan.idle_timeout},
       .instances_max = kInstancesMost,
       .queue_max = limits::kQueuedPerVersion,
-      .starting_max = limits::kStartsAtOnce,
-      .standing_mb = runtime_mb * static_cast<double>(plan.apps.size())};
+      .starting_max = limits::kStartsAtOnce};
   sim::Machine machine(std::move(machine_options), std::move(loads), sim::Random(plan.options.seed).split(kMachine));
   machine.run(plan.calls,
               {.lead_ns = lead.count(), .length_ns = plan.length.count(), .bucket_ns = plan.bucket.count()});

@@ -143,7 +143,7 @@ TEST(Prediction, NeverCalledAgainIsLetGoWhenHoldingHasAPrice) {
   };
   const double runtime_gb = 13.0 / 1024;
   EXPECT_GT(last_held_gb(0), runtime_gb * 1.5) << "held while there is memory";
-  EXPECT_NEAR(last_held_gb(0.1), runtime_gb, 1e-6) << "only the runtime is left";
+  EXPECT_EQ(last_held_gb(0.1), 0) << "and the runtime zygote with it";
 }
 
 TEST(Prediction, TakesTheTimesOfTheDeploymentsForLoading) {

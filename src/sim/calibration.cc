@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <map>
 
+#include "base/limits_spares.h"
 #include "sim/formatted.h"
 
 namespace ebb::sim {
@@ -11,6 +13,8 @@ namespace {
 
 namespace json = boost::json;
 
+// From here on a node keeps a spare; below it are the hooks of what is forked loaded.
+constexpr double kLongLoadingMs = std::chrono::duration<double, std::milli>(limits::kSpareLoading).count();
 const std::vector<double> kQuantiles = {0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1};
 
 std::optional<double> number(const json::value* value) {
@@ -55,6 +59,10 @@ base::Result<Calibration> parse_calibration(std::string_view text) {
   EBB_TRY(calibration.runtime_ms, curve_of(object, "runtime_ms"));
   EBB_TRY(calibration.boot_ms, curve_of(object, "boot_ms"));
   EBB_TRY(calibration.init_ms, curve_of(object, "init_ms"));
+  calibration.program_ms = default_calibration().program_ms;  // files of before spares have none
+  if (object.contains("program_ms")) {
+    EBB_TRY(calibration.program_ms, curve_of(object, "program_ms"));
+  }
   const auto runtime = number(object.if_contains("runtime_mb"));
   const auto instance = number(object.if_contains("instance_mb"));
   if (!runtime || *runtime < 0 || !instance || *instance < 0)
@@ -79,6 +87,7 @@ std::string to_json_text(const Calibration& calibration) {
   add("runtime_ms", calibration.runtime_ms);
   add("boot_ms", calibration.boot_ms);
   add("init_ms", calibration.init_ms);
+  add("program_ms", calibration.program_ms);
   return text + ",\n  \"runtime_mb\": " + formatted("%.3f", calibration.runtime_mb) +
          ",\n  \"instance_mb\": " + formatted("%.3f", calibration.instance_mb) + "\n}\n";
 }
@@ -91,6 +100,7 @@ base::Result<Calibration> calibrate(std::string_view usage_json, const Calibrati
     return base::invalid_argument("the usage document has no list of records: give what `ebb usage --json` prints");
   std::map<std::string, std::vector<double>> starts;
   std::vector<double> inits;
+  std::vector<double> programs;
   for (const json::value& record : records->get_array()) {
     if (!record.is_object()) continue;
     const json::object& one = record.get_object();
@@ -103,6 +113,7 @@ base::Result<Calibration> calibrate(std::string_view usage_json, const Calibrati
       continue;
     starts[std::string(rung->get_string())].push_back(*queue + *start);
     if (*init > 0 && (*rung == "runtime" || *rung == "boot")) inits.push_back(*init);
+    if (*rung == "fork" && *init >= kLongLoadingMs) programs.push_back(*init);
   }
   if (starts.empty())
     return base::invalid_argument("the usage document holds no finished call: call some functions first");
@@ -117,6 +128,7 @@ base::Result<Calibration> calibrate(std::string_view usage_json, const Calibrati
   take(calibration.runtime_ms, starts["runtime"]);
   take(calibration.boot_ms, starts["boot"]);
   take(calibration.init_ms, inits);
+  take(calibration.program_ms, programs);
   return calibration;
 }
 

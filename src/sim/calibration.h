@@ -20,6 +20,7 @@ struct Calibration {
   Curve runtime_ms;          // a fork of the runtime zygote, up to user code
   Curve boot_ms;             // the runtime booted, up to user code
   Curve init_ms;             // the user's init, one draw for each function
+  Curve program_ms;          // a program that each instance starts for itself, before the user's init
   double runtime_mb = 13.5;  // a runtime zygote
   double instance_mb = 1.8;  // what an idle instance adds to its zygote, at least
 };

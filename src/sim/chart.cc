@@ -130,7 +130,7 @@ std::string frontier_chart(const Report& report) {
     svg += formatted("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n", x(outcome.totals.held_gbs),
                      y(outcome.totals.added.mean()), kHeld.stroke);
   for (const Outcome& outcome : report.outcomes) {
-    const bool ours = outcome.policy.mechanics == Mechanics::kZygotes;
+    const bool ours = outcome.policy.mechanics != Mechanics::kInstances;
     const double at_x = x(outcome.totals.held_gbs);
     const double at_y = y(outcome.totals.added.mean());
     svg += formatted("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"%s\"/>\n", at_x, at_y,

@@ -10,6 +10,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "base/limits_spares.h"
 #include "sim/chart.h"
 #include "sim/report.h"
 #include "sim/text_file.h"
@@ -28,6 +29,7 @@ struct Line {
   std::string frontier_chart;
   double price = kDefaultPrice;
   std::uint64_t memory_mb = 0;
+  std::uint32_t max_spares = PolicyOptions{}.spares_most;
   std::uint32_t first_minute = 0;
   std::uint32_t minutes = 0;
   std::vector<std::string> only;
@@ -56,8 +58,10 @@ base::Result<std::vector<PolicyOptions>> chosen_policies(const Line& line, const
   const auto of_trace = static_cast<double>(trace.functions.size());
   if (line.experiment.functions != 0) megabytes *= line.experiment.functions / of_trace;
   std::vector<PolicyOptions> policies;
-  for (PolicyOptions& policy : standard_policies(line.price, megabytes / line.experiment.nodes)) {
+  for (PolicyOptions& policy :
+       standard_policies(line.price, megabytes / line.experiment.nodes, line.experiment.programs > 0)) {
     if (line.memory_mb != 0) policy.memory = {line.memory_mb << 20};
+    if (policy.spares_most != 0) policy.spares_most = line.max_spares;
     if (line.only.empty() || std::find(line.only.begin(), line.only.end(), policy.name) != line.only.end())
       policies.push_back(std::move(policy));
   }
@@ -178,6 +182,13 @@ int run_command(std::vector<std::string> arguments) {
   app.add_option("--platform-mb", line.experiment.platform_mb,
                  "Of the recorded memory of every instance, what belongs to the recording platform's runtime")
       ->check(CLI::NonNegativeNumber);
+  app.add_option(
+         "--programs", line.experiment.programs,
+         "The share of functions that start a program in each instance, as Node does: nodes keep spares of them")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--max-spares", line.max_spares, "Of a node")
+      ->check(CLI::Range(0U, limits::kSparesMax))
+      ->capture_default_str();
   app.add_option("--price", line.price, "GB-seconds that may be held to spare callers one second of waiting")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--policy", line.only, "Only this policy, by the name the table gives it; may be repeated")
@@ -193,7 +204,8 @@ int run_command(std::vector<std::string> arguments) {
       ->type_name("FILE.svg");
   app.add_flag("--json", line.json, "Print one JSON document for programs to read");
   app.footer(
-      "\nPolicies: fixed 1, 5, 10, 20, 60 min; hybrid histogram; greedy-dual; ebb.\n"
+      "\nPolicies: fixed 1, 5, 10, 20, 60 min; hybrid histogram; greedy-dual; ebb; node, which is ebb as a\n"
+      "node with that keep_alive_price runs it; with --programs: node, no spares.\n"
       "Another form: ebb sim calibrate [USAGE], which makes a calibration from the usage records of a node.\n");
   bool done = false;
   const int status = parse(app, std::move(arguments), done);

@@ -32,6 +32,7 @@ Calibration default_calibration() {
       {{0, 244}, {0.05, 323}, {0.25, 426}, {0.5, 478}, {0.75, 523}, {0.9, 573}, {0.95, 613}, {0.99, 630}, {1, 642}});
   calibration.init_ms = Curve(
       {{0, 1.85}, {0.05, 2.1}, {0.25, 13.4}, {0.5, 86}, {0.75, 182}, {0.9, 251}, {0.95, 271}, {0.99, 310}, {1, 312}});
+  calibration.program_ms = Curve({{0, 60}, {0.5, 100}, {1, 200}});
   calibration.runtime_mb = 13.5;
   calibration.instance_mb = 1.8;
   return calibration;

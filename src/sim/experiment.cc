@@ -5,7 +5,9 @@
 #include <chrono>
 #include <mutex>
 #include <thread>
+#include <utility>
 
+#include "base/limits_spares.h"
 #include "base/mutex.h"
 
 namespace ebb::sim {
@@ -16,6 +18,17 @@ struct Shared {
   std::vector<std::optional<Totals>> by_node;
   std::optional<std::string> violation;
 };
+
+// Of a function that a zygote can hold nothing of, beyond the runtime zygote: one without imports, measured.
+constexpr double kBareZygoteMb = 4.5;
+
+/// As if the two were long and short together.
+Curve sum_of(const Curve& first, const Curve& second) {
+  std::vector<Curve::Point> points;
+  for (const Curve::Point point : first.points())
+    points.push_back({.quantile = point.quantile, .value = point.value + second.at(point.quantile)});
+  return Curve(std::move(points));
+}
 
 }  // namespace
 
@@ -42,6 +55,14 @@ Load load_of(const TraceFunction& function, const Calibration& calibration, cons
   const double shared = function.memory_mb - load.instance_mb;
   load.runtime_mb = std::min(shared, calibration.runtime_mb);
   load.zygote_mb = shared - std::min(shared, std::max(load.runtime_mb, options.platform_mb));
+  load.app = function.app;
+  if (random.chance(options.programs)) {
+    load.load_ms = with_init(calibration.program_ms);
+    // The trial runs it once.
+    load.zygote_ms = sum_of(calibration.runtime_ms, load.load_ms);
+    const double zygote_mb = std::min(load.zygote_mb, kBareZygoteMb);
+    load.instance_mb += std::exchange(load.zygote_mb, zygote_mb) - zygote_mb;
+  }
   return load;
 }
 
@@ -56,10 +77,16 @@ base::Result<Outcome> run_experiment(const Trace& trace, const Calibration& cali
   const auto work = [&] {
     for (std::uint32_t node = next_node++; node < options.nodes; node = next_node++) {
       std::vector<Load> loads;
-      for (std::uint32_t index = node; index < functions; index += options.nodes)
+      for (std::uint32_t index = node; index < functions; index += options.nodes) {
         loads.push_back(load_of(trace.functions[index % of_trace], calibration, options, index));
-      Machine machine({.policy = policy, .spread = options.spread}, std::move(loads),
-                      Random(options.seed).split(0x40000000ULL + node));
+        loads.back().app += index / of_trace * trace.apps;  // a copy is of an app of its own
+      }
+      Machine machine({.policy = policy,
+                       .spread = options.spread,
+                       .spare_from = limits::kSpareLoading,
+                       .spares_most = policy.spares_most,
+                       .spare_memory = {policy.memory.count / 100 * limits::kSpareMemoryShare}},
+                      std::move(loads), Random(options.seed).split(0x40000000ULL + node));
       machine.run(trace.minutes);
       base::MutexLock lock(shared.mutex);
       shared.by_node[node] = machine.totals();

@@ -25,6 +25,9 @@ struct ExperimentOptions {
   /// The part of every recorded instance, in MB, that is the recording platform's own runtime and not the function. Ebb
   /// holds its own runtime zygote in its place. 0 counts all of the recorded memory as the function's.
   double platform_mb = 0;
+  /// The share of functions, drawn by the seed, that no zygote can fork loaded: each instance starts a program of its
+  /// own (Node, a web server), which costs Calibration::program_ms, and shares nothing but the runtime zygote.
+  double programs = 0;
 };
 
 struct Outcome {

@@ -25,13 +25,16 @@ Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
     : options_(std::move(options)),
       zygotes_(options_.policy.mechanics != Mechanics::kInstances),
       random_(random),
-      cache_(options_.policy.memory.count == 0 ? base::Bytes{UINT64_MAX} : options_.policy.memory) {
+      cache_(options_.policy.memory.count == 0 ? base::Bytes{UINT64_MAX} : options_.policy.memory),
+      spare_bounds_(options_.spares_most, options_.spare_memory) {
   functions_.reserve(loads.size());
   for (Load& load : loads) {
     const auto index = static_cast<std::uint32_t>(functions_.size());
     const FunctionCosts runtime{.gigabytes = load.runtime_mb / 1024, .start = mean_of(load.runtime_ms)};
     const FunctionCosts beyond{.gigabytes = (load.zygote_mb + load.instance_mb) / 1024,
                                .start = mean_of(load.zygote_ms)};
+    const FunctionCosts spare{.gigabytes = load.instance_mb / 1024,
+                              .start = mean_of(load.fork_ms) + mean_of(load.load_ms)};
     const FunctionCosts whole{.gigabytes = load.trace->memory_mb / 1024, .start = mean_of(load.whole_ms)};
     if (!zygotes_) {  // nothing is shared: an instance holds all of it and starts from nothing
       load.instance_mb = load.trace->memory_mb;
@@ -52,7 +55,9 @@ Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
                                               .starting_max = zygotes_ ? options_.starting_max : options_.instances_max,
                                               .spare_from = zygotes_ ? options_.spare_from : base::Duration::max()};
     functions_.emplace_back(index, std::move(load), dispatcher, &next_instance_, std::move(policy),
-                            make_keep_alive(options_.policy, runtime), random_.below(kMinute));
+                            make_keep_alive(options_.policy, runtime), make_keep_alive(options_.policy, spare),
+                            random_.below(kMinute));
+    if (options_.policy.mechanics == Mechanics::kNode) make_runtime(functions_.back(), runtime);
     if (!zygotes_) {
       // As if a zygote of no size were always ready, and starts were long.
       functions_.back().dispatcher.zygote_ready(sched::ZygoteState::kReady, sched_now(), actions_);
@@ -74,6 +79,7 @@ void Machine::push(Nanos at, Kind kind, std::uint32_t function, std::uint64_t su
 }
 
 void Machine::run(std::uint32_t minutes, bool drain) {
+  if (options_.policy.mechanics == Mechanics::kNode) begin_as_node();
   for (std::uint32_t minute = 0; minute < minutes && !violation_; ++minute) {
     arrivals_of(minute);
     run_until(Nanos{minute + 1} * kMinute);
@@ -113,6 +119,8 @@ void Machine::advance(Nanos to) {
   const auto span = static_cast<double>(to - now_);
   minute_held_ += held_mb_ * span;
   minute_used_ += used_mb_ * span;
+  totals_.spare_gbs += spare_mb_ * span * kGbsOfMbNs;
+  totals_.needed_gbs += needed_mb_ * span * kGbsOfMbNs;
   now_ = to;
 }
 
@@ -163,10 +171,18 @@ void Machine::arrive(const Arrival& arrival) {
   ++call.life;
   ++function.waiting;
   function.evicted = false;
+  function.called_at = now_;
   const std::uint64_t subject = (std::uint64_t{call.life} << kLifeShift) | slot;
   if (random_.chance(options_.faults.clock_step)) skew_ += random_in(-10'000'000, kMinute);
   function.residency.call_arrived(sched_now());
-  function.runtime_residency.call_arrived(sched_now());
+  if (function.dispatcher.keeps_spares()) function.spare_residency.call_arrived(sched_now());
+  if (options_.policy.mechanics == Mechanics::kNode) {
+    Runtime& runtime = runtime_of(function);
+    ++runtime.calls;
+    runtime.residency.call_arrived(sched_now());
+  } else {
+    function.runtime_residency.call_arrived(sched_now());
+  }
   if (options_.policy.memory.count != 0) cache_.used(index);
   function.dispatcher.call_arrived(sched::CallId{slot}, sched_now(), actions_);
   perform(function);
@@ -199,6 +215,7 @@ void Machine::handle(const Event& event) {
     case Kind::kMemoryBack: cache_.set_budget(options_.policy.memory); break;
     case Kind::kPrewarmRetry: break;  // settle() below asks again
     case Kind::kDeployed: deploy(function); break;
+    case Kind::kSpareDue: spare_due(function); break;
   }
   if (random_.chance(options_.faults.spare_wanted)) function.dispatcher.give_up_spare(actions_);
   perform(function);
@@ -226,6 +243,7 @@ void Machine::finish(Function& function, std::uint64_t subject) {
   if (instance.calls.empty()) {
     instance.state = InstanceState::kIdle;
     ++function.idle;
+    needed_mb_ -= function.load.instance_mb;
   }
   end_call(*slot);
   if (random_.chance(options_.faults.spoiled)) {
@@ -249,6 +267,7 @@ void Machine::instance_ready(Function& function, std::uint64_t id) {
   at->second.state = InstanceState::kIdle;
   at->second.ready_at = now_;
   ++function.idle;
+  function.dispatcher.loaded(base::Duration(nanos(at->second.load_ms)));
   function.dispatcher.instance_ready(base::InstanceId{id}, sched_now(), actions_);
 }
 
@@ -257,12 +276,15 @@ void Machine::zygote_ready(Function& function, std::uint64_t life) {
   if (random_.chance(options_.faults.boot_failure)) {
     function.zygote_up = false;
     hold(function, -function.load.zygote_mb);
+    if (options_.policy.mechanics == Mechanics::kNode) --runtime_of(function).zygotes;
     function.dispatcher.zygote_failed(sched_now() + 1s, actions_);
     push(now_ + 1'000'000'001, Kind::kPrewarmRetry, function.index, 0);
     return;
   }
   function.zygote_ready = true;
   if (options_.policy.mechanics == Mechanics::kNode) learn_costs(function);
+  // Its trial has loaded what each instance will load again.
+  if (!function.load.load_ms.empty()) function.dispatcher.loading_takes(mean_of(function.load.load_ms));
   function.dispatcher.zygote_ready(sched::ZygoteState::kReady, sched_now(), actions_);
   if (random_.chance(options_.faults.zygote_death))
     push(random_in(now_, now_ + kMinute), Kind::kZygoteDeath, function.index, life);
@@ -315,6 +337,7 @@ void Machine::perform(Function& function) {
     }
   }
   actions_.clear();
+  look_at_spare(function);
   check(function);
 }
 
@@ -333,22 +356,25 @@ void Machine::lease(Function& function, const sched::LeaseTo& leased) {
   }
   SimInstance& instance = at->second;
   if (leased.spare && instance.served) breach(&function, "a spare had served before");
+  if (leased.spare && !instance.spare) breach(&function, "what was started for a call was leased as a spare");
   if (leased.thaw != instance.frozen) breach(&function, "a lease forgot that its instance is frozen");
   instance.frozen = false;
   call.state = CallState::kRunning;
   call.instance = leased.instance;
+  call.began = now_;
   --function.waiting;
-  ++function.running;
+  if (function.running++ == 0) needed_mb_ += function.load.zygote_mb + function.load.runtime_mb;
+  if (instance.calls.empty()) needed_mb_ += function.load.instance_mb;
   if (instance.state == InstanceState::kIdle) --function.idle;
   instance.state = InstanceState::kBusy;
   instance.calls.push_back(slot);
   use(function.load.trace->memory_mb);
-  count_start(call, instance, function.load);
+  count_start(call, instance, function.load, leased.spare);
   const double run_ms = call.run_ms >= 0 ? call.run_ms : function.load.trace->run_ms.at(random_.uniform());
   push(now_ + nanos(run_ms), Kind::kFinish, function.index, (std::uint64_t{call.life} << kLifeShift) | slot);
 }
 
-void Machine::count_start(const CallSlot& call, SimInstance& instance, const Load& load) {
+void Machine::count_start(const CallSlot& call, SimInstance& instance, const Load& load, bool spare) {
   const bool as_node = options_.policy.mechanics == Mechanics::kNode;
   // A node calls a start what was made for this call; else only what waited for nothing found an idle instance.
   const bool found_idle = as_node ? instance.served || instance.ready_at <= call.arrived : now_ == call.arrived;
@@ -356,7 +382,9 @@ void Machine::count_start(const CallSlot& call, SimInstance& instance, const Loa
   double waited_ms = static_cast<double>(now_ - call.arrived) / 1e6;
   if (as_node && now_ == call.arrived) waited_ms = load.idle_ms.at(random_.uniform());
   totals_.added.add(waited_ms);
-  if (found_idle) {
+  if (spare) {
+    ++totals_.from_spare;
+  } else if (found_idle) {
     ++totals_.from_idle;
   } else if (zygotes_ && call.saw_zygote) {
     ++totals_.from_fork;
@@ -381,19 +409,28 @@ void Machine::start_runtime(Function& function) {
 void Machine::start_zygote(Function& function) {
   if (function.zygote_up) breach(&function, "a second zygote start under way");
   if (!function.runtime_up) start_runtime(function);
+  Nanos begin = function.runtime_ready_at;
+  if (options_.policy.mechanics == Mechanics::kNode) {
+    Runtime& runtime = runtime_of(function);
+    if (!runtime.up) boot_shared_runtime(runtime);
+    runtime.needed = true;
+    ++runtime.zygotes;
+    begin = runtime.ready_at;
+  }
   function.zygote_up = true;
   ++function.zygote_life;
   function.zygote_ordered_at = now_;
   ++totals_.zygote_starts;
   hold(function, function.load.zygote_mb);
-  const Nanos begin = std::max(now_, function.runtime_ready_at);
-  push(begin + nanos(start_time(function.load.zygote_ms)), Kind::kZygoteReady, function.index, function.zygote_life);
+  push(std::max(now_, begin) + nanos(start_time(function.load.zygote_ms)), Kind::kZygoteReady, function.index,
+       function.zygote_life);
 }
 
 // Its instances die with it, as they do in a sandbox.
 void Machine::kill_zygote(Function& function) {
   function.zygote_up = function.zygote_ready = false;
   hold(function, -function.load.zygote_mb);
+  if (options_.policy.mechanics == Mechanics::kNode) --runtime_of(function).zygotes;
   std::vector<std::uint64_t> dying;
   if (function.instances > 0) {
     for (const auto& [id, instance] : instances_) {
@@ -423,7 +460,14 @@ void Machine::start_instance(Function& function, base::InstanceId id) {
   ++function.instances;
   ++totals_.instance_starts;
   hold(function, function.load.instance_mb);
-  const double time = start_time(function.load.fork_ms);
+  SimInstance& instance = instances_.at(id);
+  if (function.dispatcher.spare() == id) {
+    instance.spare = true;
+    ++totals_.spare_starts;
+    if (function.waiting > 0) breach(&function, "a spare was started while a call waits");
+  }
+  if (!function.load.load_ms.empty()) instance.load_ms = start_time(function.load.load_ms);
+  const double time = start_time(function.load.fork_ms) + instance.load_ms;
   push(now_ + std::max<Nanos>(1, nanos(time)), Kind::kInstanceReady, function.index, base::raw(id));
 }
 
@@ -434,6 +478,7 @@ void Machine::forget_instance(Function& function, base::InstanceId id) {
     return;
   }
   if (at->second.state == InstanceState::kIdle) --function.idle;
+  if (at->second.state == InstanceState::kBusy) needed_mb_ -= function.load.instance_mb;
   // One whose calls have just ended (crash) is busy still; one that was retired must not be.
   for (const std::uint64_t slot : at->second.calls) {
     if (calls_[slot].state == CallState::kRunning) breach(&function, "a busy instance was retired");
@@ -447,13 +492,15 @@ void Machine::end_call(std::uint64_t slot) {
   CallSlot& call = calls_[slot];
   Function& function = functions_[call.function];
   if (call.state == CallState::kRunning) {
-    --function.running;
+    if (--function.running == 0) needed_mb_ -= function.load.zygote_mb + function.load.runtime_mb;
     use(-function.load.trace->memory_mb);
+    billed_mb_ns_ += function.load.trace->memory_mb * static_cast<double>(now_ - call.began);
   } else if (call.state == CallState::kWaiting) {
     --function.waiting;
   } else {
     breach(&function, "a call ended twice");
   }
+  if (options_.policy.mechanics == Mechanics::kNode) --runtime_of(function).calls;
   call.state = CallState::kFree;
   free_calls_.push_back(slot);
 }
@@ -468,6 +515,7 @@ void Machine::settle(Function& function) {
   const bool idle = function.waiting + function.running == 0;
   if (idle) {
     function.residency.became_idle(sched_now());
+    function.spare_residency.became_idle(sched_now());
     function.runtime_residency.became_idle(sched_now());
   }
   if (idle && !function.residency.wanted(sched_now())) {
@@ -476,24 +524,29 @@ void Machine::settle(Function& function) {
     if (!zygotes_)
       function.dispatcher.set_idle_timeout(
           std::max<base::Duration>(1s, function.residency.policy().plan().first_hold()));
-    if (!function.evicted) function.dispatcher.set_minimum(1);
-    if (!function.evicted && function.instances == 0) {
+    // A spare is ready in its place.
+    if (!function.evicted) function.dispatcher.set_minimum(may_have_spare(function) ? 0 : 1);
+    if (!function.evicted && (function.instances == 0 || !function.zygote_up)) {
       function.dispatcher.prewarm(sched_now(), actions_);
       perform(function);
     }
   }
   if (zygotes_ && idle) settle_runtime(function);
   settle_spare(function);
-  if (options_.policy.memory.count != 0) {
-    if (function.held_mb > 0) {
-      cache_.insert(function.index, bytes(function.held_mb), mean_of(function.load.whole_ms));
-    } else {
-      cache_.erase(function.index);
-    }
-    cache_.set_pinned(function.index, function.idle == 0 || (zygotes_ && !idle));
-    evict();
-  }
+  settle_memory(function);
   arm_timer(function);
+}
+
+void Machine::settle_memory(Function& function) {
+  if (options_.policy.memory.count == 0) return;
+  if (function.held_mb > 0) {
+    cache_.insert(function.index, bytes(function.held_mb), mean_of(function.load.whole_ms));
+  } else {
+    cache_.erase(function.index);
+  }
+  const bool idle = function.waiting + function.running == 0;
+  cache_.set_pinned(function.index, zygotes_ ? !idle : function.idle == 0);
+  evict();
 }
 
 void Machine::settle_runtime(Function& function) {
@@ -503,13 +556,6 @@ void Machine::settle_runtime(Function& function) {
     function.runtime_up = false;
     hold(function, -function.load.runtime_mb);
   }
-}
-
-// As long as it holds its zygote; what was evicted waits for its next call.
-void Machine::settle_spare(Function& function) {
-  if (function.evicted || !function.residency.wanted(sched_now()) || !function.dispatcher.wants_spare()) return;
-  function.dispatcher.start_spare(sched_now(), actions_);
-  perform(function);
 }
 
 // Lets go of all that an idle function holds. What is starting goes once it is ready: settle() comes again then.
@@ -524,14 +570,18 @@ void Machine::release(Function& function) {
 
 void Machine::evict() {
   while (cache_.over_budget()) {
+    if (let_a_spare_go()) continue;
     const auto victim = cache_.victim();
     if (!victim) return;  // all of it is at work
     Function& function = functions_[*victim];
     ++totals_.evictions;
     function.evicted = true;
+    for (const Function& other : functions_) {
+      if (other.dispatcher.spares() > 0) breach(&other, "a function was evicted before a spare");
+    }
     if (zygotes_) {
       release(function);
-      settle_runtime(function);
+      if (options_.policy.mechanics == Mechanics::kZygotes) settle_runtime(function);
     } else {
       function.dispatcher.set_minimum(0);
       function.dispatcher.retire_coldest(actions_);
@@ -552,6 +602,9 @@ void Machine::evict() {
 void Machine::arm_timer(Function& function) {
   base::SteadyTime next = std::min(function.residency.next_change(sched_now()), function.dispatcher.next_tick());
   if (zygotes_) next = std::min(next, function.runtime_residency.next_change(sched_now()));
+  if (function.dispatcher.keeps_spares()) next = std::min(next, function.spare_residency.next_change(sched_now()));
+  if (options_.policy.mechanics == Mechanics::kNode)
+    next = std::min(next, runtime_of(function).residency.next_change(sched_now()));
   Nanos at = INT64_MAX;
   if (next != base::SteadyTime::max())
     at = std::max(now_ + 1, (next.time_since_epoch() - std::chrono::hours(1)).count() - skew_);
@@ -590,6 +643,7 @@ void Machine::check(const Function& function) {
   if (function.zygote_up) holds += function.load.zygote_mb;
   if (function.runtime_up) holds += function.load.runtime_mb;
   if (std::abs(holds - function.held_mb) > 0.01) breach(&function, "memory that nothing holds was not returned");
+  check_spares(function);
 }
 
 void Machine::check_all_returned() {
@@ -600,6 +654,9 @@ void Machine::check_all_returned() {
   }
   if (!instances_.empty()) breach(nullptr, "instances are left after the last call");
   if (held_mb_ > 0.01) breach(nullptr, "memory is held by nobody");
+  if (spares_ != 0 || spare_bounds_.taken() != 0 || spare_mb_ > 0.01)
+    breach(nullptr, "places of spares were not returned");
+  if (needed_mb_ > 0.01) breach(nullptr, "memory is needed by nobody");
 }
 
 void Machine::breach(const Function* function, const std::string& what) {

@@ -21,6 +21,7 @@
 
 #include "sched/dispatcher.h"
 #include "sched/residency.h"
+#include "sched/spare_bounds.h"
 #include "sched/zygote_cache.h"
 #include "sim/policy.h"
 #include "sim/random.h"
@@ -38,10 +39,12 @@ struct Load {
   Curve runtime_ms;  // the runtime zygote from nothing
   Curve zygote_ms;   // the function zygote, forked from a runtime zygote that is there
   Curve fork_ms;     // an instance, forked from a function zygote that is there
+  Curve load_ms;     // what each instance loads after that; empty where it is forked loaded
   double runtime_mb = 0;
   double zygote_mb = 0;    // beside the runtime zygote
   double instance_mb = 0;  // beside the function zygote
   // Of Mechanics::kNode only.
+  std::uint32_t app = 0;  // whose functions share a runtime zygote
   Curve idle_ms;          // what a call waits that finds an idle instance
   double deployed_s = 0;  // when its zygote was first asked for, from the machine's start
 };
@@ -72,7 +75,8 @@ struct MachineOptions {
   bool reuse = true;                                    // as in sched::DispatcherOptions
   base::Duration freeze_after = base::Duration::max();  // likewise
   base::Duration spare_from = base::Duration::max();    // likewise; with zygotes only
-  double standing_mb = 0;                               // held by nobody in particular, all the time
+  std::uint32_t spares_most = UINT32_MAX;               // as in sched::SpareBounds
+  base::Bytes spare_memory{};                           // likewise
 };
 
 /// What of a planned run is counted.
@@ -113,6 +117,7 @@ class Machine {
     kMemoryBack,
     kPrewarmRetry,
     kDeployed,
+    kSpareDue,
   };
   struct Event {
     Nanos at;
@@ -128,6 +133,7 @@ class Machine {
     std::uint32_t function = 0;
     std::uint32_t life = 0;  // distinguishes calls that use the slot one after the other
     Nanos arrived = 0;
+    Nanos began = 0;
     bool saw_zygote = false;
     double run_ms = 0;            // negative: to be drawn
     base::InstanceId instance{};  // while it runs
@@ -137,8 +143,10 @@ class Machine {
     InstanceState state = InstanceState::kStarting;
     bool frozen = false;
     bool served = false;  // a call, before
+    bool spare = false;   // started ahead, for nobody in particular
     std::uint32_t function = 0;
     bool spoiled = false;
+    double load_ms = 0;
     std::vector<std::uint64_t> calls;  // slots; while it is busy
     Nanos ready_at = INT64_MAX;
   };
@@ -148,6 +156,18 @@ class Machine {
     double run_ms = -1;  // negative: to be drawn
   };
   struct Function;
+  /// A runtime zygote that the functions of an app share: Mechanics::kNode.
+  struct Runtime {
+    double megabytes = 0;
+    Curve boot_ms;
+    sched::Residency residency;
+    std::uint32_t calls = 0;    // waiting or running, of its functions
+    std::uint32_t zygotes = 0;  // in it, ready or in the making
+    bool needed = false;        // ever
+    bool up = false;            // made, or in the making
+    Nanos ordered_at = 0;
+    Nanos ready_at = 0;
+  };
 
   Nanos random_in(Nanos from, Nanos to);
   base::SteadyTime sched_now();
@@ -178,11 +198,26 @@ class Machine {
   void end_call(std::uint64_t slot);
   void settle(Function& function);
   void settle_runtime(Function& function);
+  void settle_memory(Function& function);
+
+  // machine_spares.cc
+  bool may_have_spare(const Function& function);
   void settle_spare(Function& function);
+  void spare_due(Function& function);
+  void look_at_spare(Function& function);
+  bool let_a_spare_go();
+  void check_spares(const Function& function);
+
+  // machine_node.cc
+  void make_runtime(Function& function, const FunctionCosts& costs);
+  void begin_as_node();
   void deploy(Function& function);
   void learn_costs(Function& function);
   void settle_as_node(Function& function);
-  void count_start(const CallSlot& call, SimInstance& instance, const Load& load);
+  Runtime& runtime_of(const Function& function);
+  void boot_shared_runtime(Runtime& runtime);
+  void settle_shared_runtime(Runtime& runtime);
+  void count_start(const CallSlot& call, SimInstance& instance, const Load& load, bool spare);
   void release(Function& function);
   void evict();
   void arm_timer(Function& function);
@@ -206,6 +241,8 @@ class Machine {
   std::atomic<std::uint64_t> next_instance_ = 1;
   sched::Actions actions_;
   sched::ZygoteCache cache_;
+  sched::SpareBounds spare_bounds_;
+  std::unordered_map<std::uint32_t, Runtime> runtimes_;  // by app
   Totals totals_;
   std::optional<std::string> violation_;
   Nanos now_ = 0;
@@ -213,7 +250,11 @@ class Machine {
   std::uint64_t order_ = 0;
   double held_mb_ = 0;
   double used_mb_ = 0;
-  double minute_held_ = 0;  // MB x ns of the current minute
+  double spare_mb_ = 0;       // of held: by spares
+  double needed_mb_ = 0;      // of held: what calls under way are in, zygotes once
+  double billed_mb_ns_ = 0;   // of calls that have left, from their own times
+  std::uint32_t spares_ = 0;  // by the machine's books, as all above
+  double minute_held_ = 0;    // MB x ns of the current minute
   double minute_used_ = 0;
 };
 

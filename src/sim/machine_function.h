@@ -11,12 +11,13 @@ namespace ebb::sim {
 struct Machine::Function {
   Function(std::uint32_t index_, Load load_, sched::DispatcherOptions options, std::atomic<std::uint64_t>* next,
            std::unique_ptr<sched::KeepAlive> policy, std::unique_ptr<sched::KeepAlive> runtime_policy,
-           std::uint64_t phase_)
+           std::unique_ptr<sched::KeepAlive> spare_policy, std::uint64_t phase_)
       : index(index_),
         load(std::move(load_)),
         dispatcher(options, next),
         residency(std::move(policy)),
         runtime_residency(std::move(runtime_policy)),
+        spare_residency(std::move(spare_policy)),
         phase(phase_) {}
 
   std::uint32_t index;
@@ -24,11 +25,15 @@ struct Machine::Function {
   sched::Dispatcher dispatcher;
   sched::Residency residency;
   sched::Residency runtime_residency;
+  sched::Residency spare_residency;
   std::uint64_t phase;          // within a minute, for calls that come evenly
   std::uint32_t waiting = 0;    // calls
   std::uint32_t running = 0;    // calls
   std::uint32_t instances = 0;  // of the machine's books
   std::uint32_t idle = 0;
+  std::optional<base::InstanceId> spare;  // likewise
+  bool spare_due = false;                 // a look is under way
+  Nanos called_at = 0;
   bool evicted = false;    // for want of memory, since its last call
   bool zygote_up = false;  // made, or in the making
   bool zygote_ready = false;

@@ -1,10 +1,9 @@
-// The machine as a node: what node/version_runner does with the decisions of sched today.
+// The machine as a node: what node/version_runner and node/sandbox_pool do with the decisions of sched today.
 //
-// It differs from Mechanics::kZygotes in this: a runtime zygote is shared by an app and stays (Load::runtime_mb is
-// zero, MachineOptions::standing_mb has it); instances have a time of their own (idle_timeout) and none is kept or made
-// ahead by the plan; a zygote goes when its plan says so and its last instance has gone; it is there from the
-// deployment on, and what it costs is known once it has been made. Left out: the 100 ms between two looks of a node at
-// its plans, and memory pressure.
+// It differs from Mechanics::kZygotes in this: a runtime zygote is shared by an app's functions, with a plan by the
+// calls of all; instances stay idle for what they are worth, at most idle_timeout, and none is made ahead by the plan;
+// a zygote takes them with it when its plan lets it go; it is there from the deployment on, and what it costs is known
+// once it has been made. Left out: the 100 ms between two looks of a node at its plans.
 #include <algorithm>
 
 #include "base/check.h"
@@ -15,11 +14,7 @@ namespace ebb::sim {
 
 void Machine::run(const std::vector<PlannedCall>& calls, const Stretch& stretch) {
   EBB_CHECK(options_.policy.mechanics == Mechanics::kNode);
-  for (Function& function : functions_) {
-    function.runtime_up = true;
-    push(static_cast<Nanos>(function.load.deployed_s * 1e9), Kind::kDeployed, function.index, 0);
-  }
-  held_mb_ += options_.standing_mb;
+  begin_as_node();
   for (const PlannedCall& call : calls)
     arrivals_.push_back({.at = stretch.lead_ns + call.at_ns, .function = call.function, .run_ms = call.run_ms});
   run_until(stretch.lead_ns);
@@ -35,9 +30,26 @@ void Machine::run(const std::vector<PlannedCall>& calls, const Stretch& stretch)
   }
 }
 
+// The runtime zygote's memory and start are the app's and not the function's from here on.
+void Machine::make_runtime(Function& function, const FunctionCosts& costs) {
+  const auto made = runtimes_.try_emplace(
+      function.load.app, Runtime{.megabytes = function.load.runtime_mb,
+                                 .boot_ms = function.load.runtime_ms,
+                                 .residency = sched::Residency(make_keep_alive(options_.policy, costs))});
+  if (made.second) made.first->second.residency.became_idle(sched_now());
+  function.load.runtime_mb = 0;
+  function.runtime_up = true;
+}
+
+void Machine::begin_as_node() {
+  for (Function& function : functions_)
+    push(static_cast<Nanos>(function.load.deployed_s * 1e9), Kind::kDeployed, function.index, 0);
+}
+
 // A deployment tries the zygote and makes no instance; the time since then is the first gap.
 void Machine::deploy(Function& function) {
   function.residency.became_idle(sched_now());
+  function.spare_residency.became_idle(sched_now());
   function.dispatcher.prewarm(sched_now(), actions_);
 }
 
@@ -47,16 +59,49 @@ void Machine::learn_costs(Function& function) {
       .set_costs(function.load.zygote_mb / 1024, base::Duration(now_ - function.zygote_ordered_at));
 }
 
+Machine::Runtime& Machine::runtime_of(const Function& function) { return runtimes_.at(function.load.app); }
+
+void Machine::boot_shared_runtime(Runtime& runtime) {
+  runtime.up = true;
+  runtime.ready_at = now_ + static_cast<Nanos>(start_time(runtime.boot_ms) * 1e6);
+  ++totals_.runtime_starts;
+  held_mb_ += runtime.megabytes;
+  totals_.held_peak_gb = std::max(totals_.held_peak_gb, held_mb_ / 1024);
+}
+
+void Machine::settle_shared_runtime(Runtime& runtime) {
+  if (runtime.calls == 0) runtime.residency.became_idle(sched_now());
+  const bool wanted = runtime.residency.wanted(sched_now());
+  if (!wanted && runtime.up && runtime.zygotes == 0 && now_ >= runtime.ready_at) {
+    runtime.up = false;
+    held_mb_ -= runtime.megabytes;
+  } else if (wanted && !runtime.up && runtime.needed) {
+    boot_shared_runtime(runtime);
+  }
+}
+
 void Machine::settle_as_node(Function& function) {
-  if (function.waiting + function.running == 0) function.residency.became_idle(sched_now());
+  if (function.waiting + function.running == 0) {
+    function.residency.became_idle(sched_now());
+    function.spare_residency.became_idle(sched_now());
+  }
   const bool starting = function.zygote_up && !function.zygote_ready;
   const bool at_rest = function.waiting == 0 && function.idle == function.instances && !starting;
   const bool wanted = function.residency.wanted(sched_now());
-  if (at_rest && !wanted && function.zygote_ready && function.instances == 0) kill_zygote(function);
-  if (at_rest && wanted && !function.zygote_up) {
+  const base::Duration start = function.dispatcher.start_time();
+  if (options_.policy.keep == Keep::kWorth && start > base::Duration::zero()) {
+    function.dispatcher.set_idle_timeout(
+        std::min(options_.policy.instance_idle,
+                 sched::worth_of_idling(options_.policy.price, function.load.instance_mb / 1024, start)));
+  }
+  if (at_rest && !wanted && function.zygote_ready) release(function);
+  if (at_rest && wanted && !function.zygote_up && !function.evicted) {
     function.dispatcher.prewarm(sched_now(), actions_);
     perform(function);
   }
+  settle_shared_runtime(runtime_of(function));
+  settle_spare(function);
+  settle_memory(function);
   arm_timer(function);
 }
 

@@ -10,7 +10,7 @@ namespace ebb::sim {
 
 using namespace std::chrono_literals;
 
-std::vector<PolicyOptions> standard_policies(double price, double all_functions_mb) {
+std::vector<PolicyOptions> standard_policies(double price, double all_functions_mb, bool programs) {
   std::vector<PolicyOptions> policies;
   for (const int minutes : {1, 5, 10, 20, 60}) {
     policies.push_back({.name = "fixed " + std::to_string(minutes) + " min",
@@ -24,6 +24,10 @@ std::vector<PolicyOptions> standard_policies(double price, double all_functions_
                       .keep = Keep::kGreedyDual,
                       .memory = {static_cast<std::uint64_t>(all_functions_mb / 4) << 20}});
   policies.push_back({.name = "ebb", .price = price});
+  policies.push_back({.name = "node", .mechanics = Mechanics::kNode, .price = price});
+  if (programs) {
+    policies.push_back({.name = "node, no spares", .mechanics = Mechanics::kNode, .price = price, .spares_most = 0});
+  }
   return policies;
 }
 

@@ -34,6 +34,7 @@ struct PolicyOptions {
   double price = 0;                              // kWorth
   base::Duration instance_idle{60'000'000'000};  // kZygotes: instances beyond one
   base::Bytes memory{};                          // of a node; 0 is without bound
+  std::uint32_t spares_most = 100;               // of a node; with zygotes only
 };
 
 /// GB-seconds that may be held to spare callers one second of waiting; where it comes from:
@@ -41,8 +42,9 @@ struct PolicyOptions {
 inline constexpr double kDefaultPrice = 200;
 
 /// The rows of `ebb sim`: fixed keep-alive of 1, 5, 10, 20 and 60 minutes, hybrid histogram, greedy-dual with a quarter
-/// of `all_functions_mb` of memory on each node, and Ebb at `price`.
-std::vector<PolicyOptions> standard_policies(double price, double all_functions_mb);
+/// of `all_functions_mb` of memory on each node, Ebb's scheduler with all its policies and as a node runs it, both at
+/// `price`. `programs`: the node without spares too.
+std::vector<PolicyOptions> standard_policies(double price, double all_functions_mb, bool programs);
 /// Ebb at other prices, for the frontier.
 std::vector<PolicyOptions> frontier_policies();
 

@@ -36,17 +36,21 @@ struct Totals {
   std::uint64_t refused = 0;
   std::uint64_t crashed = 0;  // lost with their instance; only where faults are injected
   std::uint64_t from_idle = 0;
-  std::uint64_t from_fork = 0;  // waited for an instance whose zygote was there
-  std::uint64_t from_boot = 0;  // waited for a whole start
+  std::uint64_t from_fork = 0;   // waited for an instance whose zygote was there
+  std::uint64_t from_boot = 0;   // waited for a whole start
+  std::uint64_t from_spare = 0;  // found nobody idle but a spare
   std::uint64_t runtime_starts = 0;
   std::uint64_t zygote_starts = 0;
   std::uint64_t instance_starts = 0;
+  std::uint64_t spare_starts = 0;  // of these: for nobody
   std::uint64_t evictions = 0;
   std::uint64_t events = 0;
   LatencyCounts added;
   double start_seconds = 0;  // spent in starts of all kinds: processor time, nearly
   double held_gbs = 0;
   double used_gbs = 0;
+  double spare_gbs = 0;     // of held: by spares
+  double needed_gbs = 0;    // of held: while calls were in it, what is shared counted once
   double held_peak_gb = 0;  // of nodes that are merged, the sum of their peaks
   std::vector<double> calls_by_minute;
   std::vector<double> held_by_minute;  // GB, averages of the minutes

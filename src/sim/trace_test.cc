@@ -124,6 +124,7 @@ TEST(Calibration, ComesFromUsageRecordsByTheirRung) {
   const auto made = calibrate(R"({"records": [
       {"rung": "fork", "state": "closed", "queue_ms": 1.0, "start_ms": 4.0, "init_ms": 0.1},
       {"rung": "fork", "state": "closed", "queue_ms": 0.0, "start_ms": 7.0, "init_ms": 0.1},
+      {"rung": "fork", "state": "closed", "queue_ms": 0.0, "start_ms": 6.0, "init_ms": 95.0},
       {"rung": "boot", "state": "closed", "queue_ms": 0.0, "start_ms": 300, "init_ms": 80.0},
       {"rung": "fork", "state": "open"}]})",
                               default_calibration(), "here");
@@ -132,6 +133,7 @@ TEST(Calibration, ComesFromUsageRecordsByTheirRung) {
   EXPECT_EQ(made->fork_ms.at(1), 7);
   EXPECT_EQ(made->boot_ms.at(0.5), 300);
   EXPECT_EQ(made->init_ms.at(0.5), 80);
+  EXPECT_EQ(made->program_ms.at(0.5), 95) << "a fork that loads for long: each instance starts a program";
   EXPECT_EQ(made->runtime_ms.at(0.5), default_calibration().runtime_ms.at(0.5)) << "no record of it";
   EXPECT_FALSE(calibrate("{}", default_calibration(), ""));
   EXPECT_FALSE(calibrate(R"({"records": []})", default_calibration(), ""));
@@ -139,9 +141,9 @@ TEST(Calibration, ComesFromUsageRecordsByTheirRung) {
 
 TEST(Report, ShowsEveryPolicyAndTheChartEveryCurve) {
   const Trace trace = steady_trace({.minutes = 30, .calls_per_minute = 2, .run_ms = 300});
-  Report report{.trace = "x.csv", .functions = 1, .minutes = 30};
-  for (const PolicyOptions& policy : standard_policies(kDefaultPrice, 100)) {
-    auto outcome = run_experiment(trace, default_calibration(), policy, {});
+  Report report{.trace = "x.csv", .functions = 1, .minutes = 30, .options = {.programs = 1}};
+  for (const PolicyOptions& policy : standard_policies(kDefaultPrice, 100, true)) {
+    auto outcome = run_experiment(trace, default_calibration(), policy, report.options);
     ASSERT_TRUE(outcome) << outcome.error().message;
     EXPECT_EQ(outcome->totals.arrived, 60U);
     report.outcomes.push_back(std::move(*outcome));
@@ -152,6 +154,8 @@ TEST(Report, ShowsEveryPolicyAndTheChartEveryCurve) {
     EXPECT_NE(table.find("\n" + outcome.policy.name + " "), std::string::npos);
     EXPECT_NE(json.find("\"policy\":\"" + outcome.policy.name + "\""), std::string::npos);
   }
+  EXPECT_NE(table.find("\nSPARES "), std::string::npos);
+  EXPECT_EQ(to_table({.trace = "x.csv", .outcomes = report.outcomes}).find("SPARES"), std::string::npos);
   const std::string chart = day_chart(report);
   std::size_t curves = 0;
   for (std::size_t at = chart.find("<polyline"); at != std::string::npos; at = chart.find("<polyline", at + 1))

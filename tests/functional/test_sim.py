@@ -42,13 +42,29 @@ def test_every_policy_answers_every_call(trace, tmp_path):
     assert (tmp_path / "day.svg").read_text().count("<polyline") == 9
     assert (tmp_path / "frontier.svg").read_text().rstrip().endswith("</svg>")
     report = json.loads(sim(trace, "--json"))
-    assert len(report["policies"]) == 8
+    assert len(report["policies"]) == 9
     for policy in report["policies"]:
         assert policy["calls"] == policy["answered"] == 3 * 120 + 12
         assert policy["idle"] + policy["fork"] + policy["cold"] == policy["calls"]
         assert len(policy["held_gb_by_minute"]) == report["minutes"] == 120
     held = {policy["policy"]: policy["held_gb_seconds"] for policy in report["policies"]}
     assert held["ebb"] < held["fixed 60 min"] and held["fixed 1 min"] < held["fixed 60 min"]
+
+
+def test_spares_are_shown_with_what_they_hold_and_save(trace):
+    """Every function starts a program in each instance: the node keeps a spare of those it holds."""
+    options = (trace, "--programs", 1, "--price", 1000)
+    report = {policy["policy"]: policy for policy in json.loads(sim(*options, "--json"))["policies"]}
+    node, without = report["node"], report["node, no spares"]
+    for policy in (node, without):
+        assert policy["idle"] + policy["fork"] + policy["cold"] + policy["spare"] == policy["calls"] == policy["answered"]
+    assert node["spare"] > 0 and node["spare_starts"] >= node["spare"] and without["spare"] == without["spare_starts"] == 0
+    assert 0 < node["spares_held_gb_seconds"] < node["held_gb_seconds"]
+    assert node["added_ms"]["mean"] < without["added_ms"]["mean"] and node["used_gb_seconds"] == pytest.approx(without["used_gb_seconds"], rel=0.05)
+    table = sim(*options)
+    assert "\nSPARES " in table and "node, no spares" in table
+    assert json.loads(sim(*options, "--max-spares", 0, "--policy", "node", "--json"))["policies"][0]["spare"] == 0
+    assert "SPARES" not in sim(trace)
 
 
 def test_the_same_seed_gives_the_same_run(trace):
