@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 import pytest
 
@@ -13,15 +12,14 @@ SMALL = "import uuid\nprint('imported')\nme = uuid.uuid4().hex\ndef handler(even
 
 @pytest.mark.parametrize("fresh_node", [{"keep_alive_price": 1}], indirect=True)
 def test_with_a_price_nothing_at_all_is_left_between_calls(fresh_node):
-    """Neither the function's zygote nor the runtime zygote beneath it; who calls then boots both, once for all."""
+    """Neither the function's zygote nor the runtime zygote beneath it; who calls then boots both, once for all. How long each is held grows with
+    what its start took, so a slow machine waits long here."""
     node = fresh_node
     node.deploy_function(SMALL, scale={"max": 20})
     held = lambda: [node.pids_in(kind) for kind in ("instances", "zygotes", "sandboxes")]  # noqa: E731
-    for _ in range(25):  # the more gaps are known to be short, the sooner another call is unlikely
-        assert node.call("app/f").status_code == 200
-        time.sleep(0.15)  # longer than the node's tick, in which the runtime's plan hears of calls
+    assert node.call("app/f").status_code == 200
     assert len(node.pids_in("sandboxes")) > 0
-    eventually(lambda: not any(held()), "that all of it is let go", 120)
+    eventually(lambda: not any(held()), "that all of it is let go", 400)
     eventually(lambda: node.metrics()['ebb_runtime_memory_bytes{app="app"}'] == 0, "that the metrics say so")
     imports = sum(line["text"] == "imported" for line in node.logs("app/f"))
     answers = in_parallel(20, lambda n: node.call("app/f"))
@@ -29,7 +27,7 @@ def test_with_a_price_nothing_at_all_is_left_between_calls(fresh_node):
     assert "boot" in {server_timing(answer)["start"]["desc"] for answer in answers}
     assert len({answer.text for answer in answers}) == 1, "all are forks of one zygote"
     assert sum(line["text"] == "imported" for line in node.logs("app/f")) == imports + 1
-    eventually(lambda: not any(held()), "and let go again", 120)
+    eventually(lambda: not any(held()), "and let go again", 400)
 
 
 MODEL = "MODEL = bytearray(220 << 20)\nMODEL[::4096] = b'x' * (len(MODEL) // 4096)\ndef handler(event, context):\n    return len(MODEL)\n"
@@ -38,13 +36,11 @@ APPS = 24
 
 @pytest.mark.parametrize("fresh_node", [{"memory_budget": "500Mi"}], indirect=True)
 def test_runtimes_of_idle_apps_give_way_to_a_function_that_is_called(fresh_node):
-    """Each idle app holds a runtime zygote; together they leave no room for the model, and all of them are let go only as far as it needs."""
+    """Each idle app holds a runtime zygote; together they leave no room for the model, and go as far as it needs."""
     node = fresh_node
+    node.deploy_function(MODEL, app="model", memory="400Mi", idle_timeout="0s")  # from here on it is known what it needs
     for number in range(APPS):
         node.deploy_function(SMALL, app=f"app{number}", idle_timeout="0s")
-    runtimes = sum(bool(node.pids_in("sandboxes", f"app{number}")) for number in range(APPS))
-    assert runtimes == APPS
-    node.deploy_function(MODEL, app="model", memory="400Mi", idle_timeout="0s")
     answer = node.call("model/f")
     assert answer.text == str(220 << 20), answer.text
     left = sum(bool(node.pids_in("sandboxes", f"app{number}")) for number in range(APPS))
