@@ -10,6 +10,7 @@ from ebb_node import eventually, in_parallel, server_timing
 SMALL = "import uuid\nprint('imported')\nme = uuid.uuid4().hex\ndef handler(event, context):\n    return me\n"
 
 
+@pytest.mark.slow  # what is worth so little is held for a minute or two
 @pytest.mark.parametrize("fresh_node", [{"keep_alive_price": 1}], indirect=True)
 def test_with_a_price_nothing_at_all_is_left_between_calls(fresh_node):
     """Neither the function's zygote nor the runtime zygote beneath it; who calls then boots both, once for all. How long each is held grows with
