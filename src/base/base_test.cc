@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/bytes.h"
+#include "base/clock_watch.h"
 #include "base/duration.h"
 #include "base/clock_watch.h"
 #include "base/error.h"
