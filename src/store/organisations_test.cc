@@ -48,7 +48,7 @@ TEST_F(OrganisationsTest, ADatabaseOfTheSchemaBeforeKeepsItsDataInTheDefaultOne)
                              "DROP TABLE quotas; CREATE TABLE quotas (app TEXT PRIMARY KEY, "
                              "milli_calls_per_second INTEGER NOT NULL, calls_at_once INTEGER NOT NULL); "
                              "INSERT INTO quotas VALUES ('bounded', 500, 3); "
-                             "ALTER TABLE access_keys DROP COLUMN organisation; "
+                             "DROP TABLE webhooks; ALTER TABLE access_keys DROP COLUMN organisation; "
                              "DELETE FROM schema_migrations WHERE version > 5"));
   }
   open();
