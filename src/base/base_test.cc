@@ -6,7 +6,6 @@
 #include "base/bytes.h"
 #include "base/clock_watch.h"
 #include "base/duration.h"
-#include "base/clock_watch.h"
 #include "base/error.h"
 #include "base/id.h"
 

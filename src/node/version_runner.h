@@ -117,7 +117,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     std::optional<base::SteadyTime> wake_at;
   };
 
-  static constexpr int kTriesMost = 16;                   // of a start that finds no memory, each after a relief
+  static constexpr int kTriesMost = 64;                   // of a start that finds no memory, each after a relief
   static constexpr std::chrono::seconds kOrderLimit{10};  // the launcher's answer to an order that runs no user init
 
   /// Tells the dispatcher of an event and carries out what it decides.

@@ -61,20 +61,19 @@ def handler(event, context):
 '''
 
 
-def test_what_cannot_be_forked_keeps_no_zygote(node):
+@pytest.mark.parametrize("fresh_node", [{"max_spares": 0}], indirect=True)
+def test_what_cannot_be_forked_keeps_no_zygote(fresh_node):
     """It has shown that it cannot be forked: nothing is made of it, so it need not hold its memory."""
+    node = fresh_node
     node.deploy_function(UNFIT, app="stiff", idle_timeout="0s")
     imports = lambda: sum(line["text"] == "imported" for line in node.logs("stiff/f"))  # noqa: E731
-    try:
-        assert node.functions("stiff")["stiff/f"]["zygote"] == "unfit"
-        eventually(lambda: not node.pids_in("zygotes", "stiff"), "the end of the zygote")
-        assert server_timing(node.call("stiff/f"))["start"]["desc"] == "runtime"
-        assert imports() == 2, "once for the trial, once in the instance"
-        runtimes = node.pids_in("sandboxes", "stiff")
-        for pid in runtimes:
-            os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not runtimes & node.pids_in("sandboxes", "stiff"), "the end of the runtime zygote")
-        assert eventually(lambda: (got := node.call("stiff/f")).status_code == 200 and got, "an answer").text == str(60 << 20)
-        assert imports() == 3, "what is known of it is not tried again"
-    finally:
-        node.cli("rm", "stiff", "--yes")
+    assert node.functions("stiff")["stiff/f"]["zygote"] == "unfit"
+    eventually(lambda: not node.pids_in("zygotes", "stiff"), "the end of the zygote")
+    assert server_timing(node.call("stiff/f"))["start"]["desc"] == "runtime"
+    assert imports() == 2, "once for the trial, once in the instance"
+    runtimes = node.pids_in("sandboxes", "stiff")
+    for pid in runtimes:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not runtimes & node.pids_in("sandboxes", "stiff"), "the end of the runtime zygote")
+    assert eventually(lambda: (got := node.call("stiff/f")).status_code == 200 and got, "an answer").text == str(60 << 20)
+    assert imports() == 3, "what is known of it is not tried again"
