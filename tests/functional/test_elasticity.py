@@ -129,6 +129,19 @@ def test_a_small_function_has_as_many_instances_as_it_may(node):
     assert len({record["instance"] for record in records}) > 60, "many at a time"
 
 
+def test_fifty_functions_at_zero_called_at_once(node):
+    names = [f"f{number}" for number in range(50)]
+    try:
+        node.deploy_app(SOURCE + "".join(f"{name} = burst\n" for name in names), {name: {"idle_timeout": "300ms"} for name in names}, app="many")
+        assert sum(instances(node, name, app="many") for name in names) == 0
+        answers = in_parallel(50, lambda n: node.call(f"many/{names[n]}/{n}"))
+        assert [answer.status_code for answer in answers] == [200] * 50, [answer.text for answer in answers if answer.status_code != 200][:3]
+        assert [answer.json()[1] for answer in answers] == [f"/{number}" for number in range(50)]
+        eventually(lambda: sum(instances(node, name, app="many") for name in names) == 0, "zero again", 30)
+    finally:
+        node.cli("rm", "many", "--yes")
+
+
 def test_never_more_than_max(node):
     burst_of(node, "small", 24, 3)
     assert instances(node, "small") == 3
@@ -308,6 +321,32 @@ def test_what_the_next_instances_need_is_known_after_one_call(fresh_node):
     ended = [answer.text for answer in answers if answer.status_code not in (200, 429)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert not ended and refused and len(refused) < 6, [answer.text for answer in answers]
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
+def test_an_estimate_that_was_far_too_low_costs_nobody_but_its_own(fresh_node):
+    """Instances were small, then all at once need three times what the budget has: what does not fit ends, the node and another app's work go on,
+    and from then on no more are begun than fit."""
+    node = fresh_node
+    node.deploy_function(HUNGRY, app="steady", memory="128Mi", timeout="5m")
+    node.deploy_function(HUNGRY, app="wild", memory="512Mi", scale={"max": 12}, idle_timeout="0s", max_wait="0s")
+    for _ in range(5):
+        assert node.call("wild/f/1").status_code == 200
+    node.usage("wild/f", limit=1)  # recorded: it is believed now that an instance uses little
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        steady = pool.submit(node.call, "steady/f/20/15")
+        eventually(lambda: any("held" in line["text"] for line in node.logs("steady/f")), "the other app's work")
+        answers = in_parallel(12, lambda n: node.call("wild/f/150/3"))
+        assert {answer.status_code for answer in answers} <= {200, 429, 502}, [answer.text for answer in answers]
+        ended = [answer for answer in answers if answer.status_code == 502]
+        assert ended, "they were begun by an estimate that was wrong"
+        for answer in ended:
+            record, = node.usage(request=answer.headers["X-Ebb-Request-Id"])
+            assert record["state"] == "closed" and record["outcome"] == "out_of_memory", record
+        eventually(lambda: instances(node, "f", app="wild") == 0, "the end of what was wrong")
+        again = in_parallel(12, lambda n: node.call("wild/f/90/3"))
+        assert {answer.status_code for answer in again} == {200, 429}, [answer.text for answer in again]
+        assert steady.result().status_code == 200, steady.result().text
 
 
 def test_more_than_the_node_has_cannot_be_reserved(node):

@@ -8,6 +8,7 @@ from ebb_node import eventually, in_parallel
 
 SLOW = "import time\ndef handler(event, context):\n    time.sleep(0.3)\n    return 1\n"
 HANGS = "import ebb, time\n@ebb.after_restore\ndef connect():\n    time.sleep(6)\ndef handler(event, context):\n    return 1\n"
+ENDS = "import os, time\ndef handler(event, context):\n    print('began', event['rawPath'], flush=True)\n    time.sleep(0.2)\n    os._exit(3)\n"
 QUICK = "def handler(event, context):\n    return 1\n"
 
 
@@ -26,6 +27,17 @@ def test_who_would_wait_too_long_is_refused_with_the_time_to_try_again(node):
     records = {record["request_id"]: record for record in node.usage("slow/f")}
     for answer in answers:
         assert (answer.headers["X-Ebb-Request-Id"] in records) == (answer.status_code == 200), "a refused call is not billed"
+
+
+def test_a_call_that_ends_its_instance_is_run_once_and_refused_ones_never(node):
+    """Nothing of it is tried again behind the caller's back: with more calls than can be served that would multiply the load."""
+    node.deploy_function(ENDS, app="ends", scale={"max": 2}, max_wait="500ms")
+    answers = in_parallel(20, lambda n: node.call(f"ends/f/{n}"))
+    assert {answer.status_code for answer in answers} <= {502, 429}, [answer.text for answer in answers]
+    began = [line["text"] for line in node.logs("ends/f") if line["text"].startswith("began")]
+    ended = [number for number, answer in enumerate(answers) if answer.status_code == 502]
+    assert ended and sorted(began) == sorted(f"began /{number}" for number in ended)
+    assert len(node.usage("ends/f")) == len(ended)
 
 
 def test_first_calls_wait_for_the_start_whatever_max_wait_says(node):
