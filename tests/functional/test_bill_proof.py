@@ -186,7 +186,7 @@ def test_the_bill_is_what_happened(calls, tmp_path, capsys):
         after, kernel_after = node.metrics(), kernel_cpu_s(node)
         print(f"{calls} calls by {bill_load.CLIENTS} clients in {time.monotonic() - began:.0f} s")
 
-        records = node.exported()
+        records = [record for record in node.exported() if "request_id" in record]  # others are of what was held: on a slow machine it comes to some
         pairs = prove_records(load.attempts, records)
         prove_billed_time(pairs)
         prove_shared_time(pairs, records, killed_at)
