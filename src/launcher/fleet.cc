@@ -213,7 +213,9 @@ base::Result<> Fleet::make_sandbox(std::uint64_t request, const wire::MakeSandbo
   sandbox->id = id;
   sandbox->app = wanted.app;
   sandbox->uid_index = wanted.uid_index;
-  sandbox->cgroup = group + "/s" + std::to_string(id);
+  // Numbered by the launcher: a daemon that was started anew counts its sandboxes anew, and the groups of those before
+  // it are swept until they are gone.
+  sandbox->cgroup = group + "/s" + std::to_string(++sandboxes_made_);
   EBB_CHECKED(ground_.cgroups.make(sandbox->cgroup, CgroupTree::Place::kLeaf));
   cpu_.add(group, AppCpu::Part::kRuntimes, sandbox->cgroup);
 

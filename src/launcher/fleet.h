@@ -180,6 +180,7 @@ class Fleet {
   AppWeights weights_;
   Token next_token_ = 1;
   std::uint64_t versions_made_ = 0;
+  std::uint64_t sandboxes_made_ = 0;
   struct Growing {
     Token token;
     base::SteadyTime until;
