@@ -162,12 +162,17 @@ def test_every_call_is_on_the_bill_of_the_month_that_the_clock_said(tmp_path):
     collector.close()
 
 
+def spend_budget(node):
+    """Four calls, and then a budget of three."""
+    node.deploy_app(SOURCE, {"works": {"memory": "128Mi", "cpu": 0.1}})
+    for _ in range(4):
+        assert node.call("app/works").status_code == 200
+    node.cli("budget", "set", "app", f"{3 * CALL:f}")
+
+
 def test_budgets_are_each_months_own_wherever_the_clock_goes():
     with clocked() as (node, clock):
-        node.deploy_app(SOURCE, {"works": {"memory": "128Mi", "cpu": 0.1}})
-        for _ in range(4):
-            assert node.call("app/works").status_code == 200
-        node.cli("budget", "set", "app", f"{3 * CALL:f}")
+        spend_budget(node)
         assert node.call("app/works").status_code == 429
 
         clock.set(MONTH)
@@ -202,10 +207,7 @@ def test_budgets_are_each_months_own_wherever_the_clock_goes():
 
 def test_a_node_that_started_before_its_clock_was_right_knows_what_the_month_has_used():
     with clocked() as (node, clock):
-        node.deploy_app(SOURCE, {"works": {"memory": "128Mi", "cpu": 0.1}})
-        for _ in range(4):
-            assert node.call("app/works").status_code == 200
-        node.cli("budget", "set", "app", f"{3 * CALL:f}")
+        spend_budget(node)
         node.stop()
         clock.set_to(datetime.datetime(1970, 1, 1, 0, 1, tzinfo=datetime.timezone.utc))  # a machine without a battery
         node.start()
