@@ -274,6 +274,12 @@ class Node:
                 found[pid] = inside.group(1)
         return found
 
+    def kill_daemon(self):
+        """Returns when it has ended; the launcher starts another."""
+        daemon = self.daemon_pid
+        os.kill(daemon, signal.SIGKILL)
+        eventually(lambda: not is_alive(daemon), "the daemon's end")
+
     def pids_in(self, kind, app="app"):
         """Pids of an app's "instances", "zygotes" or "sandboxes"; children of user code included."""
         pattern = {"instances": r"v[\d.]+/i\d+", "zygotes": r"v[\d.]+/z\d+", "sandboxes": r"s\d+"}[kind]

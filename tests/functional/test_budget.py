@@ -1,13 +1,11 @@
 """Budgets: an app that has used what it may in a month is answered 429 and why, whatever ends and starts meanwhile; others go on."""
 
 import decimal
-import os
-import signal
 
 import pytest
 import requests
 
-from ebb_node import Node, eventually, in_parallel, is_alive, running
+from ebb_node import Node, eventually, in_parallel, running
 
 SOURCE = """
 import time
@@ -97,9 +95,7 @@ def test_used_is_what_the_bill_says_also_after_a_kill(node):
     limit = close_at(node, 2 * CALL)
     while node.call("frugal/busy", data="0").status_code == 200:
         pass
-    daemon = node.daemon_pid
-    os.kill(daemon, signal.SIGKILL)
-    eventually(lambda: not is_alive(daemon), "the daemon's end")
+    node.kill_daemon()
     eventually(node.is_ready, "the next daemon", seconds=30)
     assert node.call("frugal/busy", data="0").status_code == 429, "a kill makes nothing free"
     assert abs(billed() - used(node)) <= decimal.Decimal(calls * 4) / 10**9

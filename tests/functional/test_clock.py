@@ -5,9 +5,7 @@ import contextlib
 import datetime
 import decimal
 import json
-import os
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -16,7 +14,7 @@ import time
 
 import pytest
 
-from ebb_node import BINARY, PATIENCE, ROOT, Node, as_list, eventually, is_alive, removed_after
+from ebb_node import BINARY, PATIENCE, ROOT, Node, as_list, eventually, removed_after
 from test_traces import Collector
 
 RECOMPUTE = ROOT / "tools/recompute_bill.py"
@@ -191,9 +189,7 @@ def test_budgets_are_each_months_own_wherever_the_clock_goes():
 
         # Killed while the clock is a month ahead, it finds both months as they were.
         clock.set(MONTH)
-        daemon = node.daemon_pid
-        os.kill(daemon, signal.SIGKILL)
-        eventually(lambda: not is_alive(daemon), "the daemon's end")
+        node.kill_daemon()
         eventually(node.is_ready, "the next daemon", 30)
         assert decimal.Decimal(budget(node)["cu_used"]) >= used and budget(node)["month"] == clock.month(MONTH)
         assert node.call("app/works").status_code == 200

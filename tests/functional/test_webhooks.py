@@ -5,8 +5,6 @@ import contextlib
 import hmac
 import http.server
 import json
-import os
-import signal
 import subprocess
 import threading
 import time
@@ -14,7 +12,7 @@ import time
 import pytest
 import requests
 
-from ebb_node import BINARY, PATIENCE, Node, eventually, is_alive, running
+from ebb_node import BINARY, PATIENCE, Node, eventually, running
 
 SECRET = base64.b64encode(bytes(range(32))).decode()
 SOURCE = "def handler(event, context):\n    return 1\n"
@@ -138,9 +136,7 @@ def test_what_the_receiver_does_not_take_comes_again_with_its_id(node, receiver,
 
 
 def kill_daemon(node):
-    daemon = node.daemon_pid
-    os.kill(daemon, signal.SIGKILL)
-    eventually(lambda: not is_alive(daemon), "the daemon's end")
+    node.kill_daemon()
     eventually(node.is_ready, "the next daemon", seconds=30)
 
 
@@ -265,9 +261,7 @@ def test_a_batch_is_the_same_until_it_is_taken_through_failures_and_kills(fed, r
     receiver.answer = lambda number: None  # it hangs
     hanging = len(receiver.got)
     eventually(lambda: len(receiver.got) > hanging, "one that hangs", 20)
-    daemon = fed.daemon_pid
-    os.kill(daemon, signal.SIGKILL)
-    eventually(lambda: not is_alive(daemon), "the daemon's end")
+    fed.kill_daemon()
     receiver.answer = lambda number: 200
     receiver.released.set()
     eventually(fed.is_ready, "the next daemon", 20)
@@ -380,9 +374,7 @@ def test_one_that_hangs_holds_up_no_other_and_survives_a_kill_with_its_secret():
         eventually(lambda: len(calls_in(posted(globex))) == 1, "the other's record", evidence=node.serve_log)
         close_budget(node, "shop")
         eventually(lambda: list((node.data / "webhooks/acme/outbox").glob("*.event")), "an alert that waits")
-        daemon = node.daemon_pid
-        os.kill(daemon, signal.SIGKILL)
-        eventually(lambda: not is_alive(daemon), "the daemon's end")
+        node.kill_daemon()
         acme.answer = lambda number: 200
         acme.released.set()
         eventually(node.is_ready, "the next daemon", 30)
