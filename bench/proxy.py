@@ -1,8 +1,9 @@
 """A web server behind Ebb and behind nginx: the same gunicorn (two processes of eight threads, gthread), by the same clients, in turns.
 
 Behind Ebb it is a function (`runtime: http`, one instance, 16 calls at a time) in all walls, each call metered; behind nginx a
-plain process, with 16 connections kept. `direct` is that process without a proxy. Peak: wrk, one thread, 16 connections. Latency:
-open_loop at half of the slowest peak, in rounds that take turns. Bars: at least 0.9 of nginx's throughput, at most 1.2 of its p99.
+plain process, with 16 connections kept, which gets the same headers: each costs gunicorn as much as the proxy. `plain_nginx` adds
+none. `direct` is that process without a proxy. Peak: wrk, one thread, 16 connections. Latency: open_loop at half of the slowest
+peak, in rounds that take turns. Bars: at least 0.9 of nginx's throughput, at most 1.2 of its p99.
 """
 
 import os
@@ -22,6 +23,8 @@ from servers import free_port
 THROUGHPUT_AT_LEAST = 0.9
 P99_AT_MOST = 1.2
 WORKERS = 2
+FORWARDED = ("Host $http_host", "X-Forwarded-For $proxy_add_x_forwarded_for", "X-Forwarded-Host $http_host", "X-Forwarded-Prefix /fn/proxy/web",
+             "X-Forwarded-Proto $scheme")
 _HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -57,12 +60,12 @@ def gunicorn(out):
     return Process(command, port)
 
 
-def nginx(out, server):
+def nginx(out, server, name, headers=()):
     port = free_port()
-    folder = out / "proxy-nginx"
+    folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     text = (_HERE / "peers/nginx.conf").read_text()
-    action = 'proxy_pass http://trivial; proxy_http_version 1.1; proxy_set_header Connection "";'
+    action = " ".join(f"proxy_set_header {header};" for header in ('Connection ""', *headers)) + " proxy_pass http://trivial; proxy_http_version 1.1;"
     for word, value in (("DIRECTORY", folder), ("ROLE", "proxy"), ("PROCESSES", WORKERS), ("SERVER_PORT", server), ("LISTEN_PORT", port), ("ACTION", action)):
         text = text.replace(word, str(value))
     (folder / "proxy.conf").write_text(text)
@@ -85,8 +88,10 @@ def measure(node, generator, out, rounds, peak_seconds, rate_seconds):
     running = []
     try:
         running.append(gunicorn(out))
-        running.append(nginx(out, running[0].port))
-        servers = {"ebb": (int(node.url.rsplit(":", 1)[1]), "/fn/proxy/web/"), "nginx": (running[1].port, "/"), "direct": (running[0].port, "/")}
+        running.append(nginx(out, running[0].port, "nginx", FORWARDED))
+        running.append(nginx(out, running[0].port, "plain-nginx"))
+        servers = {"ebb": (int(node.url.rsplit(":", 1)[1]), "/fn/proxy/web/"), "nginx": (running[1].port, "/"),
+                   "plain_nginx": (running[2].port, "/"), "direct": (running[0].port, "/")}
         for port, path in servers.values():
             warm.peak(port, path, 1)  # warm up
         peaks, stolen = warm.quiet_peaks(servers, rounds, peak_seconds)
@@ -94,7 +99,7 @@ def measure(node, generator, out, rounds, peak_seconds, rate_seconds):
         rate = round(min(medians.values()) / 2)
         samples, errors = {name: [] for name in servers}, dict.fromkeys(servers, 0)
         for number in range(rounds):
-            for name in list(servers)[number % 3:] + list(servers)[:number % 3]:
+            for name in list(servers)[number % len(servers):] + list(servers)[:number % len(servers)]:
                 raw = out / f"proxy-{name}.csv"
                 answer = warm.at_rate(generator, *servers[name], rate, rate_seconds, raw)
                 samples[name] += [float(line) / 1000 for line in raw.read_text().split()]

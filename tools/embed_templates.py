@@ -10,7 +10,8 @@ import sys
 
 
 def is_source(path):
-    return path.is_file() and path.name != "README.md" and path.suffix not in (".so", ".tar", ".pyc") and not {"layout", "node_modules"} & set(path.parts)
+    return path.is_file() and path.name != "README.md" and path.suffix not in (".so", ".tar", ".pyc") and \
+        not {"layout", "node_modules", "target", "bootstrap"} & set(path.parts)
 
 
 def literal(content):

@@ -1,6 +1,6 @@
-"""Writes docs/reference/limits.md from src/base/limits.h and limits_access.h; with --check only says whether the two agree.
+"""Writes docs/reference/limits.md from src/base/limits*.h; with --check only says whether the two agree.
 
-The header is the truth: a group is a comment line that ends in a full stop, a limit is a constant with its reason behind it.
+The headers are the truth: a group is a comment line that ends in a full stop, a limit is a constant with its reason behind it.
 """
 
 import pathlib
@@ -8,9 +8,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-HEADERS = (ROOT / "src/base/limits.h", ROOT / "src/base/limits_access.h", ROOT / "src/base/limits_replay.h",
-           ROOT / "src/base/limits_bill.h", ROOT / "src/base/limits_trace.h", ROOT / "src/base/limits_webhook.h",
-           ROOT / "src/base/limits_contract.h", ROOT / "src/base/limits_spares.h")
+HEADERS = (ROOT / "src/base/limits.h", *sorted((ROOT / "src/base").glob("limits_*.h")))
 PAGE = ROOT / "docs/reference/limits.md"
 
 CONSTANT = re.compile(r"^inline constexpr (?P<type>[\w:]+) (?P<name>k\w+)(?: = |\{)(?P<value>.*?)\}?;\s*(?://\s*(?P<why>.*))?$")

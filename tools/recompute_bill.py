@@ -116,6 +116,7 @@ def list_on(prices, day):
 LABELS = {
     "function": lambda record: (record["function"], record["function"]),
     "version": lambda record: ((record["function"], record["version"]), f'{record["function"]}:{record["version"]}' if record["version"] else record["function"]),
+    "alias": lambda record: ((record["function"], record.get("alias", "")), ":".join(filter(None, (record["function"], record.get("alias", ""))))),
     "trigger": lambda record: (record["trigger"], record["trigger"]),
     "day": lambda record: (record["arrival"][:10], record["arrival"][:10]),
 }

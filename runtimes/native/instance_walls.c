@@ -289,6 +289,23 @@ static void widen_affinity(void) {
   if (sched_setaffinity(0, sizeof all, &all) != 0) fail("use every cpu");
 }
 
+// Those of one app load, and fork, on different ones in turn: on the one that their runtime zygote has they would all
+// wait for each other.
+static void choose_cpu(unsigned turn) {
+  int cpu = sched_getcpu();
+  widen_affinity();
+  cpu_set_t all;
+  if (cpu < 0 || sched_getaffinity(0, sizeof all, &all) != 0 || !CPU_ISSET((size_t)cpu, &all)) fail("see the cpus");
+  for (unsigned left = turn % (unsigned)CPU_COUNT(&all); left > 0;) {
+    cpu = (cpu + 1) % CPU_SETSIZE;
+    if (CPU_ISSET((size_t)cpu, &all)) --left;
+  }
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET((size_t)cpu, &one);
+  if (sched_setaffinity(0, sizeof one, &one) != 0) fail("use one cpu");
+}
+
 void ebb_walls_function(const struct ebb_birth* order) {
   const struct ebb_birth birth = lift_all(order);
   say_born(birth.control);
@@ -299,6 +316,7 @@ void ebb_walls_function(const struct ebb_birth* order) {
   make_scratch(&birth);
   raise_loopback();
   drop_privilege();
+  choose_cpu(birth.turn);
   if (dup3(birth.control, kChannelFd, O_CLOEXEC) != kChannelFd) fail("place the control socket");
   close_others(&birth, kChannelFd);
   await_go(kChannelFd);

@@ -17,6 +17,7 @@ struct ebb_birth {
   int out;          // becomes descriptor 1
   int err;          // becomes descriptor 2
   int tree;         // detached mount for /var/task; -1 when the parent already has it there
+  unsigned turn;    // of a function zygote: how many its parent has made before
   int own_network;  // not 0: the child has a new network namespace, whose loopback is down
   int inherit_tmp;  // not 0: the parent's /tmp is to be seen, read from it and written beside it
   const int* keep;  // further descriptors that stay open, in rising order, all above 3
@@ -31,7 +32,8 @@ struct ebb_birth {
 /// How long a child waits for kGo before it gives up.
 enum { kEbbGoTimeoutMs = 10000 };
 
-/// Of a function zygote: user, mount, ipc, uts and network namespaces, its own /tmp and /dev/shm, no capabilities.
+/// Of a function zygote: user, mount, ipc, uts and network namespaces, its own /tmp and /dev/shm, no capabilities, one
+/// CPU, in turns with its siblings.
 /// It keeps what its own forks need: /proc stays unmasked (a nested fresh one is allowed only then), and the right to
 /// clone and mount in new user namespaces.
 void ebb_walls_function(const struct ebb_birth* birth);

@@ -1,27 +1,28 @@
-// An instance of `runtime: node`: the process serves the invocations of one function, one at a time, until its channel ends.
+// An instance of `runtime: node`: the process serves the invocations of one function until its channel ends: one at a time over the channel, or
+// `concurrency` of them, each over a connection of its own (several.mjs).
 //
 //     node --max-old-space-size=N /ebb/runtime/node/instance.mjs FUNCTION     in /var/task, the walls up
 //
-// FUNCTION is JSON: app, name, version, handler, memory_bytes, timeout_ms, channel (a descriptor), began_ns (on the
+// FUNCTION is JSON: app, name, version, handler, memory_bytes, timeout_ms, concurrency, channel (a descriptor), began_ns (on the
 // monotonic clock), and `uses`: what the function was seen to use (warm.mjs), null where it is being tried out to learn just
 // that. runtimes/python/node_program.py starts it: by exec in an instance, as a child to try a deployment out.
 
-import { Context } from './context.mjs';
-import { BadPayload, TooLarge, Unserialisable, answerOf, eventOf } from './events.mjs';
+import { Socket } from 'node:net';
+
+import { Call, errorMeta } from './call.mjs';
 import { LoadError, messageOf, traceOf, typeOf } from './failure.mjs';
 import { load } from './loading.mjs';
-import { pump } from './stream.mjs';
 import { usesOf, warm } from './warm.mjs';
-import { Channel, kError, kNoInvocation, kReady, kResult } from './wire.mjs';
+import { Channel, kError, kNoInvocation, kReady } from './wire.mjs';
 
 const told = JSON.parse(process.argv[2]);
 process.argv.splice(1, 2, '/var/task');
 
 const leave = process.reallyExit.bind(process); // user code may replace process.exit, and hears of it
 const onTrial = told.uses === null;
+const running = new Set(); // the calls under way
 let handler;
-let current = null; // the invocation at hand: its 16 bytes
-let giveUp = null; // ends the wait for a handler that nothing can wake any more: the event loop is empty then
+let several = null; // what takes calls beside the channel
 
 function report(text) {
   if (onTrial) return; // who tries it out says what it hears
@@ -32,93 +33,34 @@ function report(text) {
   }
 }
 
-const errorMeta = (kind, type, message, trace = '') => Buffer.from(JSON.stringify({ kind, type, message, trace }));
-
-// The answer is on its way before it settles, so that an end of the process cannot follow it with a second one.
-function answered(type, meta, body) {
-  const invocation = current;
-  current = null;
-  return channel.send(type, invocation, meta, body);
+// While a call is under way no wait for the next keeps the event loop alive: one that empties means that nothing can go on. Where there may be
+// several, another call, or the leave of a client, may be what this one waits for.
+async function run(call) {
+  running.add(call);
+  channel.holdsLoop(several !== null);
+  await call.run(handler);
+  running.delete(call);
+  if (running.size === 0) channel.holdsLoop(true);
 }
 
-function fail(error) {
-  const trace = traceOf(error);
-  report(trace);
-  return answered(kError, errorMeta('raised', typeOf(error), messageOf(error), trace));
+function take(from, frame) {
+  const call = new Call(from, frame, told, report);
+  if (several === null) void run(call);
+  else several.within(call, () => void run(call));
+  return call;
 }
 
-function refuse(kind, error) {
-  report(`${error.message}\n`);
-  return answered(kError, errorMeta(kind, error.constructor.name, error.message));
-}
+// Whose code runs now, where that can be told.
+const present = () => (several === null ? [...running].at(-1) : several.present);
 
-function neverSettles() {
-  const error = new Error('nothing is under way that could settle the promise of the handler, call its callback or go on with its stream');
-  error.name = 'NeverSettles';
-  error.stack = `${error.name}: ${error.message}`;
-  return error;
-}
-
-// What the handler returns, resolves to, or gives to its callback.
-function call(event, context) {
-  return new Promise((resolve, reject) => {
-    const callback = (error, value) => (error === null || error === undefined ? resolve(value) : reject(error));
-    const value = handler(event, context, callback);
-    if (value !== undefined || handler.length < 3) resolve(value);
-  });
-}
-
-async function serve(event, meta, invocation) {
-  const value = await call(event, new Context(told, meta));
-  let answer;
-  try {
-    answer = answerOf(meta.kind, value);
-  } catch (error) {
-    // A toJSON or a getter of the user's own may throw anything.
-    throw error instanceof TooLarge || error instanceof Unserialisable ? error : new Unserialisable(`the result cannot be read: ${messageOf(error)}`);
-  }
-  if (answer.stream === undefined) return answered(kResult, answer.head.meta(), answer.body);
-  await pump(channel, invocation, answer.head, answer.stream, meta.head_only === true);
-  if (current === invocation) current = null;
-}
-
-async function invoke({ meta, body, invocation }) {
-  current = invocation;
-  let event;
-  try {
-    event = eventOf(meta, body);
-  } catch (error) {
-    if (error instanceof BadPayload) return refuse('raised', error);
-    throw error;
-  }
-  let giveUpHere;
-  const stuck = new Promise((_, reject) => {
-    giveUpHere = () => reject(neverSettles());
-  });
-  giveUp = giveUpHere;
-  channel.holdsLoop(false);
-  try {
-    await Promise.race([serve(event, meta, invocation), stuck]);
-  } catch (error) {
-    if (error instanceof TooLarge) await refuse('too_large', error);
-    else if (error instanceof Unserialisable) await refuse('unserialisable', error);
-    else await fail(error);
-  } finally {
-    if (giveUp === giveUpHere) { // else the next invocation is here already
-      giveUp = null;
-      channel.holdsLoop(true);
-    }
-  }
-}
-
-const channel = new Channel(told.channel, (frame) => void invoke(frame), () => leave(0));
+const channel = new Channel(new Socket({ fd: told.channel, readable: true, writable: true }), (frame) => take(channel, frame), () => leave(0));
 
 process.on('beforeExit', () => {
   if (handler === undefined) {
     failInit(new LoadError('NeverReady', `the module of handler '${told.handler}' never finishes loading: its top-level await waits for nothing`));
   }
   channel.holdsLoop(true);
-  giveUp?.();
+  for (const call of running) call.giveUp();
 });
 
 process.on('uncaughtException', (error) => {
@@ -126,15 +68,14 @@ process.on('uncaughtException', (error) => {
   const trace = traceOf(error);
   report(trace);
   if (handler === undefined) failInit(new LoadError(typeOf(error), messageOf(error), trace));
-  if (current !== null) channel.sendNow(kError, current, errorMeta('ended', typeOf(error), messageOf(error), trace));
-  current = null;
+  present()?.end(typeOf(error), messageOf(error), trace);
   leave(1);
 });
 
 process.on('exit', (status) => {
   const what = `process.exit(${status}) was called`;
   if (handler === undefined) failInit(new LoadError('ProcessExit', `${what} while the module was being loaded`));
-  if (current !== null) channel.sendNow(kError, current, errorMeta('ended', 'ProcessExit', `${what} before the handler answered`));
+  present()?.end('ProcessExit', `${what} before the handler answered`);
 });
 
 function failInit(error) {
@@ -151,7 +92,9 @@ try {
   report(error.trace ?? '');
   failInit(error instanceof LoadError ? error : new LoadError(typeOf(error), messageOf(error), traceOf(error)));
 }
+if (told.concurrency > 1 && !onTrial) several = await (await import('./several.mjs')).Several.listen(take);
 channel.holdsLoop(true);
 const spent = process.hrtime.bigint() - BigInt(told.began_ns);
 const learnt = onTrial ? `,"uses":${JSON.stringify(usesOf(told.handler))}` : '';
-channel.send(kReady, kNoInvocation, Buffer.from(`{"init_ns":${spent}${learnt}}`));
+const port = several === null ? '' : `,"port":${several.port}`;
+channel.send(kReady, kNoInvocation, Buffer.from(`{"init_ns":${spent}${learnt}${port}}`));

@@ -15,7 +15,7 @@ function pieceOf(value, number) {
   throw new Unserialisable(`piece ${number} of the stream is of type ${value === null ? 'null' : typeof value}: strings or bytes are wanted`);
 }
 
-// Errors: the source's; Unserialisable; TooLarge for the head.
+// Resolves to the frame that ends the answer, [type, meta], which is not sent yet. Errors: the source's; Unserialisable; TooLarge for the head.
 export async function pump(channel, invocation, head, source, headOnly) {
   const bodyless = headOnly || head.status === 204 || head.status === 304;
   let number = 0;
@@ -37,9 +37,9 @@ export async function pump(channel, invocation, head, source, headOnly) {
       }
     }
   }
-  if (began) return channel.send(kEnd, invocation);
-  if (!headOnly) return channel.send(kResult, invocation, head.meta());
+  if (began) return [kEnd];
+  if (!headOnly) return [kResult, head.meta()];
   // Its length is that of an answer to GET, where the head says so; else nobody knows it.
   await channel.send(kStream, invocation, head.meta());
-  return channel.send(kEnd, invocation);
+  return [kEnd];
 }

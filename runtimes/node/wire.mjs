@@ -2,7 +2,6 @@
 // The daemon is trusted by the runtime, so what the protocol does not know ends the process.
 
 import { writeSync } from 'node:fs';
-import { Socket } from 'node:net';
 
 export const kFrameMetaBytes = 256 * 1024; // limits::kFrameMetaBytes
 export const kFrameBodyBytes = 32 * 1024 * 1024; // limits::kHttpBodyBytes
@@ -15,6 +14,8 @@ export const kReady = 4;
 export const kStream = 6;
 export const kPiece = 7;
 export const kEnd = 8;
+export const kOut = 9;
+export const kErr = 10;
 
 const kHeaderBytes = 32;
 const kMagic = 0xebf1;
@@ -38,13 +39,12 @@ const kNothing = Buffer.alloc(0);
 
 export class Channel {
   // `take` gets each kInvoke frame as {meta, body, invocation}; `ended` is called when the daemon has closed.
-  constructor(fd, take, ended) {
-    this.fd = fd;
+  constructor(socket, take, ended) {
     this.take = take;
     this.parts = [];
     this.have = 0;
     this.wanted = kHeaderBytes;
-    this.socket = new Socket({ fd, readable: true, writable: true });
+    this.socket = socket;
     this.socket.on('data', (data) => this.received(data));
     this.socket.on('end', ended);
     this.socket.on('error', ended);
@@ -94,7 +94,7 @@ export class Channel {
   sendNow(type, invocation, meta) {
     if (this.socket.writableLength > 0) return;
     try {
-      writeSync(this.fd, headed(type, invocation, meta, 0));
+      writeSync(this.socket._handle.fd, headed(type, invocation, meta, 0));
     } catch {
       // Nobody reads it any more: the end of the process says enough.
     }

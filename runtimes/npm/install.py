@@ -1,9 +1,13 @@
 """Installs what package-lock.json says, by `npm ci`, in the sandbox of a build: what it leaves becomes a layer.
 
-1. The layer below (requirements, where an app has both) is copied first; packages go to node_modules beside it.
-2. npm sees package.json and package-lock.json of the package and nothing else of it: no .npmrc, no code. It runs no script of
-   a package, and the lock may name packages of a registry and tarballs by http only, which is checked before npm starts.
-3. Both files are hostile, and so is what comes from where they point. The last line of output of a failure is "error: ...".
+1. npm starts in an empty folder; what the layer below has (requirements, where an app has both) is copied beside node_modules
+   afterwards. Else a package of pip could lay an .npmrc, a lock or a node_modules there, which npm would heed.
+2. npm sees package.json and package-lock.json of the package, what .npmrc says of registries (npmrc.py), and nothing else of
+   it: no code. It runs no script of a package, and the lock may name packages of a registry and tarballs by http only, which
+   is checked before npm starts.
+3. The files are hostile, and so is what comes from where they point. The last line of output of a failure is "error: ...".
+4. What stands for the variables of .npmrc is in the environment, as EBB_NPMRC_NAME. It goes into a file of this sandbox's own,
+   which ends with it, and into no line of output: npm and registries may repeat it.
 """
 
 import collections
@@ -14,12 +18,17 @@ import shutil
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import npmrc  # noqa: E402  (-I leaves the script's folder out of the path)
+
 OUT = "/ebb/out"
 _SOURCE = "/ebb/source"
+_NPMRC = "/tmp/npmrc"
 _BELOW = "/ebb/layer"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _OPTIONS = ("--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=http", "--logs-max=0",
-            "--cache=/tmp/npm", "--fetch-retry-mintimeout=1000", "--fetch-retry-factor=3")
+            "--cache=/tmp/npm", f"--userconfig={_NPMRC}", "--fetch-retry-mintimeout=1000", "--fetch-retry-factor=3")
 # Said of every failure and every package, and of no use to who deploys: npm's own help, empty lines, its cache, which is new.
 _NOT_SHOWN = re.compile(r"(?:npm (?:ERR!|error))?\s*$|npm http cache |npm (?:ERR!|error) (?:A complete log|Log files|    at )")
 _HELP = re.compile(r"npm (?:ERR!|error) Clean install a project")
@@ -117,17 +126,36 @@ def reason_of(said, packages):
     return f"npm says {code + ': ' if code else ''}{line}"
 
 
+def configure():
+    """Writes what npm is to know of registries. What of it no line of output may show. Errors: Refused."""
+    try:
+        with open(f"{_SOURCE}/.npmrc", encoding="utf-8-sig") as file:
+            lines, shown_never = npmrc.read(file.read(), os.environ)
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        raise Refused(f".npmrc cannot be used: {error}") from None
+    descriptor = os.open(_NPMRC, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+    return shown_never
+
+
 def run_npm(packages):
     """`npm ci` in OUT, its output told line by line. Errors: Refused."""
     for program, package in (("node", "nodejs"), ("npm", "npm")):
         if shutil.which(program, path=_PATH) is None:
             raise Refused(f"this machine has no {program}: apt-get install {package}, or deploy with node_modules in the package")
-    env = {**os.environ, "PATH": _PATH, "UV_USE_IO_URING": "0"}  # io_uring: no sandbox has it
+    shown_never = configure()
+    given = {name: value for name, value in os.environ.items() if not name.startswith(npmrc.PREFIX)}
+    env = {**given, "PATH": _PATH, "UV_USE_IO_URING": "0"}  # io_uring: no sandbox has it
     said = collections.deque(maxlen=_LINES_KEPT)
     with subprocess.Popen(["npm", "ci", *_OPTIONS], cwd=OUT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace") as npm:
         shown = True
         for line in map(str.rstrip, npm.stdout):
+            for secret in shown_never:
+                line = line.replace(secret, "***")
             said.append(line)
             shown = shown and _HELP.match(line) is None
             if shown and _NOT_SHOWN.match(line) is None:
@@ -138,22 +166,30 @@ def run_npm(packages):
         raise Refused(reason_of(said, packages))
 
 
+def copy_below():
+    """The layer below, without what lies in npm's place: node_modules at its top, where npm has made one."""
+    def in_the_way(folder, names):
+        return [name for name in names if folder == _BELOW and os.path.lexists(f"{OUT}/{name}")]
+
+    shutil.copytree(_BELOW, OUT, symlinks=True, ignore=in_the_way, dirs_exist_ok=True)
+    os.utime(OUT)  # a layer's age is its own
+
+
 def main():
     package, lock = _read("package.json"), _read("package-lock.json")
     check_package(package)
     packages = packages_of(lock)
     if packages and os.environ.get("EBB_NETWORK") == "none":
         raise Refused("builds have no network here (build_network): deploy with node_modules in the package")
-    shutil.copytree(_BELOW, OUT, symlinks=True, dirs_exist_ok=True)
-    os.utime(OUT)  # a layer's age is its own
-    if not packages:
+    if packages:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copyfile(f"{_SOURCE}/{name}", f"{OUT}/{name}")
+        run_npm(packages)
+        for name in ("package.json", "package-lock.json"):
+            os.unlink(f"{OUT}/{name}")
+    else:
         print("it names no package to install")
-        return
-    for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(f"{_SOURCE}/{name}", f"{OUT}/{name}")
-    run_npm(packages)
-    for name in ("package.json", "package-lock.json"):
-        os.unlink(f"{OUT}/{name}")
+    copy_below()
 
 
 if __name__ == "__main__":

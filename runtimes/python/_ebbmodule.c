@@ -61,7 +61,8 @@ static PyObject* fork_with_walls(enum ebb_fork_kind kind, const struct ebb_birth
 
 static PyObject* fork_function(PyObject* module, PyObject* args) {
   (void)module;
-  struct ebb_birth birth = {.channel = -1};
+  static unsigned made;
+  struct ebb_birth birth = {.channel = -1, .turn = made++};
   if (!PyArg_ParseTuple(args, "iiii", &birth.control, &birth.out, &birth.err, &birth.tree)) return NULL;
   return fork_with_walls(kEbbForkFunction, &birth);
 }

@@ -2,7 +2,8 @@
 
 1. The application is imported in the zygote; its lifespan starts in each instance, after the fork and before the first
    request: what it opens there (connections, threads) belongs to that instance alone.
-2. All requests of an instance run on one event loop, one after the other; between requests the loop stands still.
+2. All requests of an instance run on one event loop, one after the other, and between requests the loop stands still; with
+   `concurrency` above 1 (several.py) it runs for good, and they run beside each other.
 3. An answer ends when the application returns from the call: background tasks run before its last byte. An answer in
    one message goes out whole, any other message by message.
 """
@@ -85,22 +86,22 @@ class Lifespan:
 
 
 class Exchange:
-    """One request and its answer: what the application's receive and send are."""
+    """One request and its answer: what the application's receive and send are. `over` is set when the answer is complete;
+    whoever knows that the client has left sets it then."""
 
-    def __init__(self, answer, request):
-        import asyncio
-
+    def __init__(self, answer, request, over):
         self._answer = answer
         self._body = request.body
         self._given = False
-        self.complete = asyncio.Event()
+        self._over = over
+        self.complete = False
 
     async def receive(self):
         if not self._given:
             self._given = True
             body, self._body = self._body, b""
             return {"type": "http.request", "body": body, "more_body": False}
-        await self.complete.wait()  # a client that goes away takes the instance along, so this is the only end
+        await self._over.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message):
@@ -112,7 +113,7 @@ class Exchange:
         elif kind == "http.response.body":
             if self._answer.head is None:
                 raise RuntimeError("http.response.body was sent before http.response.start")
-            if self.complete.is_set():
+            if self.complete:
                 raise RuntimeError("http.response.body was sent behind the end of the answer")
             await self._take(message.get("body", b""), message.get("more_body", False))
         else:
@@ -129,7 +130,8 @@ class Exchange:
         else:
             self._answer.whole = body
         if not more:
-            self.complete.set()
+            self.complete = True
+            self._over.set()
 
 
 class Application:
@@ -153,16 +155,20 @@ class Application:
 
     def answer(self, answer, request, context):
         """Errors: what the application raises; those of stream.Stream."""
-        self._loop.run(self._exchange(answer, request, context))
+        import asyncio
 
-    async def _exchange(self, answer, request, context):
-        exchange = Exchange(answer, request)
+        # A client that goes away takes the instance along: nobody else says that it is over.
+        self._loop.run(self.exchange(answer, request, context, asyncio.Event()))
+
+    async def exchange(self, answer, request, context, over):
+        """The same, on the loop."""
+        exchange = Exchange(answer, request, over)
         scope = scope_of(request, context, self._lifespan.state)
         try:
             await self._application(scope, exchange.receive, exchange.send)
         except Exception as error:
-            if not exchange.complete.is_set():
+            if not exchange.complete:
                 raise
             trace.report(trace.trace_of(error))  # the client has the application's own answer to it
-        if not exchange.complete.is_set():
+        if not exchange.complete:
             raise RuntimeError("the application returned without completing its answer")

@@ -1,4 +1,5 @@
-"""An instance: one forked process that serves the invocations of one function, one at a time, until its channel ends.
+"""An instance: one forked process that serves the invocations of one function until its channel ends: one at a time, or, of
+an ASGI application with `concurrency`, several (several.py).
 
 `Instance.serve` is the warm path: one receive, one send, no allocation of size, nothing looked up that could be bound
 before. What it costs is measured by tests/bench_fork.py.
@@ -11,6 +12,7 @@ import sys
 import time
 
 from . import _ebb, asgi, children, events, loading, results, stream, trace, uniqueness, web, wire, wsgi
+from .context import Context
 
 CHANNEL_FD = 3
 _BUFFER_BYTES = 64 * 1024
@@ -18,51 +20,6 @@ _NO_INVOCATION = bytes(16)
 _PROTOCOL_FAILED = 112
 
 _scan = json.JSONDecoder().scan_once
-
-
-class Context:
-    """The handler's second argument, with the names that AWS Lambda gave them."""
-
-    __slots__ = ("request_id", "deadline_ms", "traceparent", "tracestate", "_function")
-
-    def __init__(self, function, meta):
-        self._function = function
-        self.request_id = meta["request_id"]
-        self.deadline_ms = meta["deadline_ms"]
-        self.traceparent = meta.get("traceparent")  # W3C Trace Context: what spans of the function's own continue, or None
-        self.tracestate = meta.get("tracestate")
-
-    @property
-    def aws_request_id(self):
-        return self.request_id
-
-    @property
-    def app(self):
-        return self._function.app
-
-    @property
-    def function_name(self):
-        return self._function.name
-
-    @property
-    def function_version(self):
-        return self._function.version
-
-    @property
-    def memory_limit_in_mb(self):
-        return self._function.memory_bytes >> 20
-
-    @property
-    def invoked_function_arn(self):
-        function = self._function
-        return f"ebb:{function.app}:{function.name}:{function.version}"
-
-    def get_remaining_time_in_millis(self):
-        """Until the invocation is ended by its timeout; never below 0."""
-        return max(0, self.deadline_ms - time.time_ns() // 1_000_000)
-
-    def __repr__(self):
-        return f"Context(request_id={self.request_id!r}, function={self.invoked_function_arn!r})"
 
 
 class Loop:
@@ -104,7 +61,7 @@ class Instance:
         self._pid = os.getpid()
         self._loop = Loop()
         self._orphans = children.Orphans()
-        self._web = self._service = None
+        self._web = self._service = self._several = None
         self.take_handler(handler)
 
     def take_handler(self, handler):
@@ -112,6 +69,10 @@ class Instance:
         self._handler = handler
         self._web = self._web_of(self._function)
         self._service = handler if self._function.kind == "lambda" else self._web
+        if self._function.interface == "asgi" and self._function.concurrency > 1:
+            from . import several
+
+            self._service = self._several = several.Server(self._function, self._web, self._loop, leave)
 
     def _web_of(self, function):
         """What talks to the user's web application or server, or None for a handler of events."""
@@ -138,10 +99,7 @@ class Instance:
         self._handler.become(began_ns)
 
     def send_error(self, invocation, kind, type_name, message, trace_text=""):
-        told = {"kind": kind, "type": type_name, "message": message, "trace": trace_text}
-        # Half of a surrogate pair is a character to Python and to nobody else.
-        meta = results.dump({key: text.encode("utf-8", "backslashreplace").decode() for key, text in told.items()})
-        wire.send_frame(self._sock, wire.ERROR, invocation, meta)
+        wire.send_frame(self._sock, wire.ERROR, invocation, results.error_meta(kind, type_name, message, trace_text))
 
     def _fail(self, invocation, error):
         """Answers with what the handler raised. False when the process must end."""
@@ -162,6 +120,8 @@ class Instance:
         if self._function.interface == "server":
             meta = b'{"init_ns":%d,"port":%d}' % (init_ns, self._handler.port)
             self._handler.end_with_it()
+        elif self._several is not None:
+            meta = b'{"init_ns":%d,"port":%d}' % (init_ns, self._several.port)
         wire.send_frame(self._sock, wire.CHANNEL_READY, _NO_INVOCATION, meta)
 
     def _receive(self, recv_into, buffer, view):
@@ -264,6 +224,9 @@ class Instance:
 
     def serve(self, invocations_max=None):
         """Serves until the channel ends (returns 0), or an invocation ended the process (returns 1)."""
+        if self._several is not None:
+            self._several.serve(self._sock)
+            return 0
         buffer = bytearray(_BUFFER_BYTES)
         view = memoryview(buffer)
         recv_into = self._sock.recv_into

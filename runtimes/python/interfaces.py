@@ -47,6 +47,11 @@ _WANTED = {
 }
 
 
+def kind_of(interface):
+    """In words."""
+    return _WANTED[interface][0]
+
+
 def misfit(handler, interface):
     """Why the handler cannot be called that way, or an empty string."""
     kind, arguments = _WANTED[interface]

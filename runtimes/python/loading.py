@@ -24,7 +24,7 @@ class Function:
     """What the configuration says of the function (zygote_protocol.h)."""
 
     __slots__ = ("app", "name", "version", "kind", "command", "handler", "image", "fc", "interface", "env", "memory_bytes",
-                 "timeout_ms", "model", "batch_size", "batch_window_ms", "platform")
+                 "timeout_ms", "concurrency", "model", "batch_size", "batch_window_ms", "platform")
 
     def __init__(self, config):
         fields = json.loads(config)
@@ -44,6 +44,7 @@ class Function:
         self.env = fields.get("env", {})
         self.memory_bytes = int(fields.get("memory_bytes", 0))
         self.timeout_ms = int(fields.get("timeout_ms", 0))
+        self.concurrency = int(fields.get("concurrency", 1))  # calls at a time in one instance
         model = fields.get("model", {})
         self.model = model.get("file", "")
         self.batch_size = int(model.get("batch_size", 1))
@@ -122,6 +123,10 @@ def load(function):
     sys.argv = [TASK]
     if function.kind != "python3":
         return _service_of(function)
+    if function.concurrency > 1:
+        from . import several
+
+        several.share_output()
     importlib.invalidate_caches()
     # "pkg/module.attribute" is what people bring from elsewhere.
     module_name, _, attribute = function.handler.replace("/", ".").rpartition(".")
@@ -141,6 +146,12 @@ def load(function):
         function.interface = interfaces.told_by(handler)
     elif wrong := interfaces.misfit(handler, function.interface):
         raise LoadError("TypeError", f"handler '{function.handler}' {wrong}")
+    if function.concurrency > 1 and function.interface != "asgi":
+        raise LoadError(
+            "ValueError",
+            f"concurrency is {function.concurrency}, and handler '{function.handler}' is {interfaces.kind_of(function.interface)}, which runs 1 call "
+            "at a time in an instance: raise scale.max instead, or name an ASGI application",
+        )
     return handler
 
 

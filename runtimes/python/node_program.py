@@ -58,7 +58,8 @@ class Handler:
         function = self._function
         told = {
             "app": function.app, "name": function.name, "version": function.version, "handler": function.handler,
-            "memory_bytes": function.memory_bytes, "timeout_ms": function.timeout_ms, "channel": channel, "began_ns": str(began_ns),
+            "memory_bytes": function.memory_bytes, "timeout_ms": function.timeout_ms, "concurrency": function.concurrency,
+            "channel": channel, "began_ns": str(began_ns),
             "uses": uses,
         }
         heap = max(16, int(function.memory_bytes * _HEAP_SHARE) >> 20)

@@ -124,6 +124,13 @@ def dump(value, name="the result"):
         raise explain(value, error, name) from None
 
 
+def error_meta(kind, type_name, message, trace_text):
+    """What a frame says of a failure (src/wire/frame.h)."""
+    told = {"kind": kind, "type": type_name, "message": message, "trace": trace_text}
+    # Half of a surrogate pair is a character to Python and to nobody else.
+    return dump({key: text.encode("utf-8", "backslashreplace").decode() for key, text in told.items()})
+
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z").match
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z").match
 

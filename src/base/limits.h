@@ -97,7 +97,7 @@ inline constexpr std::uint32_t kStartsAtOnce = 32;  // forks of one version unde
 inline constexpr std::size_t kLogBytesPerInvocation = 1024 * 1024;  // stdout and stderr kept of one invocation
 inline constexpr std::size_t kLogLineBytes = 64 * 1024;             // a longer line is cut in pieces
 inline constexpr std::uint64_t kLogBytesPerFunction = 64ull << 20;  // kept on disk; the oldest half is dropped beyond
-inline constexpr std::uint32_t kUsageSegmentRecords = 16'384;       // 256-byte usage records in one file: 4 MiB
+inline constexpr std::uint32_t kUsageSegmentRecords = 16'384;       // 320-byte usage records in one file: 5 MiB
 
 // Control plane.
 inline constexpr auto kDrainTimeout = 10s;                // running requests of a daemon that was told to stop
@@ -120,7 +120,7 @@ inline constexpr std::size_t kConfigBlobBytes = 48 * 1024;  // a version's confi
 inline constexpr std::size_t kBirthsAtOncePerZygote = 64;  // fork orders a zygote works on; more wait in the launcher
 inline constexpr std::size_t kBirthsWaitingPerZygote = 1024;  // and no more than these
 inline constexpr std::size_t kSandboxProcesses = 16'384;      // zygotes and instances of a node
-inline constexpr auto kBirthTimeout = 5s;                     // from a fork order to the child's first word
+inline constexpr auto kBirthTimeout = 20s;                    // from a fork order to the child's first word
 inline constexpr auto kRuntimeInitTimeout = 30s;              // from the start of a sandbox to its runtime being ready
 inline constexpr auto kReapWait = 50ms;                 // for an exit status, once a process is known to have ended
 inline constexpr auto kLingering = 200ms;               // from SIGKILL until what is still there gets processors to end

@@ -74,7 +74,7 @@ void add_bill(CLI::App& app, Session& session) {
   command->add_option("--org", options->organisation, "Only the apps of this organisation")->type_name("ORGANISATION");
   command->add_option("--month", options->month, "A month such as 2026-11 (UTC); the present one when left out")
       ->type_name("YYYY-MM");
-  command->add_option("--by", options->by, "A line per function, version, trigger or day (function)")
+  command->add_option("--by", options->by, "A line per function, version, alias, trigger or day (function)")
       ->type_name("WHAT");
   command->add_flag("--csv", options->csv, "Print comma-separated values");
   command->add_option("--html", options->html, "Write a readable statement to this file")->type_name("FILE");

@@ -25,11 +25,11 @@ struct Session {
   Rest rest() const { return Rest(url, find_key(url, key_file), ca_file); }
 };
 
-/// "vision", "vision/digits" or "vision/digits:3".
+/// "vision", "vision/digits", "vision/digits:3" or "vision/digits:live".
 struct Subject {
   std::string app;
   std::string function;  // "" when only an app was named
-  std::string version;   // "" for the current one
+  std::string version;   // or an alias of one; "" for the current one
 };
 /// Errors: kInvalidArgument with the form that is asked for.
 base::Result<Subject> parse_subject(std::string_view text);
@@ -40,12 +40,15 @@ void add_init(CLI::App& app, Session& session);
 void add_deploy(CLI::App& app, Session& session);
 void add_build(CLI::App& app, Session& session);
 void add_invoke(CLI::App& app, Session& session);
+void add_calls(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_logs(CLI::App& app, Session& session);
 void add_usage(CLI::App& app, Session& session);
 void add_ledger(CLI::App& app, Session& session);
 void add_bill(CLI::App& app, Session& session);
 void add_remove(CLI::App& app, Session& session);
+void add_alias(CLI::App& app, Session& session);
+void add_versions(CLI::App& app, Session& session);
 void add_budget(CLI::App& app, Session& session);
 void add_quota(CLI::App& app, Session& session);
 void add_secrets(CLI::App& app, Session& session);

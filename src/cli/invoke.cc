@@ -1,4 +1,5 @@
-// `ebb invoke`: calls a function directly; its event is the JSON given, its answer is printed as it comes.
+// `ebb invoke`: calls a function directly; its event is the JSON given, its answer is printed as it comes. With --async
+// nobody waits for one.
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -14,12 +15,14 @@ namespace {
 
 // The longest a function may take, and as long again in the queue: the daemon decides, not we.
 constexpr auto kInvokeLimit = 2 * limits::kFunctionTimeoutMax;
+constexpr auto kLeaveLimit = std::chrono::seconds(60);
 
 struct Options {
   std::string subject;
   EventOptions event;
   bool raw = false;
   bool verbose = false;
+  bool async = false;
 };
 
 std::string base64(std::string_view bytes) {
@@ -123,6 +126,23 @@ http::ClientRequest request_for(const Options& options, const Subject& subject, 
   return request;
 }
 
+// The id alone on standard output, so that a script has it; the rest is for the person.
+base::Result<int> leave(const Session& session, const Options& options, const Subject& subject, std::string event) {
+  http::ClientRequest request = request_for(options, subject, std::move(event));
+  request.url += (subject.version.empty() ? "?" : "&") + std::string("async=true");
+  EBB_TRY(const http::ClientResponse response, session.rest().call(std::move(request), kLeaveLimit));
+  if (session.json) {
+    print_out(response.body);
+    return 0;
+  }
+  EBB_TRY(const boost::json::object accepted, json_object(response.body));
+  const std::string waits = harmless(text_of(accepted, "waits_because"));
+  print_err(waits.empty() ? "accepted; ebb calls ls shows it until it is done\n"
+                          : "accepted; it waits: " + waits + "\n");
+  print_out(text_of(accepted, "id") + "\n");
+  return 0;
+}
+
 base::Result<int> invoke(const Session& session, const Options& options) {
   EBB_TRY(const Subject subject, parse_subject(options.subject));
   if (subject.function.empty()) {
@@ -130,6 +150,7 @@ base::Result<int> invoke(const Session& session, const Options& options) {
                                   "/FUNCTION (see ebb ls " + subject.app + ")");
   }
   EBB_TRY(std::string event, options.raw ? read_event(options.event) : read_json_event(options.event));
+  if (options.async) return leave(session, options, subject, std::move(event));
 
   Printer printer(session, options);
   http::ClientRequest request = request_for(options, subject, std::move(event));
@@ -168,10 +189,14 @@ void add_invoke(CLI::App& app, Session& session) {
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("invoke", "Call a function with an event and print its answer");
   command->group("Deploy and call");
-  command->add_option("function", options->subject, "APP/FUNCTION, or APP/FUNCTION:VERSION")->required()->type_name("");
+  command->add_option("function", options->subject, "APP/FUNCTION, APP/FUNCTION:VERSION or APP/FUNCTION:ALIAS")
+      ->required()
+      ->type_name("");
   add_event_options(*command, options->event);
   command->add_flag("--raw", options->raw, "Send the data as bytes, not as JSON");
   command->add_flag("-v,--verbose", options->verbose, "Show request id, version and Server-Timing on standard error");
+  command->add_flag("--async", options->async,
+                    "Do not wait for the answer: the node keeps the event, delivers it and tries again if it fails");
   add_common_options(*command, session);
   command->callback(
       [&session, options] { session.action = [&session, options] { return invoke(session, *options); }; });

@@ -136,7 +136,10 @@ int run(int argc, char** argv, const std::vector<LocalCommand>& local, const std
   add_deploy(app, session);
   add_build(app, session);
   add_invoke(app, session);
+  add_calls(app, session);
   add_remove(app, session);
+  add_versions(app, session);
+  add_alias(app, session);
   add_list(app, session);
   add_logs(app, session);
   add_usage(app, session);

@@ -51,8 +51,18 @@ base::Result<int> remove(const Session& session, const Options& options) {
   }
   http::ClientRequest request{.method = "DELETE"};
   request.url = path;
-  EBB_CHECKED(session.rest().call(std::move(request), kRemoveLimit));
-  print_out(session.json ? "{\"removed\":" + http::json_quoted(name) + "}\n" : "removed " + what + "\n");
+  EBB_TRY(const http::ClientResponse response, session.rest().call(std::move(request), kRemoveLimit));
+  std::uint64_t calls = 0;
+  if (!response.body.empty()) {
+    EBB_TRY(const boost::json::object removed, json_object(response.body));
+    calls = count_of(removed, "calls_removed");
+  }
+  if (session.json) {
+    print_out("{\"removed\":" + http::json_quoted(name) + ",\"calls_removed\":" + std::to_string(calls) + "}\n");
+    return 0;
+  }
+  const std::string asynchronous = calls == 1 ? " asynchronous call" : " asynchronous calls";
+  print_out("removed " + what + (calls == 0 ? "" : ", and " + std::to_string(calls) + asynchronous + " of it") + "\n");
   return 0;
 }
 

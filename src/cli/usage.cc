@@ -56,11 +56,17 @@ std::string milliseconds_text(double milliseconds) {
   return text.data();
 }
 
+// "3", or "3 live" for a call by an alias.
+std::string version_text(const boost::json::object& record) {
+  const std::string alias = text_of(record, "alias");
+  return std::to_string(count_of(record, "version")) + (alias.empty() ? "" : " " + alias);
+}
+
 void add_record(Table& table, const boost::json::object& record) {
   const bool closed = text_of(record, "state") != "open";
   table.add({text_of(record, "arrival"), text_of(record, "request_id"),
-             text_of(record, "app") + "/" + text_of(record, "function"), std::to_string(count_of(record, "version")),
-             text_of(record, "rung"), closed ? text_of(record, "outcome") : "running",
+             text_of(record, "app") + "/" + text_of(record, "function"), version_text(record), text_of(record, "rung"),
+             closed ? text_of(record, "outcome") : "running",
              closed ? milliseconds_text(number_of(record, "start_ms") + number_of(record, "init_ms")) : "-",
              closed ? milliseconds_text(number_of(record, "handler_ms")) : "-",
              closed ? std::to_string(count_of(record, "billed_ms")) + " ms" : "-",

@@ -187,6 +187,45 @@ TEST(Access, AnOrganisationsAdminMakesKeysOfItAndNothingOfTheNode) {
   EXPECT_EQ(seen.at("organisations").as_array()[0].at("name").as_string(), "acme");
 }
 
+TEST(Access, AsynchronousCallsAreThoseOfTheirAppOnly) {
+  MemoryServer server;
+  server.node.owners = {{"vision", "acme"}, {"other", "default"}};
+  server.node.made_organisations.push_back("acme");
+  const auto key_of = [&](const std::string& body) {
+    const auto made = server.fetch("POST", "/api/v1/keys", body);
+    return std::string(boost::json::parse(made.body).at("key").as_string());
+  };
+  const std::string invoke = "/functions/f/invocations?async=true";
+  ASSERT_EQ(server.fetch("POST", "/api/v1/apps/vision" + invoke, "secret").status, 202);
+  ASSERT_EQ(server.fetch("POST", "/api/v1/apps/other" + invoke, "secret").status, 202);
+  const std::string its = "/api/v1/calls/" + base::to_string(server.node.kept.at(0).call.id);
+  const std::string others = "/api/v1/calls/" + base::to_string(server.node.kept.at(1).call.id);
+  for (const char* scope : {R"("app":"vision")", R"("organisation":"acme")"}) {
+    const std::string key = key_of(std::string(R"({"role":"deploy",)") + scope + "}");
+    const auto fetch = [&](const char* method, const std::string& path) {
+      return server.fetch(method, path, {}, bearer(key));
+    };
+    EXPECT_EQ(boost::json::parse(fetch("GET", "/api/v1/calls").body).at("calls").as_array().size(), 1U) << scope;
+    EXPECT_EQ(fetch("GET", its).status, 200) << scope;
+    EXPECT_EQ(fetch("GET", its + "/event").body, "secret") << scope;
+    EXPECT_EQ(fetch("GET", others).status, 404) << scope << ": as if it were not there";
+    EXPECT_EQ(fetch("GET", others + "/event").status, 404) << scope;
+    EXPECT_EQ(fetch("POST", others + "/retry").status, 404) << scope;
+    EXPECT_EQ(fetch("DELETE", others).status, 404) << scope;
+  }
+  const std::string reads = key_of(R"({"role":"read","app":"vision"})");
+  EXPECT_EQ(server.fetch("GET", its, {}, bearer(reads)).status, 200);
+  EXPECT_EQ(server.fetch("GET", its + "/event", {}, bearer(reads)).status, 403);
+  EXPECT_EQ(server.fetch("POST", its + "/retry", {}, bearer(reads)).status, 403);
+  EXPECT_EQ(server.fetch("DELETE", its, {}, bearer(reads)).status, 403);
+  EXPECT_EQ(server.fetch("POST", "/api/v1/apps/vision" + invoke, "x", bearer(reads)).status, 403);
+  const std::string invokes = key_of(R"({"role":"invoke","app":"vision"})");
+  EXPECT_EQ(server.fetch("POST", "/api/v1/apps/vision" + invoke, "x", bearer(invokes)).status, 202);
+  EXPECT_EQ(server.fetch("POST", "/api/v1/apps/other" + invoke, "x", bearer(invokes)).status, 403);
+  EXPECT_EQ(server.fetch("GET", its, {}, bearer(invokes)).status, 403);
+  EXPECT_EQ(server.node.kept.size(), 3U) << "nothing was removed";
+}
+
 TEST(Access, FunctionsNeverSeeAKeyButTheirOwnTokens) {
   using KeyShown = node::Call::KeyShown;
   MemoryServer server;

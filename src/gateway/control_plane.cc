@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <charconv>
 
 #include "base/co_checked.h"
 #include "base/limits.h"
@@ -29,7 +28,6 @@ constexpr std::nullopt_t kOpen = std::nullopt;
 
 // How long one look at a deployment may wait: a draining daemon waits no longer for a request that waits.
 constexpr base::Duration kDeploymentLook = 500ms;
-constexpr std::uint64_t kCoresMost = limits::kFunctionCpuMillisMax / 1000;
 constexpr std::uint64_t kMost = 0xffff'ffff'ffff'ffff;
 
 constexpr std::string_view kFrontPage = "This is Ebb " EBB_VERSION
@@ -55,6 +53,12 @@ http::Response begun(std::uint64_t id) {
   http::Response response = json_response(202, JsonObject().number("id", id).text("path", path).close() + "\n");
   response.headers.add("Location", path);
   return response;
+}
+
+// There is something to say where calls that waited, or had failed, went with it.
+http::Response removed_with(std::uint64_t calls) {
+  if (calls == 0) return http::Response{.status = 204};
+  return json_response(200, JsonObject().number("calls_removed", calls).close() + "\n");
 }
 
 // Browsers send Origin with every request that writes; a page of another site must not deploy to a developer's machine.
@@ -105,8 +109,22 @@ base::Result<> ControlPlane::add_routes(http::Router& router) {
                   &ControlPlane::remove_function));
   EBB_CHECKED(add(router, "POST", "/api/v1/apps/{app}/functions/{function}/versions", Permission::kDeploy,
                   &ControlPlane::make_version));
+  EBB_CHECKED(add(router, "GET", "/api/v1/apps/{app}/functions/{function}/versions", Permission::kRead,
+                  &ControlPlane::versions));
   EBB_CHECKED(add(router, "DELETE", "/api/v1/apps/{app}/functions/{function}/versions/{version}", Permission::kDeploy,
                   &ControlPlane::remove_version));
+  EBB_CHECKED(add(router, "POST", "/api/v1/apps/{app}/functions/{function}/rollback", Permission::kDeploy,
+                  &ControlPlane::roll_back));
+  constexpr const char* kAlias = "/api/v1/apps/{app}/functions/{function}/aliases/{alias}";
+  EBB_CHECKED(add(router, "GET", "/api/v1/aliases", Permission::kRead, &ControlPlane::aliases));
+  EBB_CHECKED(add(router, "PUT", kAlias, Permission::kDeploy, &ControlPlane::set_alias));
+  EBB_CHECKED(add(router, "DELETE", kAlias, Permission::kDeploy, &ControlPlane::remove_alias));
+  constexpr const char* kCall = "/api/v1/calls/{id}";
+  EBB_CHECKED(add(router, "GET", "/api/v1/calls", Permission::kRead, &ControlPlane::async_calls));
+  EBB_CHECKED(add(router, "GET", kCall, Permission::kRead, &ControlPlane::async_call));
+  EBB_CHECKED(add(router, "GET", "/api/v1/calls/{id}/event", Permission::kDeploy, &ControlPlane::async_event));
+  EBB_CHECKED(add(router, "POST", "/api/v1/calls/{id}/retry", Permission::kInvoke, &ControlPlane::retry_async_call));
+  EBB_CHECKED(add(router, "DELETE", kCall, Permission::kDeploy, &ControlPlane::remove_async_call));
   EBB_CHECKED(add(router, "GET", "/api/v1/logs", Permission::kRead, &ControlPlane::logs));
   EBB_CHECKED(add(router, "GET", "/api/v1/usage", Permission::kRead, &ControlPlane::usage));
   EBB_CHECKED(add(router, "GET", "/api/v1/usage/records", Permission::kRead, &ControlPlane::usage_records));
@@ -243,9 +261,9 @@ io::Task<ControlPlane::Answer> ControlPlane::remove_app(Caller caller, http::Req
   if (!named) co_return named.error();
   EBB_CO_CHECKED(access_.may_touch(caller, app));
   std::string every;
-  const auto removed = co_await node_.remove(std::move(app), std::move(every));
-  if (!removed) co_return removed.error();
-  co_return http::Response{.status = 204};
+  const auto calls = co_await node_.remove(std::move(app), std::move(every));
+  if (!calls) co_return calls.error();
+  co_return removed_with(*calls);
 }
 
 // The function that the path names, which the caller may change.
@@ -262,43 +280,9 @@ base::Result<ControlPlane::FunctionName> ControlPlane::function_of(const Caller&
 io::Task<ControlPlane::Answer> ControlPlane::remove_function(Caller caller, http::Request request,
                                                              http::PathParams params) {
   EBB_CO_TRY(FunctionName name, function_of(caller, request, params));
-  const auto removed = co_await node_.remove(std::move(name.app), std::move(name.function));
-  if (!removed) co_return removed.error();
-  co_return http::Response{.status = 204};
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::make_version(Caller caller, http::Request request,
-                                                          http::PathParams params) {
-  EBB_CO_TRY(FunctionName name, function_of(caller, request, params));
-  EBB_CO_TRY(TextMembers members, parse_text_members(request.body, {"memory", "cpu"}));
-  node::Size size;
-  if (members.contains("memory")) {
-    const auto memory = base::parse_bytes(members["memory"]);
-    if (!memory) co_return base::invalid_argument("memory " + memory.error().message);
-    size.memory = *memory;
-  }
-  if (members.contains("cpu")) {
-    const auto millis = meter::parse_decimal(members["cpu"], 3, kCoresMost);
-    if (!millis) co_return base::invalid_argument("cpu " + millis.error().message);
-    size.cpu_millis = static_cast<std::uint32_t>(*millis);
-  }
-  auto made = co_await node_.make_sized_version(std::move(name.app), std::move(name.function), size);
-  if (!made) co_return made.error();
-  co_return json_response(201, boost::json::serialize(model::to_json(*made)));
-}
-
-io::Task<ControlPlane::Answer> ControlPlane::remove_version(Caller caller, http::Request request,
-                                                            http::PathParams params) {
-  EBB_CO_TRY(FunctionName name, function_of(caller, request, params));
-  const std::string_view text = params["version"];
-  std::uint32_t number = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed != std::errc() || end != text.data() + text.size()) {
-    co_return base::invalid_argument("'" + std::string(text) + "' is no version number");
-  }
-  const auto removed = co_await node_.remove_version(std::move(name.app), std::move(name.function), number);
-  if (!removed) co_return removed.error();
-  co_return http::Response{.status = 204};
+  const auto calls = co_await node_.remove(std::move(name.app), std::move(name.function));
+  if (!calls) co_return calls.error();
+  co_return removed_with(*calls);
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::logs(Caller caller, http::Request request, http::PathParams) {
@@ -384,7 +368,7 @@ io::Task<ControlPlane::Answer> ControlPlane::bill(Caller caller, http::Request r
   EBB_CO_TRY(wanted.month, month_in(query));
   const std::string by = query.text("by");
   const auto known = meter::bill_by_named(by.empty() ? "function" : by);
-  if (!known) co_return base::invalid_argument("parameter by must be function, version, trigger or day");
+  if (!known) co_return base::invalid_argument("parameter by must be function, version, alias, trigger or day");
   wanted.by = *known;
   const std::string organisation = wanted.organisation;
   const auto bill = co_await node_.bill(std::move(wanted));

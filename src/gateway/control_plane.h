@@ -55,8 +55,15 @@ class ControlPlane {
   io::Task<Answer> functions(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_app(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_function(Caller caller, http::Request request, http::PathParams params);
+  // control_plane_versions.cc
+  io::Task<Answer> versions(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> make_version(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_version(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> roll_back(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> aliases(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> set_alias(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_alias(Caller caller, http::Request request, http::PathParams params);
+  // control_plane.cc
   io::Task<Answer> logs(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> usage(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> usage_records(Caller caller, http::Request request, http::PathParams params);
@@ -73,6 +80,14 @@ class ControlPlane {
   io::Task<Answer> quotas(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_quota(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_quota(Caller caller, http::Request request, http::PathParams params);
+  // control_plane_calls.cc
+  io::Task<base::Result<node::AsyncCallView>> async_call_of(const Caller& caller, const http::Request& request,
+                                                            const http::PathParams& params);
+  io::Task<Answer> async_calls(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> async_call(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> async_event(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> retry_async_call(Caller caller, http::Request request, http::PathParams params);
+  io::Task<Answer> remove_async_call(Caller caller, http::Request request, http::PathParams params);
   // control_plane_webhooks.cc
   io::Task<Answer> webhooks(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> set_webhook(Caller caller, http::Request request, http::PathParams params);

@@ -1,34 +1,43 @@
 #include "gateway/function_url.h"
 
-#include <charconv>
-
 #include "gateway/answer.h"
+#include "gateway/async_view.h"
+#include "gateway/control_answer.h"
 #include "gateway/event.h"
 #include "gateway/query.h"
 #include "http/error_response.h"
+#include "model/alias.h"
 #include "model/names.h"
 
 namespace ebb::gateway {
 namespace {
 
-constexpr std::uint32_t kVersionMax = 0xffff'ffff;
-
 struct Target {
   std::string function;
   std::uint32_t version = 0;  // 0: the current one
+  std::string alias{};        // or the one that this stands for
 };
 
-// "digits" or "digits:3".
+// "3", "live" or "current".
+base::Result<> read_version(std::string_view text, Target& target) {
+  if (text == model::kCurrentName) return {};
+  if (model::is_all_digits(text)) {
+    const auto number = model::parse_version_number(text);
+    if (number) target.version = *number;
+    if (number) return {};
+  } else if (model::is_name(text)) {
+    target.alias = text;
+    return {};
+  }
+  return base::not_found("there is no version '" + std::string(text.substr(0, 64)) + "' of " + target.function +
+                         ", versions are numbers from 1 or aliases of them: see ebb versions and ebb alias ls");
+}
+
+// "digits", "digits:3" or "digits:live".
 base::Result<Target> parse_target(std::string_view text) {
   const auto colon = text.find(':');
   Target target{.function = std::string(text.substr(0, colon))};
-  if (colon == std::string_view::npos) return target;
-  const std::string_view number = text.substr(colon + 1);
-  const auto [end, failed] = std::from_chars(number.data(), number.data() + number.size(), target.version);
-  if (failed != std::errc() || end != number.data() + number.size() || target.version == 0) {
-    return base::not_found("there is no version '" + std::string(number.substr(0, 64)) + "' of " + target.function +
-                           ", versions are numbers from 1: see ebb ls");
-  }
+  if (colon != std::string_view::npos) EBB_CHECKED(read_version(text.substr(colon + 1), target));
   return target;
 }
 
@@ -120,6 +129,16 @@ io::Task<http::Response> FunctionUrl::run(node::Call call, std::shared_ptr<OpenT
   co_return answer_of(std::move(reply), id, base::steady_now() - arrived);
 }
 
+io::Task<http::Response> FunctionUrl::accept(node::Call call) {
+  const base::InvocationId id = call.id;
+  const auto accepted = co_await node_.accept(std::move(call));
+  if (!accepted) co_return refused(accepted.error(), id);
+  http::Response response = json_response(202, accepted_json(id, *accepted));
+  response.headers.add("Location", async_call_path(id));
+  response.headers.add("X-Ebb-Request-Id", base::to_string(id));
+  co_return response;
+}
+
 io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathParams params) {
   const base::InvocationId id = base::new_invocation_id();
   const base::Result<Target> target = parse_target(params["function"]);
@@ -128,6 +147,7 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
   if (const auto named = check_names(app, target->function); !named) co_return refused(named.error(), id);
 
   node::Call call{.id = id, .app = app, .function = target->function, .version_number = target->version};
+  call.alias = target->alias;
   call.kind = node::Call::Kind::kHttp;
   call.arrived = request.received_at;
   call.url_prefix = request.path.substr(0, end_of_prefix(request.path));
@@ -151,18 +171,29 @@ io::Task<http::Response> FunctionUrl::direct(http::Request request, http::PathPa
   const std::string& app = params["app"];
   const std::string& function = params["function"];
   if (const auto named = check_names(app, function); !named) co_return refused(named.error(), id);
-  const base::Result<Query> query = Query::parse(request.query, {"version"});
+  const base::Result<Query> query = Query::parse(request.query, {"version", "async"});
   if (!query) co_return refused(query.error(), id);
-  const base::Result<std::uint64_t> version = query->number("version", 0, 1, kVersionMax);
-  if (!version) co_return refused(version.error(), id);
+  Target target{.function = function};
+  const std::string version = query->text("version");
+  const base::Result<> read = version.empty() ? base::Result<>() : read_version(version, target);
+  if (!read) co_return refused(read.error(), id);
+  const std::string async = query->text("async");
+  if (!async.empty() && async != "true" && async != "false")
+    co_return refused(base::invalid_argument("parameter async must be true or false"), id);
 
-  node::Call call{.id = id, .app = app, .function = function};
-  call.version_number = static_cast<std::uint32_t>(*version);
+  node::Call call{.id = id, .app = app, .function = function, .version_number = target.version};
+  call.alias = std::move(target.alias);
   call.kind = node::Call::Kind::kDirect;
   call.key_shown = node::Call::KeyShown::kGranted;
   call.content_type = request.headers.get("content-type");
   call.arrived = request.received_at;
   call.body = std::move(request.body);
+  if (async == "true") {
+    call.traceparent = traceparent_of(request.headers);
+    if (!call.traceparent.empty()) call.tracestate = tracestate_of(request.headers);
+    http::Response accepted = co_await accept(std::move(call));
+    co_return accepted;
+  }
   std::shared_ptr<OpenTrace> open = trace(call, request.headers);
   http::Response response = co_await run(std::move(call), std::move(open));
   co_return response;

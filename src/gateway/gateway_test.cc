@@ -80,14 +80,37 @@ TEST(FunctionUrl, PathBehindTheFunctionBeginsWithASlash) {
 
 TEST(FunctionUrl, NamesThatNobodyCanHaveAreNotFoundAndNeverReachTheNode) {
   MemoryServer server;
-  for (const char* path : {"/fn/Vision/f/", "/fn/a/f%2e%2e/", "/fn/..%2f/f/", "/fn/a/f:0/", "/fn/a/f:latest/",
-                           "/fn/a/f:99999999999/", "/fn/a/f:1x/", "/fn/a/f:/", "/fn/%ff/f/", "/fn/a%00/f"}) {
+  for (const char* path : {"/fn/Vision/f/", "/fn/a/f%2e%2e/", "/fn/..%2f/f/", "/fn/a/f:0/", "/fn/a/f:Latest/",
+                           "/fn/a/f:99999999999/", "/fn/a/f:1_x/", "/fn/a/f:/", "/fn/%ff/f/", "/fn/a%00/f"}) {
     const auto response = server.fetch("GET", path);
     EXPECT_TRUE(response.status == 404 || response.status == 400) << path << " " << response.status;
     EXPECT_FALSE(code_of(response).empty()) << path;
   }
   EXPECT_TRUE(server.node.calls.empty());
   EXPECT_EQ(server.fetch("GET", "/fn/a").status, 404);
+}
+
+TEST(FunctionUrl, VersionsAreNumbersOrAliases) {
+  struct Row {
+    const char* text;
+    std::uint32_t number;
+    const char* alias;
+  };
+  MemoryServer server;
+  for (const Row& row :
+       {Row{"", 0, ""}, Row{":7", 7, ""}, Row{":live", 0, "live"}, Row{":7a", 0, "7a"}, Row{":current", 0, ""}}) {
+    const std::string name = std::string("/fn/a/f") + row.text;
+    EXPECT_EQ(server.fetch("GET", name + "/x").status, 200) << row.text;
+    const node::Call& call = server.node.calls.back();
+    EXPECT_EQ(call.version_number, row.number) << row.text;
+    EXPECT_EQ(call.alias, row.alias) << row.text;
+    EXPECT_EQ(call.function_path(), "/x");
+    if (*row.text == '\0') continue;
+    const std::string query = std::string("?version=") + (row.text + 1);
+    EXPECT_EQ(server.fetch("POST", "/api/v1/apps/a/functions/f/invocations" + query, "{}").status, 200);
+    EXPECT_EQ(server.node.calls.back().version_number, row.number) << row.text;
+    EXPECT_EQ(server.node.calls.back().alias, row.alias) << row.text;
+  }
 }
 
 TEST(FunctionUrl, ErrorsOfTheNodeHaveTheStatusOfTheirCode) {
@@ -140,10 +163,68 @@ TEST(DirectCall, PassesBodyContentTypeAndVersion) {
   EXPECT_EQ(call.event_of, nullptr);
 }
 
+TEST(AsynchronousCall, IsAnsweredWhenItIsKept) {
+  MemoryServer server;
+  server.node.accept_answer = node::AcceptedCall{.waits_because = "a budget"};
+  const std::string path = "/api/v1/apps/a/functions/f/invocations";
+  http::Headers headers{{"Content-Type", "application/json"},
+                        {"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}};
+  const auto response = server.fetch("POST", path + "?async=true&version=4", R"({"a":1})", std::move(headers));
+  EXPECT_EQ(response.status, 202);
+  const node::Call& call = server.node.calls.at(0);
+  const std::string id = base::to_string(call.id);
+  EXPECT_EQ(call.version_number, 4U);
+  EXPECT_EQ(call.body, R"({"a":1})");
+  EXPECT_EQ(call.traceparent.substr(3, 4), "0af7");
+  EXPECT_EQ(response.headers.get("x-ebb-request-id"), id);
+  EXPECT_EQ(response.headers.get("location"), "/api/v1/calls/" + id);
+  EXPECT_EQ(parsed(response.body).at("id").as_string(), id);
+  EXPECT_EQ(parsed(response.body).at("waits_because").as_string(), "a budget");
+  server.node.accept_answer = base::Error{.code = base::Code::kResourceExhausted, .message = "full"};
+  EXPECT_EQ(server.fetch("POST", path + "?async=true").status, 429);
+  EXPECT_EQ(server.fetch("POST", path + "?async=yes").status, 400);
+  EXPECT_EQ(server.fetch("POST", path + "?async=false", "x").status, 200) << "somebody waits";
+  EXPECT_EQ(server.fetch("POST", "/fn/a/f/?async=true", "x").body, "x") << "a URL's query is the function's";
+  EXPECT_EQ(server.node.kept.size(), 1U);
+}
+
+TEST(AsynchronousCalls, AreListedShownRetriedAndRemoved) {
+  MemoryServer server;
+  const std::string invocations = "/functions/f/invocations?async=true";
+  server.fetch("POST", "/api/v1/apps/a" + invocations, "one");
+  server.fetch("POST", "/api/v1/apps/b" + invocations, "two");
+  const base::InvocationId id = server.node.kept.at(0).call.id;
+  const std::string path = "/api/v1/calls/" + base::to_string(id);
+  node::AsyncCallView& failed = server.node.kept.at(1);
+  failed.state = node::AsyncCallView::State::kFailed;
+  failed.call.error = "raised \xff";
+  const auto listed = parsed(server.fetch("GET", "/api/v1/calls").body).at("calls").as_array();
+  ASSERT_EQ(listed.size(), 2U);
+  EXPECT_EQ(listed[0].at("state").as_string(), "waiting");
+  EXPECT_TRUE(listed[0].as_object().contains("deadline"));
+  EXPECT_EQ(listed[1].at("state").as_string(), "failed");
+  EXPECT_EQ(listed[1].at("error").as_string(), "raised \xef\xbf\xbd");
+  EXPECT_EQ(parsed(server.fetch("GET", "/api/v1/calls?app=a&limit=1000").body).at("calls").as_array().size(), 1U);
+  EXPECT_EQ(parsed(server.fetch("GET", "/api/v1/calls?state=failed").body).at("calls").as_array().size(), 1U);
+  for (const char* wrong : {"?state=done", "?limit=0", "?limit=1001", "?function=f", "?app=../x", "?page=1"})
+    EXPECT_EQ(server.fetch("GET", std::string("/api/v1/calls") + wrong).status, 400) << wrong;
+  EXPECT_EQ(parsed(server.fetch("GET", path).body).at("app").as_string(), "a");
+  const auto event = server.fetch("GET", path + "/event");
+  EXPECT_EQ(event.body, "one");
+  EXPECT_EQ(event.headers.get("content-type"), "application/octet-stream");
+  EXPECT_EQ(server.fetch("POST", path + "/retry").status, 204);
+  EXPECT_EQ(server.node.retried, std::vector{id});
+  EXPECT_EQ(server.fetch("DELETE", path).status, 204);
+  EXPECT_EQ(server.fetch("GET", path).status, 404);
+  EXPECT_EQ(server.fetch("DELETE", path).status, 404);
+  EXPECT_EQ(server.fetch("GET", "/api/v1/calls/nothing").status, 400);
+}
+
 TEST(DirectCall, RefusesWhatItDoesNotKnow) {
   MemoryServer server;
   const std::string path = "/api/v1/apps/a/functions/f/invocations";
-  EXPECT_EQ(server.fetch("POST", path + "?version=0").status, 400);
+  EXPECT_EQ(server.fetch("POST", path + "?version=0").status, 404);
+  EXPECT_EQ(server.fetch("POST", path + "?version=a%20b").status, 404);
   EXPECT_EQ(server.fetch("POST", path + "?verson=1").status, 400);
   EXPECT_NE(message_of(server.fetch("POST", path + "?verson=1")).find("did you mean version"), std::string::npos);
   EXPECT_EQ(server.fetch("POST", path + "?version=1&version=2").status, 400);
@@ -229,10 +310,60 @@ TEST(Removal, OfAppsAndFunctions) {
   EXPECT_EQ(server.fetch("DELETE", "/api/v1/apps/vision/functions/digits").status, 204);
   EXPECT_EQ(server.fetch("DELETE", "/api/v1/apps/..%2fx").status, 400);
   EXPECT_EQ(server.node.removed, (std::vector<std::string>{"vision", "vision/digits"}));
+  server.node.remove_answer = std::uint64_t{3};
+  const auto with_calls = server.fetch("DELETE", "/api/v1/apps/vision");
+  EXPECT_EQ(with_calls.status, 200);
+  EXPECT_EQ(with_calls.body, "{\"calls_removed\":3}\n");
   server.node.remove_answer = base::not_found("there is no app vision");
   const auto gone = server.fetch("DELETE", "/api/v1/apps/vision");
   EXPECT_EQ(gone.status, 404);
   EXPECT_EQ(code_of(gone), "not_found");
+}
+
+TEST(Aliases, AreSetListedAndRemoved) {
+  MemoryServer server;
+  const std::string path = "/api/v1/apps/a/functions/f/aliases/";
+  const auto set = server.fetch("PUT", path + "live", R"({"version":"3","weight":"4=10"})");
+  EXPECT_EQ(set.status, 200) << set.body;
+  EXPECT_EQ(parsed(set.body).at("weight").at("percent").as_int64(), 10);
+  EXPECT_EQ(server.node.aliases_set.at(0).weight, (model::AliasWeight{.version = 4, .percent = 10}));
+  const auto all = parsed(server.fetch("GET", "/api/v1/aliases").body).at("aliases").as_array();
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].at("name").as_string(), "live");
+  EXPECT_EQ(parsed(server.fetch("GET", "/api/v1/aliases?app=b").body).at("aliases").as_array().size(), 0u);
+  EXPECT_EQ(server.fetch("GET", "/api/v1/aliases?function=f").status, 400) << "of which app?";
+  for (const char* body : {"", "{}", R"({"version":3})", R"({"version":"0"})", R"({"version":"3","weight":"4"})",
+                           R"({"version":"3","more":"x"})", R"({"version":"3","weight":"3=10"})"}) {
+    EXPECT_EQ(server.fetch("PUT", path + "live", body).status, 400) << body;
+  }
+  EXPECT_EQ(server.fetch("PUT", path + "7", R"({"version":"3"})").status, 400);
+  EXPECT_EQ(server.node.aliases_set.size(), 1u);
+  EXPECT_EQ(server.fetch("DELETE", path + "live").status, 204);
+  EXPECT_EQ(server.fetch("DELETE", path + "live").status, 404);
+}
+
+TEST(Versions, AreListedWithTheirNamesAndRolledBackTo) {
+  MemoryServer server;
+  const model::Alias gray{.name = "gray", .version = 1, .weight = {.version = 2, .percent = 10}};
+  for (const std::uint32_t number : {2u, 1u}) {
+    server.node.versions_answer.push_back({.version = {.app = "a", .function = "f", .number = number},
+                                           .current = number == 2,
+                                           .aliases = {gray},
+                                           .bytes = 1000 + number});
+  }
+  const auto listed = parsed(server.fetch("GET", "/api/v1/apps/a/functions/f/versions").body).at("versions").as_array();
+  ASSERT_EQ(listed.size(), 2u);
+  EXPECT_EQ(listed[0].at("version").as_int64(), 2);
+  EXPECT_TRUE(listed[0].at("current").as_bool());
+  EXPECT_EQ(listed[0].at("bytes").as_int64(), 1002);
+  EXPECT_EQ(listed[0].at("aliases").at(0).at("percent").as_int64(), 10);
+  EXPECT_EQ(listed[1].at("aliases").at(0).at("percent").as_int64(), 90);
+  const std::string back = "/api/v1/apps/a/functions/f/rollback";
+  EXPECT_EQ(server.fetch("POST", back, R"({"version":"1"})").status, 200);
+  EXPECT_EQ(server.fetch("POST", back).status, 200);
+  for (const char* body : {R"({"version":"x"})", R"({"version":1})", R"({"to":"1"})", "[]"})
+    EXPECT_EQ(server.fetch("POST", back, body).status, 400) << body;
+  EXPECT_EQ(server.node.rolled_back, (std::vector<std::uint32_t>{1, 0}));
 }
 
 TEST(ControlPlane, APageOfAnotherSiteChangesNothing) {

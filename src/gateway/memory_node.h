@@ -27,7 +27,7 @@ class MemoryNode final : public node::Node {
   base::Result<std::uint64_t> deploy_answer = std::uint64_t{1};
   std::vector<node::DeploymentStatus> deployment_steps;  // one per look, the last one stays
   base::Result<std::vector<node::FunctionView>> functions_answer = std::vector<node::FunctionView>{};
-  base::Result<> remove_answer;
+  base::Result<std::uint64_t> remove_answer = std::uint64_t{0};
   std::vector<node::LogPage> log_pages;  // one per look; then empty pages
   node::UsagePage usage_answer;
   bool is_ready = true;
@@ -56,6 +56,66 @@ class MemoryNode final : public node::Node {
     co_return reply;
   }
 
+  // Kept ones, in the order of their acceptance; nothing is delivered.
+  std::vector<node::AsyncCallView> kept;
+  std::vector<std::string> events;  // one for each
+  std::vector<base::InvocationId> retried;
+  base::Result<node::AcceptedCall> accept_answer = node::AcceptedCall{};
+  io::Task<base::Result<node::AcceptedCall>> accept(node::Call call) override {
+    std::lock_guard lock(mutex);
+    if (accept_answer) {
+      node::AsyncCallView view;
+      view.call.id = call.id;
+      view.call.app = call.app;
+      view.call.function = call.function;
+      view.waits_because = accept_answer->waits_because;
+      kept.push_back(std::move(view));
+      events.push_back(call.body);
+    }
+    calls.push_back(std::move(call));
+    co_return accept_answer;
+  }
+  io::Task<base::Result<std::vector<node::AsyncCallView>>> async_calls(node::AsyncCallQuery query) override {
+    std::lock_guard lock(mutex);
+    std::vector<node::AsyncCallView> views;
+    for (const node::AsyncCallView& view : kept) {
+      const auto owner = owners.find(view.call.app);
+      const bool its = query.organisation.empty() || (owner != owners.end() && owner->second == query.organisation);
+      if (its && (query.app.empty() || query.app == view.call.app) && (!query.state || *query.state == view.state))
+        views.push_back(view);
+    }
+    co_return views;
+  }
+  io::Task<base::Result<node::AsyncCallView>> async_call(base::InvocationId id) override {
+    std::lock_guard lock(mutex);
+    for (const node::AsyncCallView& view : kept) {
+      if (view.call.id == id) co_return view;
+    }
+    co_return store::no_such_call(id);
+  }
+  io::Task<base::Result<std::string>> async_event(base::InvocationId id) override {
+    std::lock_guard lock(mutex);
+    for (std::size_t at = 0; at < kept.size(); ++at) {
+      if (kept[at].call.id == id) co_return events[at];
+    }
+    co_return store::no_such_call(id);
+  }
+  io::Task<base::Result<>> retry_async_call(base::InvocationId id) override {
+    std::lock_guard lock(mutex);
+    retried.push_back(id);
+    co_return base::Result<>();
+  }
+  io::Task<base::Result<>> remove_async_call(base::InvocationId id) override {
+    std::lock_guard lock(mutex);
+    for (std::size_t at = 0; at < kept.size(); ++at) {
+      if (kept[at].call.id != id) continue;
+      kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(at));
+      events.erase(events.begin() + static_cast<std::ptrdiff_t>(at));
+      break;
+    }
+    co_return base::Result<>();
+  }
+
   io::Task<base::Result<std::uint64_t>> deploy(std::string archive, node::DeploymentOptions options) override {
     std::lock_guard lock(mutex);
     only_apps.push_back(std::move(options.only_app));
@@ -82,7 +142,7 @@ class MemoryNode final : public node::Node {
     co_return answer;
   }
 
-  io::Task<base::Result<>> remove(std::string app, std::string function) override {
+  io::Task<base::Result<std::uint64_t>> remove(std::string app, std::string function) override {
     std::lock_guard lock(mutex);
     removed.push_back(function.empty() ? app : app + "/" + function);
     co_return remove_answer;
@@ -157,6 +217,37 @@ class MemoryNode final : public node::Node {
   }
   io::Task<base::Result<>> remove_version(std::string, std::string, std::uint32_t number) override {
     if (number != 2) co_return base::not_found("no such version");
+    co_return base::Result<>();
+  }
+  std::vector<node::VersionView> versions_answer;
+  io::Task<base::Result<std::vector<node::VersionView>>> versions(std::string, std::string) override {
+    std::lock_guard lock(mutex);
+    co_return versions_answer;
+  }
+  std::vector<std::uint32_t> rolled_back;  // to which
+  io::Task<base::Result<model::Version>> roll_back(std::string app, std::string function,
+                                                   std::uint32_t number) override {
+    std::lock_guard lock(mutex);
+    rolled_back.push_back(number);
+    co_return model::Version{.app = std::move(app), .function = std::move(function), .number = number};
+  }
+  std::vector<model::Alias> aliases_set;
+  io::Task<base::Result<std::vector<model::Alias>>> aliases(std::string app, std::string) override {
+    std::lock_guard lock(mutex);
+    auto found = aliases_set;
+    std::erase_if(found, [&](const auto& alias) { return !app.empty() && alias.app != app; });
+    co_return found;
+  }
+  io::Task<base::Result<model::Alias>> set_alias(model::Alias alias) override {
+    std::lock_guard lock(mutex);
+    if (const auto checked = model::check_alias(alias); !checked) co_return checked.error();
+    aliases_set.push_back(alias);
+    co_return alias;
+  }
+  io::Task<base::Result<>> remove_alias(std::string, std::string, std::string name) override {
+    std::lock_guard lock(mutex);
+    if (std::erase_if(aliases_set, [&](const auto& alias) { return alias.name == name; }) == 0)
+      co_return base::not_found("no such alias");
     co_return base::Result<>();
   }
   std::map<std::string, std::uint64_t> budgets_set;  // nano-CU

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/limits.h"
+#include "base/limits_async.h"
 #include "gateway/json_text.h"
 
 namespace ebb::gateway {
@@ -83,6 +84,32 @@ std::string functions_json(const std::vector<node::FunctionView>& functions) {
     list.add(version + "," + running.substr(1));
   }
   return JsonObject().raw("functions", list.close()).close() + "\n";
+}
+
+std::string versions_json(const std::vector<node::VersionView>& versions) {
+  JsonArray list;
+  for (const node::VersionView& view : versions) {
+    JsonArray aliases;
+    for (const model::Alias& alias : view.aliases) {
+      const bool second = alias.weight.version == view.version.number;
+      aliases.add(JsonObject()
+                      .text("name", alias.name)
+                      .number("percent", second ? alias.weight.percent : 100 - alias.weight.percent)
+                      .close());
+    }
+    std::string version = boost::json::serialize(model::to_json(view.version));
+    version.pop_back();
+    const std::string rest =
+        JsonObject().flag("current", view.current).number("bytes", view.bytes).raw("aliases", aliases.close()).close();
+    list.add(version + "," + rest.substr(1));
+  }
+  return JsonObject().raw("versions", list.close()).close() + "\n";
+}
+
+std::string aliases_json(const std::vector<model::Alias>& aliases) {
+  JsonArray list;
+  for (const model::Alias& alias : aliases) list.add(boost::json::serialize(model::to_json(alias)));
+  return JsonObject().raw("aliases", list.close()).close() + "\n";
 }
 
 std::string logs_json(const node::LogPage& page) {
@@ -216,6 +243,8 @@ std::string limits_json() {
       .number("log_bytes_per_invocation", limits::kLogBytesPerInvocation)
       .number("log_bytes_per_function", limits::kLogBytesPerFunction)
       .number("long_poll_seconds", whole_seconds(limits::kLongPoll))
+      .number("async_event_bytes", limits::kAsyncEventBytes)
+      .number("async_calls_per_app", limits::kAsyncCallsPerApp)
       .number("log_page_lines", limits::kLogPageLines)
       .number("usage_page_records", limits::kUsagePageRecords);
   return JsonObject().raw("limits", answer.close()).close() + "\n";

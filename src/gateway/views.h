@@ -15,6 +15,10 @@ std::string function_path(std::string_view app, std::string_view function);
 
 std::string deployment_json(const node::DeploymentStatus& status);
 std::string functions_json(const std::vector<node::FunctionView>& functions);
+/// {"versions": [...]}, each with its aliases.
+std::string versions_json(const std::vector<node::VersionView>& versions);
+/// {"aliases": [...]}.
+std::string aliases_json(const std::vector<model::Alias>& aliases);
 std::string logs_json(const node::LogPage& page);
 std::string usage_json(const node::UsagePage& page);
 /// One JSON object a line.

@@ -8,7 +8,7 @@
 // Called by node, one for each call of a function that is a web server. Single core.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,7 +23,7 @@ namespace ebb::http {
 
 class Upstream : public std::enable_shared_from_this<Upstream> {
  public:
-  using Socket = boost::asio::ip::tcp::socket;
+  using Socket = boost::asio::generic::stream_protocol::socket;
 
   /// `socket` is connected.
   explicit Upstream(Socket socket) : socket_(std::move(socket)) {}

@@ -64,10 +64,10 @@ bool PromptCores::is_core(pid_t thread) const {
 
 // False: it is not permitted here, and nothing is tried again.
 bool PromptCores::schedule(pid_t thread, Core& core, bool prompt) {
-  const base::Result<> scheduled = prompt ? os::schedule_promptly(thread) : os::schedule_fairly(thread);
+  const base::Result<> scheduled = prompt ? os::schedule_promptly(thread) : os::schedule_patiently(thread);
   // The thread may have ended, and its number be another's by now, even a sandbox's.
   if (!os::thread_cpu_time(daemon_, thread)) {
-    if (prompt) static_cast<void>(os::schedule_fairly(thread));
+    static_cast<void>(os::schedule_fairly(thread));
     return true;
   }
   if (!scheduled) {

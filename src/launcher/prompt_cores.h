@@ -2,10 +2,11 @@
 //
 // 1. A thread that only passes calls on is prompt: between its wake-up and its turn nobody computes. The fair scheduler
 // lets whoever runs go on until its next tick now and then, 1 to 4 ms, which is what a neighbour that floods would cost
-// one call in a hundred. 2. One that uses more than kMuch is fair until it uses less than kLittle: a daemon that is
+// one call in a hundred. 2. One that uses more than kMuch is patient until it uses less than kLittle: a daemon that is
 // overloaded, stuck or hostile takes no more than its share from functions. So the rule is enforced here and
-// not by the daemon. And one that has much to do does it more cheaply when it is fair: it wakes up once for several
-// calls, where a prompt one interrupts whoever runs for each, and wakes up again for its answer. 3. Only threads of the daemon that bear a core's name are looked at; what they start is fair.
+// not by the daemon. And one that has much to do does it more cheaply when it is patient: it wakes up once for several
+// calls, where a prompt one interrupts whoever runs for each, and wakes up again for its answer. 3. Only threads of the
+// daemon that bear a core's name are looked at; what a prompt one starts is fair.
 // Measured: docs/internals/performance.md, noisy neighbours. One daemon's; single-threaded, as the launcher is. Cost: a
 // directory and a file of /proc a thread in 100 ms, in 1 s while the daemon does next to nothing.
 #pragma once

@@ -103,7 +103,7 @@ TEST_F(PromptCoresTest, CoresArePromptUntilTheyComputeAndNobodyElseIs) {
   EXPECT_TRUE(becomes(*poller, shared_->core, kPrompt));
   EXPECT_EQ(::sched_getscheduler(shared_->other), SCHED_OTHER);
   shared_->work = true;
-  EXPECT_TRUE(becomes(*poller, shared_->core, SCHED_OTHER));
+  EXPECT_TRUE(becomes(*poller, shared_->core, SCHED_BATCH));
   EXPECT_EQ(::sched_getscheduler(child_), kPrompt) << "it does nothing";
   shared_->work = false;
   EXPECT_TRUE(becomes(*poller, shared_->core, kPrompt));

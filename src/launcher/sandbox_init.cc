@@ -18,6 +18,7 @@
 
 #include "os/credentials.h"
 #include "os/namespaces.h"
+#include "os/scheduling.h"
 #include "os/seqpacket.h"
 #include "wire/message.h"
 #include "wire/zygote_protocol.h"
@@ -158,6 +159,8 @@ base::Result<> start_payload(const Payload& payload, std::uint32_t user) {
     CPU_SET(static_cast<std::size_t>(payload.cpu), &one);
     if (::sched_setaffinity(0, sizeof one, &one) != 0) return base::os_error("use one cpu", errno);
   }
+  // For its instances too. A wake-up in a sandbox takes no processor from the daemon, nor from a function at work.
+  EBB_CHECKED(os::schedule_patiently(0));
   if (::chdir(payload.directory.c_str()) != 0) return base::os_error("enter " + payload.directory, errno);
   EBB_CHECKED(os::become(user, user));
   EBB_CHECKED(os::forbid_new_privileges());

@@ -18,7 +18,7 @@ namespace {
 const Exact kPicoPerMicro = 1'000'000;
 constexpr std::uint64_t kAmountMost = 1'000'000'000'000'000'000;
 
-constexpr std::array<std::string_view, 4> kByNames = {"function", "version", "trigger", "day"};
+constexpr std::array<std::string_view, 5> kByNames = {"function", "version", "alias", "trigger", "day"};
 
 Exact exact(Wide value) {
   return (Exact(static_cast<std::uint64_t>(value >> 64)) << 64) + static_cast<std::uint64_t>(value);
@@ -55,23 +55,30 @@ class Shares {
 };
 
 // Where a line stands, and what it is called.
-using LineKey = std::pair<std::string, std::int64_t>;
+struct LineKey {
+  std::string name;
+  std::int64_t number = 0;
+  std::string alias{};
+  auto operator<=>(const LineKey&) const = default;
+};
 
 LineKey line_key(BillBy by, const UsageKey& key) {
   switch (by) {
-    case BillBy::kFunction: return {key.function, 0};
+    case BillBy::kFunction: return {key.function};
     case BillBy::kVersion: return {key.function, key.version};
-    case BillBy::kTrigger: return {std::string(name_of(key.trigger)), 0};
+    case BillBy::kAlias: return {key.function, 0, key.alias};
+    case BillBy::kTrigger: return {std::string(name_of(key.trigger))};
     case BillBy::kDay: return {"", key.day};
   }
   return {};
 }
 
 std::string label_of(BillBy by, const LineKey& key) {
-  const bool of_a_version = by == BillBy::kVersion && key.second != 0;  // runtime zygotes are of none
-  if (of_a_version) return key.first + ":" + std::to_string(key.second);
-  if (by == BillBy::kDay) return day_text(key.second);
-  return key.first;
+  const bool of_a_version = by == BillBy::kVersion && key.number != 0;  // runtime zygotes are of none
+  if (of_a_version) return key.name + ":" + std::to_string(key.number);
+  if (!key.alias.empty()) return key.name + ":" + key.alias;
+  if (by == BillBy::kDay) return day_text(key.number);
+  return key.name;
 }
 
 // The CU that one list is in effect for, poured into its tiers from where the month stands.

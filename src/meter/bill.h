@@ -30,7 +30,7 @@ using Exact = boost::multiprecision::cpp_int;
 /// A CU in the unit that vCPU-milliseconds, byte-milliseconds and calls all measure whole: 10^12 x 2^30.
 extern const Exact kCuAtoms;
 
-enum class BillBy : std::uint8_t { kFunction, kVersion, kTrigger, kDay };
+enum class BillBy : std::uint8_t { kFunction, kVersion, kAlias, kTrigger, kDay };
 std::optional<BillBy> bill_by_named(std::string_view name);
 std::string_view name_of(BillBy by);
 
@@ -46,7 +46,7 @@ struct CuParts {
 CuParts cu_of(const Quantities& quantities, const Weights& weights);
 
 struct BillLine {
-  std::string label;  // "digits", "digits:3", "http", "2026-11-22"
+  std::string label;  // "digits", "digits:3", "digits:live", "http", "2026-11-22"
   Quantities used;
   CuParts cu;
   std::uint64_t amount = 0;  // millionths of the currency

@@ -155,11 +155,12 @@ TEST(Bill, PartsAddUpToTheLastDigitHoweverItIsCut) {
       const Day day = *parse_day("2026-03-01") + static_cast<Day>(random() % 31);
       records.push_back(record(day, random() % 3000, static_cast<Outcome>(random() % model::kOutcomes),
                                "f" + std::to_string(random() % 5), random() % 4));
+      if (random() % 2 != 0) records.back().alias = "live";
       records.back().memory_limit = {random() % (1u << 31)};
       records.back().cpu_millis = random() % 4000;
     }
     std::uint64_t amount = 0;
-    for (const BillBy by : {BillBy::kFunction, BillBy::kVersion, BillBy::kTrigger, BillBy::kDay}) {
+    for (const BillBy by : {BillBy::kFunction, BillBy::kVersion, BillBy::kAlias, BillBy::kTrigger, BillBy::kDay}) {
       const Bill bill = bill_of(records, prices, by);
       const AppBill& app = bill.apps.at(0);
       std::uint64_t lines = 0;
@@ -179,6 +180,22 @@ TEST(Bill, PartsAddUpToTheLastDigitHoweverItIsCut) {
       amount = app.amount;
     }
   }
+}
+
+TEST(Bill, ByAliasCallsByNoneAreTheFunctionsOwnLine) {
+  const Day day = *parse_day("2026-03-01");
+  std::vector<model::UsageRecord> records(4, record(day, 1000));
+  records[1].alias = records[2].alias = "live";
+  records[2].version_number = 2;
+  records[3].function = "g";
+  records[3].alias = "live";
+  const Bill bill = bill_of(records, {}, BillBy::kAlias);
+  const std::vector<BillLine>& lines = bill.apps.at(0).lines;
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0].label, "f");
+  EXPECT_EQ(lines[1].label, "f:live");
+  EXPECT_EQ(lines[1].used.all_calls(), 2u) << "of both versions that it stood for";
+  EXPECT_EQ(lines[2].label, "g:live");
 }
 
 TEST(Bill, HugeUseIsExactAndAnAbsurdAmountIsAnError) {

@@ -24,23 +24,46 @@ CREATE TABLE IF NOT EXISTS segments(
   retired INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS hours(
   segment INTEGER NOT NULL, hour INTEGER NOT NULL, app TEXT NOT NULL, function TEXT NOT NULL, version INTEGER NOT NULL,
-  trigger_kind INTEGER NOT NULL, calls TEXT NOT NULL, billed_ms INTEGER NOT NULL, cpu_milli_ms TEXT NOT NULL,
-  byte_ms TEXT NOT NULL, held TEXT NOT NULL DEFAULT '', PRIMARY KEY(segment, hour, app, function, version, trigger_kind)) WITHOUT ROWID;
+  trigger_kind INTEGER NOT NULL, alias TEXT NOT NULL, calls TEXT NOT NULL, billed_ms INTEGER NOT NULL,
+  cpu_milli_ms TEXT NOT NULL, byte_ms TEXT NOT NULL, held TEXT NOT NULL,
+  PRIMARY KEY(segment, hour, app, function, version, trigger_kind, alias)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS hours_by_hour ON hours(hour);
 CREATE TABLE IF NOT EXISTS months(
   month INTEGER NOT NULL, app TEXT NOT NULL, function TEXT NOT NULL, version INTEGER NOT NULL,
-  trigger_kind INTEGER NOT NULL, calls TEXT NOT NULL, billed_ms INTEGER NOT NULL, cpu_milli_ms TEXT NOT NULL,
-  byte_ms TEXT NOT NULL, held TEXT NOT NULL DEFAULT '', PRIMARY KEY(month, app, function, version, trigger_kind)) WITHOUT ROWID;
+  trigger_kind INTEGER NOT NULL, alias TEXT NOT NULL, calls TEXT NOT NULL, billed_ms INTEGER NOT NULL,
+  cpu_milli_ms TEXT NOT NULL, byte_ms TEXT NOT NULL, held TEXT NOT NULL,
+  PRIMARY KEY(month, app, function, version, trigger_kind, alias)) WITHOUT ROWID;
 )";
 
-// Early versions knew nothing of what was held.
-Result<void> add_held(SqliteDatabase& database, const char* columns, const char* add) {
-  {
-    EBB_TRY(SqliteQuery there, database.query(columns));
-    EBB_TRY(const bool found, there.step());
-    if (found) return {};
+Result<bool> has_row(SqliteDatabase& database, const char* query) {
+  EBB_TRY(SqliteQuery rows, database.query(query));
+  return rows.step();
+}
+
+// Early versions knew nothing of what was held, then nothing of aliases. The sums of segments that are retired are
+// nowhere else: they are carried over.
+Result<void> migrate(SqliteDatabase& database) {
+  EBB_TRY(const bool there, has_row(database, "SELECT 1 FROM pragma_table_info('hours') LIMIT 1"));
+  EBB_TRY(const bool now, has_row(database, "SELECT 1 FROM pragma_table_info('hours') WHERE name = 'alias'"));
+  if (!there || now) return database.execute(kSchema);
+  EBB_TRY(const bool with_held, has_row(database, "SELECT 1 FROM pragma_table_info('hours') WHERE name = 'held'"));
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(database));
+  if (!with_held) {
+    EBB_CHECKED(
+        database.execute("ALTER TABLE hours ADD COLUMN held TEXT NOT NULL DEFAULT '';"
+                         "ALTER TABLE months ADD COLUMN held TEXT NOT NULL DEFAULT '';"));
   }
-  return database.execute(add);
+  EBB_CHECKED(
+      database.execute("DROP INDEX IF EXISTS hours_by_hour;"
+                       "ALTER TABLE hours RENAME TO early_hours; ALTER TABLE months RENAME TO early_months;"));
+  EBB_CHECKED(database.execute(kSchema));
+  EBB_CHECKED(
+      database.execute("INSERT INTO hours SELECT segment, hour, app, function, version, trigger_kind, '', calls, "
+                       "billed_ms, cpu_milli_ms, byte_ms, held FROM early_hours;"
+                       "INSERT INTO months SELECT month, app, function, version, trigger_kind, '', calls, billed_ms, "
+                       "cpu_milli_ms, byte_ms, held FROM early_months;"
+                       "DROP TABLE early_hours; DROP TABLE early_months;"));
+  return transaction.commit();
 }
 
 }  // namespace
@@ -49,11 +72,7 @@ Result<std::unique_ptr<Ledger>> Ledger::open_once(const fs::path& path) {
   EBB_TRY(auto database, SqliteDatabase::open(path.string()));
   std::unique_ptr<Ledger> ledger(new Ledger(std::move(database)));
   base::MutexLock lock(ledger->mutex_);
-  EBB_CHECKED(ledger->database_->execute(kSchema));
-  EBB_CHECKED(add_held(*ledger->database_, "SELECT 1 FROM pragma_table_info('hours') WHERE name = 'held'",
-                       "ALTER TABLE hours ADD COLUMN held TEXT NOT NULL DEFAULT ''"));
-  EBB_CHECKED(add_held(*ledger->database_, "SELECT 1 FROM pragma_table_info('months') WHERE name = 'held'",
-                       "ALTER TABLE months ADD COLUMN held TEXT NOT NULL DEFAULT ''"));
+  EBB_CHECKED(migrate(*ledger->database_));
   EBB_TRY(SqliteQuery numbers, ledger->database_->query("SELECT number FROM segments"));
   for (;;) {
     EBB_TRY(const bool more, numbers.step());
@@ -101,13 +120,13 @@ Result<void> Ledger::add_to_month(const UsageKey& key, const Quantities& quantit
     EBB_TRY(SqliteQuery before,
             database_->query("SELECT calls, billed_ms, cpu_milli_ms, byte_ms, held FROM months WHERE "
                              "month = ? AND app = ? AND function = ? AND version = ? AND "
-                             "trigger_kind = ?"));
+                             "trigger_kind = ? AND alias = ?"));
     before.bind(month);
     bind_key(before, key);
     EBB_TRY(const bool there, before.step());
     if (there) whole += quantities_at(before, 0);
   }
-  EBB_TRY(SqliteQuery put, database_->query("INSERT OR REPLACE INTO months VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+  EBB_TRY(SqliteQuery put, database_->query("INSERT OR REPLACE INTO months VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   put.bind(month);
   bind_key(put, key);
   bind_quantities(put, whole);
@@ -117,7 +136,7 @@ Result<void> Ledger::add_to_month(const UsageKey& key, const Quantities& quantit
 Result<void> Ledger::write(std::uint64_t segment, const SegmentSums& sums) {
   for (const auto& [at, quantities] : sums.hours) {
     {
-      EBB_TRY(SqliteQuery put, database_->query("INSERT INTO hours VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+      EBB_TRY(SqliteQuery put, database_->query("INSERT INTO hours VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
       put.bind(static_cast<std::int64_t>(segment)).bind(at.hour);
       bind_key(put, at.key);
       bind_quantities(put, quantities);
@@ -187,12 +206,13 @@ Result<std::size_t> Ledger::retire(UsageLog& log, base::WallTime before) {
 // From the hours, row by row.
 Result<void> Ledger::sum_up_months() {
   EBB_CHECKED(database_->execute("DELETE FROM months"));
-  EBB_TRY(SqliteQuery rows, database_->query("SELECT hour, app, function, version, trigger_kind, calls, billed_ms, "
-                                             "cpu_milli_ms, byte_ms, held FROM hours"));
+  EBB_TRY(SqliteQuery rows,
+          database_->query("SELECT hour, app, function, version, trigger_kind, alias, calls, billed_ms, "
+                           "cpu_milli_ms, byte_ms, held FROM hours"));
   for (;;) {
     EBB_TRY(const bool more, rows.step());
     if (!more) return {};
-    EBB_CHECKED(add_to_month(key_at(rows, 1, day_of_hour(rows.number(0))), quantities_at(rows, 5)));
+    EBB_CHECKED(add_to_month(key_at(rows, 1, day_of_hour(rows.number(0))), quantities_at(rows, 6)));
   }
 }
 
@@ -230,24 +250,25 @@ Result<Ledger::Part> Ledger::add_to(UsageSum& sum, Month month, const std::strin
   base::MutexLock lock(mutex_);
   Part part{.rolled = rolled_};
   if (by_day) {
-    EBB_TRY(SqliteQuery rows, database_->query("SELECT hour, app, function, version, trigger_kind, calls, billed_ms, "
-                                               "cpu_milli_ms, byte_ms, held FROM hours WHERE hour >= ? AND hour < ?"));
+    EBB_TRY(SqliteQuery rows,
+            database_->query("SELECT hour, app, function, version, trigger_kind, alias, calls, billed_ms, "
+                             "cpu_milli_ms, byte_ms, held FROM hours WHERE hour >= ? AND hour < ?"));
     rows.bind(month.first_day() * kHoursPerDay).bind(month.end_day() * kHoursPerDay);
     for (;;) {
       EBB_TRY(const bool more, rows.step());
       if (!more) break;
       const UsageKey key = key_at(rows, 1, day_of_hour(rows.number(0)));
-      if (app.empty() || key.app == app) EBB_CHECKED(sum.add(key, quantities_at(rows, 5)));
+      if (app.empty() || key.app == app) EBB_CHECKED(sum.add(key, quantities_at(rows, 6)));
     }
   } else {
-    EBB_TRY(SqliteQuery rows, database_->query("SELECT app, function, version, trigger_kind, calls, billed_ms, "
+    EBB_TRY(SqliteQuery rows, database_->query("SELECT app, function, version, trigger_kind, alias, calls, billed_ms, "
                                                "cpu_milli_ms, byte_ms, held FROM months WHERE month = ?"));
     rows.bind(month.first_day());
     for (;;) {
       EBB_TRY(const bool more, rows.step());
       if (!more) break;
       const UsageKey key = key_at(rows, 0, month.first_day());
-      if (app.empty() || key.app == app) EBB_CHECKED(sum.add(key, quantities_at(rows, 4)));
+      if (app.empty() || key.app == app) EBB_CHECKED(sum.add(key, quantities_at(rows, 5)));
     }
   }
   EBB_TRY(SqliteQuery damaged, database_->query("SELECT number, damage FROM segments WHERE damage != ''"));

@@ -11,14 +11,15 @@ using store::SqliteQuery;
 
 Result<std::map<Ledger::HourKey, Quantities>> Ledger::hours_of(std::uint64_t segment) {
   std::map<HourKey, Quantities> hours;
-  EBB_TRY(SqliteQuery rows, database_->query("SELECT hour, app, function, version, trigger_kind, calls, billed_ms, "
-                                             "cpu_milli_ms, byte_ms, held FROM hours WHERE segment = ?"));
+  EBB_TRY(SqliteQuery rows,
+          database_->query("SELECT hour, app, function, version, trigger_kind, alias, calls, billed_ms, "
+                           "cpu_milli_ms, byte_ms, held FROM hours WHERE segment = ?"));
   rows.bind(static_cast<std::int64_t>(segment));
   for (;;) {
     EBB_TRY(const bool more, rows.step());
     if (!more) return hours;
     const std::int64_t hour = rows.number(0);
-    hours[{.hour = hour, .key = key_at(rows, 1, day_of_hour(hour))}] = quantities_at(rows, 5);
+    hours[{.hour = hour, .key = key_at(rows, 1, day_of_hour(hour))}] = quantities_at(rows, 6);
   }
 }
 
@@ -26,24 +27,25 @@ Result<std::map<Ledger::HourKey, Quantities>> Ledger::hours_of(std::uint64_t seg
 Result<void> Ledger::check_months(Report& report) {
   UsageSum of_hours;
   {
-    EBB_TRY(SqliteQuery rows,
-            database_->query(
-                "SELECT calls, billed_ms, cpu_milli_ms, byte_ms, held, app, function, version, trigger_kind, hour "
-                "FROM hours"));
+    EBB_TRY(
+        SqliteQuery rows,
+        database_->query(
+            "SELECT calls, billed_ms, cpu_milli_ms, byte_ms, held, app, function, version, trigger_kind, alias, hour "
+            "FROM hours"));
     for (;;) {
       EBB_TRY(const bool more, rows.step());
       if (!more) break;
-      EBB_CHECKED(of_hours.add(key_at(rows, 5, month_day(day_of_hour(rows.number(9)))), quantities_at(rows, 0)));
+      EBB_CHECKED(of_hours.add(key_at(rows, 5, month_day(day_of_hour(rows.number(10)))), quantities_at(rows, 0)));
     }
   }
   UsageSum of_months;
   EBB_TRY(SqliteQuery rows,
           database_->query("SELECT calls, billed_ms, cpu_milli_ms, byte_ms, held, app, function, version, "
-                           "trigger_kind, month FROM months"));
+                           "trigger_kind, alias, month FROM months"));
   for (;;) {
     EBB_TRY(const bool more, rows.step());
     if (!more) break;
-    EBB_CHECKED(of_months.add(key_at(rows, 5, rows.number(9)), quantities_at(rows, 0)));
+    EBB_CHECKED(of_months.add(key_at(rows, 5, rows.number(10)), quantities_at(rows, 0)));
   }
   if (of_hours.entries() != of_months.entries())
     report.damage.push_back({0, "the sums by month are not those of the hours: ebb ledger rebuild makes them anew"});

@@ -89,12 +89,13 @@ inline void bind_quantities(store::SqliteQuery& query, const Quantities& quantit
       .bind(held_text(quantities.held));
 }
 
-// Of app, function, version and trigger from `column` on.
+// Of app, function, version, trigger and alias from `column` on.
 inline UsageKey key_at(const store::SqliteQuery& row, int column, Day day) {
   return {.app = row.text(column),
           .function = row.text(column + 1),
           .version = static_cast<std::uint32_t>(row.number(column + 2)),
           .trigger = static_cast<model::Trigger>(row.number(column + 3)),
+          .alias = row.text(column + 4),
           .day = day};
 }
 
@@ -102,7 +103,8 @@ inline void bind_key(store::SqliteQuery& query, const UsageKey& key) {
   query.bind(key.app)
       .bind(key.function)
       .bind(static_cast<std::int64_t>(key.version))
-      .bind(static_cast<std::int64_t>(key.trigger));
+      .bind(static_cast<std::int64_t>(key.trigger))
+      .bind(key.alias);
 }
 
 inline Day month_day(Day day) {

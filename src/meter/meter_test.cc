@@ -123,7 +123,7 @@ TEST(Metrics, EveryFamilyHasHelpAndTypeOnceBeforeItsSamples) {
       EXPECT_NE(line.find(' '), std::string::npos);
     }
   }
-  EXPECT_EQ(families.size(), 20u);
+  EXPECT_EQ(families.size(), 21u);
 }
 
 TEST(Metrics, HeldMemoryIsSummedOverTimeByTier) {

@@ -115,6 +115,7 @@ std::string Metrics::render() const {
   gauge("ebb_memory_budget_bytes", "Memory that all sandboxes together may use.", node.memory_budget_bytes);
   gauge("ebb_keep_alive_price", "GB-seconds held to spare one second of waiting; 0: held while there is memory.",
         node.keep_alive_price);
+  gauge("ebb_spares_max", "Spares that the node keeps at most.", node.spares_max);
   append_head(out, "ebb_log_lines_dropped_total", "counter", "Lines printed by functions that could not be kept.");
   append_sample(out, "ebb_log_lines_dropped_total", "", std::to_string(node.log_lines_dropped.value()));
 

@@ -124,6 +124,7 @@ struct NodeMetrics {
   Gauge processors;
   Gauge memory_budget_bytes;
   Gauge keep_alive_price;
+  Gauge spares_max;
   Counter log_lines_dropped;
 };
 

@@ -20,7 +20,7 @@ using store::MappedFile;
 /// One segment file while it is in use. Freed, and with it unmapped, when the log and all slots let go of it.
 struct UsageSegment {
   explicit UsageSegment(MappedFile file_in)
-      : file(std::move(file_in)), header(header_of(file.bytes())), records(records_of(file.bytes())) {}
+      : file(std::move(file_in)), header(header_of(file.bytes())), records(file.bytes(), header.format) {}
 
   /// Forces to disk what was written since the last time.
   Result<void> flush() {
@@ -32,7 +32,7 @@ struct UsageSegment {
 
   MappedFile file;
   StoredHeader& header;
-  std::span<StoredRecord> records;
+  RecordPlaces records;
   std::uint32_t next = 0;              // the first record never given out; guarded by the log's mutex
   std::atomic<std::uint32_t> open{0};  // records opened and not closed
   std::atomic<bool> dirty{false};      // written since the last flush
@@ -69,11 +69,14 @@ Result<std::vector<std::uint64_t>> list_segments(const fs::path& directory) {
 }
 
 Result<MappedFile> open_segment(const fs::path& path, MappedFile::Access access) {
-  EBB_TRY(MappedFile file, MappedFile::open(path, kSegmentBytes, access));
+  std::error_code ec;
+  constexpr std::size_t kEarly = segment_bytes(kUsageFormatWithoutTail);
+  const bool early = fs::file_size(path, ec) == kEarly;
+  EBB_TRY(MappedFile file, MappedFile::open(path, early ? kEarly : segment_bytes(kUsageFormat), access));
   const StoredHeader& header = header_of(file.bytes());
-  if (std::memcmp(header.magic, kUsageMagic, sizeof header.magic) != 0 ||
-      (header.format != kUsageFormat && header.format != kUsageFormatUnchecked) ||
-      header.record_bytes != sizeof(StoredRecord) || header.capacity != limits::kUsageSegmentRecords) {
+  if (std::memcmp(header.magic, kUsageMagic, sizeof header.magic) != 0 || header.format < kUsageFormatUnchecked ||
+      header.format > kUsageFormat || file.bytes().size() != segment_bytes(header.format) ||
+      header.record_bytes != record_bytes(header.format) || header.capacity != limits::kUsageSegmentRecords) {
     return base::internal(path.string() + " is not a usage segment of this version of Ebb: move it away");
   }
   return file;
@@ -91,20 +94,23 @@ bool is_free(const StoredRecord& record) {
 }
 
 // What the daemon could not finish because it died costs nothing.
-std::uint32_t close_open_records(std::span<StoredRecord> records) {
+std::uint32_t close_open_records(const RecordPlaces& records) {
   std::uint32_t closed = 0;
-  for (StoredRecord& record : records) {
-    if (record.state.load(std::memory_order_acquire) != static_cast<std::uint32_t>(RecordState::kOpen)) continue;
-    close_left_over(record);
+  for (std::uint32_t i = 0; i < records.size(); ++i) {
+    const std::uint32_t state = records[i].record.state.load(std::memory_order_acquire);
+    if (state != static_cast<std::uint32_t>(RecordState::kOpen)) continue;
+    close_left_over(records[i]);
     ++closed;
   }
   return closed;
 }
 
 // One behind the last record that is not free. A record killed while it was being opened stays a hole before it.
-std::uint32_t used_records(std::span<StoredRecord> records) {
-  auto count = static_cast<std::uint32_t>(records.size());
-  while (count > 0 && is_free(records[count - 1])) --count;
+// Records of an early format cannot say all: a segment of them is full.
+std::uint32_t used_records(const UsageSegment& segment) {
+  std::uint32_t count = segment.records.size();
+  if (segment.header.format != kUsageFormat) return count;
+  while (count > 0 && is_free(segment.records[count - 1].record)) --count;
   return count;
 }
 
@@ -136,7 +142,7 @@ Result<void> UsageLog::recover() {
     auto segment = std::make_shared<UsageSegment>(std::move(file));
     recovered_ += close_open_records(segment->records);
     // What a power failure tore must not come back to life; a hole in the middle of the used ones is never given out.
-    segment->next = used_records(segment->records);
+    segment->next = used_records(*segment);
     segment->dirty = true;
     in_use.push_back(std::move(segment));
   }
@@ -161,11 +167,11 @@ Result<void> UsageLog::recover() {
 Result<UsageLog::SegmentPtr> UsageLog::make_segment() {
   const std::uint64_t number = newest_number_ + 1;
   EBB_TRY(MappedFile file,
-          MappedFile::create(segment_path(directory_, number), kSegmentBytes, [](std::span<std::byte> bytes) {
+          MappedFile::create(segment_path(directory_, number), segment_bytes(kUsageFormat), [](auto bytes) {
             StoredHeader& header = header_of(bytes);
             std::memcpy(header.magic, kUsageMagic, sizeof header.magic);
             header.format = kUsageFormat;
-            header.record_bytes = sizeof(StoredRecord);
+            header.record_bytes = record_bytes(kUsageFormat);
             header.capacity = limits::kUsageSegmentRecords;
           }));
   newest_number_ = number;
@@ -269,7 +275,8 @@ Result<void> UsageLog::flush() {
     // Everything is closed and on disk: note the bounds, then the seal, and forget the segment.
     std::int64_t first = INT64_MAX;
     std::int64_t last = INT64_MIN;
-    for (const StoredRecord& record : segment->records) {
+    for (std::uint32_t i = 0; i < segment->records.size(); ++i) {
+      const StoredRecord& record = segment->records[i].record;
       if (is_free(record)) continue;
       first = std::min(first, record.arrival_ns);
       last = std::max(last, record.arrival_ns);
@@ -329,8 +336,9 @@ Result<void> UsageLog::read_segment(std::uint64_t number, Reading& reading) cons
   }
   model::UsageRecord record;
   std::uint64_t damaged = 0;
-  for (const StoredRecord& stored : records_of(opened->bytes())) {
-    const Loaded loaded = load_record(stored, header.format, record);
+  const RecordPlaces stored(opened->bytes(), header.format);
+  for (std::uint32_t i = 0; i < stored.size(); ++i) {
+    const Loaded loaded = load_record(stored[i], header.format, record);
     damaged += loaded == Loaded::kDamaged ? 1 : 0;
     if (loaded != Loaded::kRecord || !selects(filter, record)) continue;
     if (reading.found != nullptr) {
@@ -385,7 +393,7 @@ Result<bool> UsageLog::visit_places(std::uint64_t segment, std::uint32_t first, 
   EBB_TRY(MappedFile file, open_segment(segment_path(directory_, segment), MappedFile::Access::kRead));
   const StoredHeader& header = header_of(file.bytes());
   const bool sealed = is_sealed_header(header);  // before the records: nothing changes after
-  const std::span<StoredRecord> stored = records_of(file.bytes());
+  const RecordPlaces stored(file.bytes(), header.format);
   model::UsageRecord record;
   for (std::uint32_t index = first; index < stored.size(); ++index) {
     const Loaded loaded = load_record(stored[index], header.format, record);

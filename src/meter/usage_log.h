@@ -95,7 +95,7 @@ class UsageLog {
   /// Records opened and not yet closed.
   std::uint64_t open_records() const { return open_records_.load(std::memory_order_relaxed); }
 
-  /// Opens a record. Threads: any. Cost: one short lock and 256 bytes of stores; makes a file itself only when a
+  /// Opens a record. Threads: any. Cost: one short lock and 320 bytes of stores; makes a file itself only when a
   /// segment is full and prepare() has not run since the last. Errors: kUnavailable (disk full).
   base::Result<UsageSlot> open_record(const model::UsageStart& start);
   /// Closes it; the slot is empty afterwards. Threads: any. Cost: stores only. Closing an empty slot is a bug.

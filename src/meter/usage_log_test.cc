@@ -42,6 +42,8 @@ UsageStart start_of(std::string_view app = "vision", std::string_view function =
           .function = function,
           .instance = base::InstanceId{12},
           .rung = model::Rung::kFork,
+          .alias = "live",
+          .attempt = 2,
           .memory_limit = {512ull << 20},
           .cpu_millis = 500};
 }
@@ -90,8 +92,10 @@ TEST(UsageLog, KeepsEveryField) {
   TempDir temp;
   const UsageStart start = start_of(std::string(limits::kNameLength, 'a'), "f");
   const std::string app(start.app.size(), 'a');
+  const std::string alias(limits::kNameLength, 'l');
   UsageStart named = start;
   named.app = app;
+  named.alias = alias;
   {
     const auto log = open_log(temp.path());
     auto slot = log->open_record(named);
@@ -115,6 +119,8 @@ TEST(UsageLog, KeepsEveryField) {
   EXPECT_EQ(record.function, "f");
   EXPECT_EQ(record.instance, start.instance);
   EXPECT_EQ(record.rung, model::Rung::kFork);
+  EXPECT_EQ(record.alias, alias);
+  EXPECT_EQ(record.attempt, 2);
   EXPECT_EQ(record.memory_limit, start.memory_limit);
   EXPECT_EQ(record.cpu_millis, 500u);
   ASSERT_TRUE(record.end);
@@ -423,7 +429,8 @@ TEST(UsageLog, HolesAndImpossibleRecordsAreSkipped) {
   }
   const auto poke = [&](int record, std::size_t field, char value) {
     std::fstream stream(temp.path() / "usage-0000000001.ebb", std::ios::in | std::ios::out | std::ios::binary);
-    stream.seekp(static_cast<std::streamoff>(kHeaderBytes + static_cast<std::size_t>(record) * 256 + field));
+    stream.seekp(static_cast<std::streamoff>(kHeaderBytes +
+                                             static_cast<std::size_t>(record) * record_bytes(kUsageFormat) + field));
     stream.put(value);
   };
   poke(0, offsetof(StoredRecord, state), 0);   // killed between taking the place and opening it
@@ -455,10 +462,10 @@ TEST(UsageLog, ForeignAndCutFilesAreToldAndTheLogGoesOn) {
     EXPECT_NE(log->damage()[0].what.find(what), std::string::npos) << log->damage()[0].what;
     write_closed(*log, start_of());
     EXPECT_EQ(damage_of(*log).size(), 1u);
-    fs::resize_file(path, kSegmentBytes);
+    fs::resize_file(path, segment_bytes(kUsageFormat));
   }
   EXPECT_EQ(records(*open_log(temp.path())).size(), 2u);
-  EXPECT_EQ(fs::file_size(path), kSegmentBytes) << "nobody repairs or removes it";
+  EXPECT_EQ(fs::file_size(path), segment_bytes(kUsageFormat)) << "nobody repairs or removes it";
   fs::remove(path);
   std::ofstream(temp.path() / "usage-0000000001.ebb.new") << "left by a killed process";
   EXPECT_TRUE(UsageLog::open(temp.path()));
@@ -476,7 +483,7 @@ TEST(UsageLog, EveryFlippedBitOfAClosedRecordIsFound) {
     stream.put(changed);
   };
   constexpr std::size_t kReserved = offsetof(StoredRecord, reserved);
-  for (std::size_t byte = 0; byte < sizeof(StoredRecord); ++byte) {
+  for (std::size_t byte = 0; byte < record_bytes(kUsageFormat); ++byte) {
     if (byte >= kReserved && byte < offsetof(StoredRecord, state)) continue;  // means nothing
     flip(byte, static_cast<int>(byte % 8));
     const auto log = open_log(temp.path());
@@ -525,22 +532,79 @@ TEST(UsageLog, ASealedSegmentIsHeldAgainstItsChecksumsAndMayBeRemoved) {
   EXPECT_EQ(records(*open_log(temp.path())).size(), 1u);
 }
 
-TEST(UsageLog, SegmentsOfTheFormatWithoutChecksumsAreReadAndWrittenOn) {
-  TempDir temp;
-  write_closed(*open_log(temp.path()), start_of());
-  {
-    std::fstream stream(temp.path() / "usage-0000000001.ebb", std::ios::in | std::ios::out | std::ios::binary);
-    stream.seekp(offsetof(StoredHeader, format));
-    stream.put(1);
-    stream.seekp(static_cast<std::streamoff>(kHeaderBytes + offsetof(StoredRecord, checksum)));
-    stream.write("\0\0\0\0", 4);
+// What an earlier version would have written in the place of the segment there: records without tails, and in its first
+// format without checksums.
+void make_early(const fs::path& path, std::uint32_t format) {
+  std::vector<std::byte> now(segment_bytes(kUsageFormat));
+  ASSERT_TRUE(std::ifstream(path, std::ios::binary)
+                  .read(reinterpret_cast<char*>(now.data()), static_cast<std::streamsize>(now.size())));
+  std::vector<std::byte> then(segment_bytes(format));
+  std::copy_n(now.begin(), kHeaderBytes, then.begin());
+  header_of(then).format = format;
+  header_of(then).record_bytes = 256;
+  const RecordPlaces from(now, kUsageFormat);
+  const RecordPlaces to(then, format);
+  for (std::uint32_t i = 0; i < from.size(); ++i) {
+    auto* const bytes = reinterpret_cast<std::byte*>(&to[i].record);
+    std::memcpy(bytes, &from[i].record, sizeof(StoredRecord));
+    if (to[i].record.state != static_cast<std::uint32_t>(RecordState::kClosed)) continue;
+    const bool checked = format != kUsageFormatUnchecked;
+    to[i].record.checksum = checked ? crc32c({bytes, offsetof(StoredRecord, checksum)}) : 0;
   }
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(then.data()), static_cast<std::streamsize>(then.size()));
+}
+
+class EarlyUsageLog : public testing::TestWithParam<std::uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(Formats, EarlyUsageLog, testing::Values(kUsageFormatUnchecked, kUsageFormatWithoutTail));
+
+TEST_P(EarlyUsageLog, IsReadAndNotWrittenOn) {
+  TempDir temp;
+  {
+    const auto log = open_log(temp.path());
+    write_closed(*log, start_of());
+    const auto open = log->open_record(start_of());  // and then the daemon was killed
+  }
+  make_early(temp.path() / "usage-0000000001.ebb", GetParam());
+  const bool checked = GetParam() != kUsageFormatUnchecked;
   const auto log = open_log(temp.path());
   EXPECT_TRUE(log->damage().empty());
+  EXPECT_EQ(log->recovered(), 1u);
+  EXPECT_EQ(files_in(temp.path()), 1u) << "a full disk does not keep it from being opened";
   write_closed(*log, start_of());
-  EXPECT_EQ(records(*log).size(), 2u);
+  const auto found = records(*log);
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].alias, "");
+  EXPECT_EQ(found[0].attempt, 1);
+  EXPECT_EQ(found[0].end->billed_ms, 6u);
+  EXPECT_EQ(found[1].end->outcome, Outcome::kPlatformFault);
+  EXPECT_EQ(found[2].alias, "live") << "in a segment that can say it";
+  ASSERT_TRUE(log->flush());
+  EXPECT_TRUE(log->is_sealed(1));
+  EXPECT_FALSE(log->is_sealed(2));
+  EXPECT_EQ(log->check(1)->checked, checked);
+  EXPECT_EQ(log->check(1)->records, 2u);
+  EXPECT_TRUE(damage_of(*log).empty() && log->check(1)->damage.empty());
+  EXPECT_TRUE(log->remove(1));
+}
+
+TEST_P(EarlyUsageLog, WithAPreparedSegmentLeavesBoth) {
+  TempDir temp;
+  {
+    const auto log = open_log(temp.path());
+    for (std::uint32_t i = 0; i <= limits::kUsageSegmentRecords / 2; ++i) write_closed(*log, start_of());
+    ASSERT_TRUE(log->prepare());
+  }
+  for (const char* name : {"usage-0000000001.ebb", "usage-0000000002.ebb"}) make_early(temp.path() / name, GetParam());
+  auto log = open_log(temp.path());
+  write_closed(*log, start_of());
+  ASSERT_TRUE(log->flush());
+  EXPECT_TRUE(log->is_sealed(1) && log->is_sealed(2));
+  EXPECT_EQ(files_in(temp.path()), 3u);
+  log.reset();
+  log = open_log(temp.path());
+  EXPECT_EQ(records(*log).size(), limits::kUsageSegmentRecords / 2 + 2);
   EXPECT_TRUE(damage_of(*log).empty());
-  EXPECT_FALSE(log->check(1)->checked);
 }
 
 TEST(UsageLog, AClockThatStepsBackLosesNothing) {

@@ -17,7 +17,7 @@ static_assert(std::endian::native == std::endian::little, "usage files are littl
 void put_name(char (&out)[limits::kNameLength], std::string_view name) {
   EBB_CHECK(name.size() <= sizeof out);
   std::memset(out, 0, sizeof out);
-  std::memcpy(out, name.data(), name.size());
+  std::copy(name.begin(), name.end(), out);  // memcpy would not take the null of an empty name
 }
 
 std::string name_in(const char (&stored)[limits::kNameLength]) {
@@ -32,8 +32,24 @@ void set_state(StoredRecord& record, RecordState state) {
   record.state.store(static_cast<std::uint32_t>(state), std::memory_order_release);
 }
 
-std::uint32_t checksum_of(const StoredRecord& record) {
-  return crc32c({reinterpret_cast<const std::byte*>(&record), offsetof(StoredRecord, checksum)});
+std::uint32_t checksum_of(const RecordPlace& place) {
+  const std::uint32_t sum =
+      crc32c({reinterpret_cast<const std::byte*>(&place.record), offsetof(StoredRecord, checksum)});
+  if (place.tail == nullptr) return sum;
+  return crc32c({reinterpret_cast<const std::byte*>(place.tail), sizeof(StoredTail)}, sum);
+}
+
+void close(const RecordPlace& place) {
+  place.record.checksum.store(checksum_of(place), std::memory_order_release);
+  set_state(place.record, RecordState::kClosed);
+}
+
+// What this version knows nothing of may cost something.
+bool is_of_later(const RecordPlace& place) {
+  const auto set = [](std::uint8_t byte) { return byte != 0; };
+  const StoredRecord& record = place.record;
+  return std::any_of(std::begin(record.reserved_start), std::end(record.reserved_start), set) ||
+         (place.tail != nullptr && std::any_of(std::begin(place.tail->reserved), std::end(place.tail->reserved), set));
 }
 
 base::Duration ns(std::int64_t count) { return base::Duration(count); }
@@ -44,13 +60,12 @@ std::byte* held_part(StoredRecord& record) {
 
 bool is_held(const StoredRecord& record) { return record.trigger == static_cast<std::uint8_t>(model::Trigger::kHeld); }
 
-void close_held(StoredRecord& record, const model::HeldUse& use) {
+void close_held(const RecordPlace& place, const model::HeldUse& use) {
   StoredHeld stored{.for_ms = use.for_ms, .ms = {}, .byte_ms = {}, .reserved = 0};
   std::copy(use.ms.begin(), use.ms.end(), stored.ms);
   std::copy(use.byte_ms.begin(), use.byte_ms.end(), stored.byte_ms);
-  std::memcpy(held_part(record), &stored, sizeof stored);
-  record.checksum.store(checksum_of(record), std::memory_order_release);
-  set_state(record, RecordState::kClosed);
+  std::memcpy(held_part(place.record), &stored, sizeof stored);
+  close(place);
 }
 
 model::HeldUse held_in(const StoredRecord& record) {
@@ -65,17 +80,26 @@ model::HeldUse held_in(const StoredRecord& record) {
 }  // namespace
 
 StoredHeader& header_of(std::span<std::byte> bytes) {
-  EBB_CHECK(bytes.size() == kSegmentBytes);
+  EBB_CHECK(bytes.size() >= kHeaderBytes);
   return *reinterpret_cast<StoredHeader*>(bytes.data());
 }
 
-std::span<StoredRecord> records_of(std::span<std::byte> bytes) {
-  EBB_CHECK(bytes.size() == kSegmentBytes);
-  return {reinterpret_cast<StoredRecord*>(bytes.data() + kHeaderBytes), limits::kUsageSegmentRecords};
+RecordPlaces::RecordPlaces(std::span<std::byte> bytes, std::uint32_t format)
+    : first_(bytes.data() + kHeaderBytes), step_(record_bytes(format)) {
+  EBB_CHECK(bytes.size() == segment_bytes(format));
 }
 
-void store_start(StoredRecord& record, const model::UsageStart& start) {
-  EBB_CHECK(state_of(record) == RecordState::kFree);
+RecordPlace RecordPlaces::operator[](std::uint32_t index) const {
+  EBB_CHECK(index < size());
+  std::byte* const at = first_ + index * step_;
+  const bool has_tail = step_ > sizeof(StoredRecord);
+  return {.record = *reinterpret_cast<StoredRecord*>(at),
+          .tail = has_tail ? reinterpret_cast<StoredTail*>(at + sizeof(StoredRecord)) : nullptr};
+}
+
+void store_start(const RecordPlace& place, const model::UsageStart& start) {
+  StoredRecord& record = place.record;
+  EBB_CHECK(state_of(record) == RecordState::kFree && place.tail != nullptr);
   std::memcpy(record.invocation, start.invocation.bytes.data(), sizeof record.invocation);
   record.arrival_ns = start.arrival.time_since_epoch().count();
   record.version = base::raw(start.version);
@@ -87,10 +111,13 @@ void store_start(StoredRecord& record, const model::UsageStart& start) {
   put_name(record.function, start.function);
   record.rung = static_cast<std::uint8_t>(start.rung);
   record.trigger = static_cast<std::uint8_t>(start.trigger);
+  put_name(place.tail->alias, start.alias);
+  place.tail->attempt = start.attempt;
   set_state(record, RecordState::kOpen);
 }
 
-void store_end(StoredRecord& record, const model::UsageEnd& end) {
+void store_end(const RecordPlace& place, const model::UsageEnd& end) {
+  StoredRecord& record = place.record;
   EBB_CHECK(state_of(record) == RecordState::kOpen);
   record.queue_ns = end.queue.count();
   record.start_ns = end.start.count();
@@ -105,29 +132,29 @@ void store_end(StoredRecord& record, const model::UsageEnd& end) {
   record.cu_micro = end.cu_micro;
   record.http_status = end.http_status;
   record.outcome = static_cast<std::uint8_t>(end.outcome);
-  record.checksum.store(checksum_of(record), std::memory_order_release);
-  set_state(record, RecordState::kClosed);
+  close(place);
 }
 
-void store_held(StoredRecord& record, const model::HeldStart& start, const model::HeldUse& use) {
-  store_start(record, {.invocation = {},
-                       .arrival = start.begun,
-                       .version = start.version,
-                       .version_number = start.version_number,
-                       .app = start.app,
-                       .function = start.function,
-                       .trigger = model::Trigger::kHeld,
-                       .memory_limit = start.memory_limit,
-                       .cpu_millis = start.cpu_millis});
-  close_held(record, use);
+void store_held(const RecordPlace& place, const model::HeldStart& start, const model::HeldUse& use) {
+  store_start(place, {.invocation = {},
+                      .arrival = start.begun,
+                      .version = start.version,
+                      .version_number = start.version_number,
+                      .app = start.app,
+                      .function = start.function,
+                      .trigger = model::Trigger::kHeld,
+                      .memory_limit = start.memory_limit,
+                      .cpu_millis = start.cpu_millis});
+  close_held(place, use);
 }
 
-void close_left_over(StoredRecord& record) {
-  if (is_held(record)) return close_held(record, {});
-  store_end(record, {.outcome = model::Outcome::kPlatformFault});
+void close_left_over(const RecordPlace& place) {
+  if (is_held(place.record)) return close_held(place, {});
+  store_end(place, {.outcome = model::Outcome::kPlatformFault});
 }
 
-Loaded load_record(const StoredRecord& record, std::uint32_t format, model::UsageRecord& out) {
+Loaded load_record(const RecordPlace& place, std::uint32_t format, model::UsageRecord& out) {
+  const StoredRecord& record = place.record;
   const RecordState state = state_of(record);
   if (state == RecordState::kFree) {
     // Nobody takes a checksum back. One that is there now was written by a thread since, or the state is not true.
@@ -138,14 +165,11 @@ Loaded load_record(const StoredRecord& record, std::uint32_t format, model::Usag
   if (state == RecordState::kClosed) {
     const std::uint32_t checksum = record.checksum.load(std::memory_order_acquire);
     const bool checked = format != kUsageFormatUnchecked || checksum != 0;
-    if (checked && checksum != checksum_of(record)) return Loaded::kDamaged;
+    if (checked && checksum != checksum_of(place)) return Loaded::kDamaged;
     if (!is_held(record) && record.outcome >= model::kOutcomes) return Loaded::kDamaged;
   }
   if (record.rung >= model::kRungs || record.trigger >= model::kTriggers) return Loaded::kDamaged;
-  // What this version knows nothing of may cost something.
-  const bool of_later = std::any_of(std::begin(record.reserved_start), std::end(record.reserved_start),
-                                    [](std::uint8_t byte) { return byte != 0; });
-  if (of_later) return Loaded::kDamaged;
+  if (is_of_later(place)) return Loaded::kDamaged;
   if (is_held(record) && state == RecordState::kOpen) return Loaded::kFree;
   std::memcpy(out.invocation.bytes.data(), record.invocation, sizeof record.invocation);
   out.arrival = base::WallTime(std::chrono::nanoseconds(record.arrival_ns));
@@ -158,6 +182,8 @@ Loaded load_record(const StoredRecord& record, std::uint32_t format, model::Usag
   out.function = name_in(record.function);
   out.rung = static_cast<model::Rung>(record.rung);
   out.trigger = static_cast<model::Trigger>(record.trigger);
+  out.alias = place.tail != nullptr ? name_in(place.tail->alias) : std::string();
+  out.attempt = place.tail != nullptr ? place.tail->attempt : 1;
   out.end.reset();
   out.held.reset();
   if (is_held(record)) {

@@ -6,13 +6,17 @@
 namespace ebb::meter {
 namespace {
 
-Loaded loaded(std::uint8_t of_later) {
+// Of a record with what a later version would write into it.
+Loaded loaded(std::uint8_t in_start, std::uint8_t in_tail) {
   StoredRecord record{};
-  store_start(record, {.app = "a", .function = "f", .trigger = model::Trigger::kHttp, .cpu_millis = 500});
-  record.reserved_start[0] = of_later;
-  store_end(record, {.billed_ms = 7});
+  StoredTail tail{};
+  const RecordPlace place{.record = record, .tail = &tail};
+  store_start(place, {.app = "a", .function = "f", .trigger = model::Trigger::kHttp, .cpu_millis = 500});
+  record.reserved_start[0] = in_start;
+  tail.reserved[22] = in_tail;
+  store_end(place, {.billed_ms = 7});
   model::UsageRecord out;
-  const Loaded found = load_record(record, kUsageFormat, out);
+  const Loaded found = load_record(place, kUsageFormat, out);
   if (found == Loaded::kRecord) {
     EXPECT_EQ(out.end->billed_ms, 7u);
   }
@@ -20,8 +24,9 @@ Loaded loaded(std::uint8_t of_later) {
 }
 
 TEST(UsageRecord, WithWhatALaterVersionBillsIsDamageAndNotTooLittle) {
-  EXPECT_EQ(loaded(0), Loaded::kRecord);
-  EXPECT_EQ(loaded(1), Loaded::kDamaged) << "the class of a GPU, say";
+  EXPECT_EQ(loaded(0, 0), Loaded::kRecord);
+  EXPECT_EQ(loaded(1, 0), Loaded::kDamaged) << "the class of a GPU, say";
+  EXPECT_EQ(loaded(0, 1), Loaded::kDamaged);
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ UsageKey key_of(const model::UsageRecord& record) {
           .function = record.function,
           .version = record.version_number,
           .trigger = record.trigger,
+          .alias = record.alias,
           .day = day_of(record.arrival)};
 }
 

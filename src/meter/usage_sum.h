@@ -1,4 +1,4 @@
-// Usage records added up: how much of each resource, by app, function, version, trigger and day. Sums are exact
+// Usage records added up: how much of each resource, by app, function, version, trigger, alias and day. Sums are exact
 // integers without any price in them, so that they may be kept, added and priced later.
 //
 // Invariant: every closed record is in exactly one entry, by its arrival; an open one is only counted. What was held
@@ -25,6 +25,7 @@ struct UsageKey {
   std::string function;
   std::uint32_t version = 0;
   model::Trigger trigger = model::Trigger::kUnknown;
+  std::string alias{};  // "" for calls by none
   Day day = 0;
   auto operator<=>(const UsageKey&) const = default;
 };

@@ -239,7 +239,8 @@ std::optional<Violation> size_violation(const FunctionSpec& spec) {
   return std::nullopt;
 }
 
-// A server of the user's own says how many requests it serves at once; Ebb's runtimes serve one.
+// A server of the user's own says how many requests it serves at once; of Ebb's runtimes those serve several in which a
+// call that waits lets others go on.
 std::optional<Violation> concurrency_violation(const FunctionSpec& spec) {
   const std::string is = "is " + std::to_string(spec.concurrency);
   if (spec.concurrency < 1 || spec.concurrency > limits::kCallsPerInstance) {
@@ -250,7 +251,12 @@ std::optional<Violation> concurrency_violation(const FunctionSpec& spec) {
     return Violation{"concurrency",
                      is + ", a model without batch runs 1 call at a time: add batch, or raise scale.max"};
   }
-  if (spec.runtime != "http" && spec.runtime != "model") {
+  if (spec.runtime == "python3" && (spec.interface == Interface::kEvent || spec.interface == Interface::kWsgi)) {
+    return Violation{"concurrency", is + ", with interface: " + std::string(name_of(spec.interface)) +
+                                        " an instance runs 1 call at a time: raise scale.max instead, or name an ASGI "
+                                        "application"};
+  }
+  if (spec.runtime == "lambda" || spec.runtime == "native") {
     return Violation{"concurrency", is + ", runtime " + spec.runtime +
                                         " runs 1 invocation at a time in an instance: raise scale.max instead"};
   }
@@ -290,6 +296,12 @@ std::optional<Violation> time_violation(const FunctionSpec& spec) {
                                      base::to_string(limits::kQueueTimeout)};
   }
   return std::nullopt;
+}
+
+std::optional<Violation> async_violation(const FunctionSpec& spec) {
+  auto wrong = first_violation(spec.async);
+  if (!wrong) return std::nullopt;
+  return Violation{"async." + std::string(wrong->key), std::move(wrong->message)};
 }
 
 base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
@@ -429,6 +441,7 @@ std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (auto violation = contract_violation(spec)) return violation;
   if (auto violation = size_violation(spec)) return violation;
   if (auto violation = time_violation(spec)) return violation;
+  if (auto violation = async_violation(spec)) return violation;
   if (auto violation = concurrency_violation(spec)) return violation;
   if (auto violation = network_violation(spec)) return violation;
   if (auto violation = secrets_violation(spec)) return violation;
@@ -458,6 +471,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"reuse", std::string(name_of(spec.reuse))},
       {"idle_timeout", base::to_string(spec.idle_timeout)},
       {"max_wait", base::to_string(spec.max_wait)},
+      {"async", to_json(spec.async)},
       {"env", std::move(env)},
       {"secrets", std::move(secrets)},
       {"network", network_to_json(spec)},
@@ -487,6 +501,10 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   EBB_CHECKED(read_field(object, "concurrency", spec.concurrency));
   EBB_CHECKED(read_field(object, "idle_timeout", spec.idle_timeout));
   EBB_CHECKED(read_field(object, "max_wait", spec.max_wait));
+  if (const json::value* async = object.if_contains("async")) {
+    if (!async->is_object()) return field_error("async", "must be an object");
+    EBB_TRY(spec.async, async_terms_from_json(async->get_object()));
+  }
   EBB_CHECKED(read_network(object, spec));
   EBB_CHECKED(read_word(object, "reuse", reuse_named, "always or never", spec.reuse));
   EBB_CHECKED(read_word(object, "isolation", isolation_named, "namespaces or gvisor", spec.isolation));

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/duration.h"
 #include "base/result.h"
+#include "model/async_terms.h"
 #include "model/contract.h"
 #include "model/egress_rule.h"
 #include "model/image.h"
@@ -82,6 +83,7 @@ struct FunctionSpec {
   Reuse reuse = Reuse::kAlways;
   base::Duration idle_timeout = std::chrono::seconds(60);  // an idle instance is retired after it; 0 = at once
   base::Duration max_wait = std::chrono::seconds(10);      // who would wait longer for a busy instance is refused
+  AsyncTerms async;                                        // of calls that nobody waits for
   std::map<std::string, std::string> env;
   std::map<std::string, std::string> secrets;  // name inside the function -> a secret of the app
   Network network = Network::kNone;

@@ -14,16 +14,17 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
-constexpr std::array<std::string_view, 22> kFunctionKeys = {
-    "model",       "batch",     "runtime",  "handler", "command",      "memory",   "cpu",  "timeout",
-    "concurrency", "scale",     "reuse",    "env",     "idle_timeout", "network",  "auth", "secrets",
-    "isolation",   "interface", "max_wait", "image",   "contract",     "lifecycle"};
+constexpr std::array<std::string_view, 23> kFunctionKeys = {
+    "model",       "batch",     "runtime",  "handler", "command",      "memory",    "cpu",  "timeout",
+    "concurrency", "scale",     "reuse",    "env",     "idle_timeout", "network",   "auth", "secrets",
+    "isolation",   "interface", "max_wait", "image",   "contract",     "lifecycle", "async"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
 constexpr std::array<std::string_view, 4> kScaleKeys = {"min", "max", "reserve", "windows"};
 constexpr std::array<std::string_view, 4> kWindowKeys = {"from", "for", "min", "zone"};
 constexpr std::array<std::string_view, 2> kBatchKeys = {"size", "window"};
 constexpr std::array<std::string_view, 2> kLifecycleKeys = {"initialize", "pre_stop"};
+constexpr std::array<std::string_view, 3> kAsyncKeys = {"retries", "retry_after", "max_age"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
 // Cores as a decimal fraction, exactly: "1", "0.5" or "1.25" in thousandths.
@@ -103,6 +104,15 @@ base::Result<void> read_lifecycle(const YamlMap& map, Lifecycle& lifecycle) {
   EBB_TRY(const YamlMap inner, YamlMap::open(*node, map.path_of("lifecycle"), kLifecycleKeys));
   EBB_CHECKED(inner.read("initialize", lifecycle.initialize));
   return inner.read("pre_stop", lifecycle.pre_stop);
+}
+
+base::Result<void> read_async(const YamlMap& map, AsyncTerms& terms) {
+  const YamlNode* node = map.find("async");
+  if (node == nullptr) return {};
+  EBB_TRY(const YamlMap inner, YamlMap::open(*node, map.path_of("async"), kAsyncKeys));
+  EBB_CHECKED(inner.read("retries", terms.retries));
+  EBB_CHECKED(inner.read("retry_after", terms.retry_after));
+  return inner.read("max_age", terms.max_age);
 }
 
 base::Result<void> read_texts(const YamlMap& map, std::string_view key, std::map<std::string, std::string>& texts) {
@@ -197,6 +207,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(read_scale(map, spec.scale));
   EBB_CHECKED(map.read("idle_timeout", spec.idle_timeout));
   EBB_CHECKED(map.read("max_wait", spec.max_wait));
+  EBB_CHECKED(read_async(map, spec.async));
   NetworkWish wish = of_app;
   EBB_CHECKED(read_network(map, wish));
   spec.network = wish.network;

@@ -30,6 +30,7 @@ functions:
     reuse: never
     idle_timeout: 0
     max_wait: 1500ms
+    async: {retries: 4, retry_after: 10s, max_age: 2h}
     env: {LOG_LEVEL: info, PORT: 8080, EMPTY: ""}
     network: egress
   plain:
@@ -49,6 +50,7 @@ functions:
   EXPECT_EQ(digits.reuse, Reuse::kNever);
   EXPECT_EQ(digits.idle_timeout, 0s);
   EXPECT_EQ(digits.max_wait, 1500ms);
+  EXPECT_EQ(digits.async, (AsyncTerms{.retries = 4, .retry_after = 10s, .max_age = 2h}));
   EXPECT_EQ(digits.env.at("PORT"), "8080");
   EXPECT_EQ(digits.env.at("EMPTY"), "");
   EXPECT_EQ(digits.network, Network::kEgress);
@@ -148,7 +150,9 @@ TEST(Manifest, RefusesWithTheKeyInTheMessage) {
   for (const char* cpu : {"half", ".5", "1.", "1.2345", "-1", "1e3", "\"\"", "99999999999"}) {
     has(function_error(std::string("cpu: ") + cpu), "functions.f.cpu");
   }
-  has(function_error("concurrency: 4"), "runs 1 invocation at a time");
+  has(function_error("concurrency: 4\n    interface: wsgi"), "with interface: wsgi an instance runs 1 call at a time");
+  has(function_error("concurrency: 4\n    interface: event"),
+      "with interface: event an instance runs 1 call at a time");
   has(function_error("concurrency: one"), "expected a whole number");
   has(function_error("concurrency: 1.5"), "expected a whole number");
   has(function_error("timeout: 30"), "write it like 30s");

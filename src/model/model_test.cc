@@ -55,6 +55,7 @@ FunctionSpec spec_of_digits() {
   spec.reuse = Reuse::kNever;
   spec.idle_timeout = 0s;
   spec.max_wait = 2500ms;
+  spec.async = {.retries = 0, .retry_after = 5s, .max_age = 90min};
   spec.env = {{"A", ""}, {"B", "line\n\"quoted\" \xe2\x82\xac"}};
   spec.network = Network::kEgress;
   return spec;

@@ -13,7 +13,7 @@ constexpr std::array<std::string_view, kRungs> kRungNames = {"idle", "frozen", "
 constexpr std::array<std::string_view, kOutcomes> kOutcomeNames = {
     "ok", "function_error", "crashed", "out_of_memory", "timed_out", "cancelled", "refused", "platform_fault"};
 
-constexpr std::array<std::string_view, kTriggers> kTriggerNames = {"unknown", "http", "direct", "held"};
+constexpr std::array<std::string_view, kTriggers> kTriggerNames = {"unknown", "http", "direct", "held", "async"};
 constexpr std::array<std::string_view, kHeldTiers> kTierNames = {"zygote", "provisioned", "idle", "frozen", "active"};
 
 template <typename Enum, std::size_t N>
@@ -111,6 +111,8 @@ boost::json::object to_json(const UsageRecord& record) {
       {"instance", base::raw(record.instance)},
       {"rung", std::string(name_of(record.rung))},
       {"trigger", std::string(name_of(record.trigger))},
+      {"alias", record.alias},
+      {"attempt", record.attempt},
       {"memory_limit_bytes", record.memory_limit.count},
       {"cpu_millis", record.cpu_millis},
       {"state", record.end ? "closed" : "open"},

@@ -48,8 +48,9 @@ enum class Trigger : std::uint8_t {
   kHttp = 1,     // the function's URL
   kDirect = 2,   // POST /api/v1/.../invocations, `ebb invoke`
   kHeld = 3,     // no invocation: what was held, whoever called
+  kAsync = 4,    // as kDirect, but nobody waited for the answer
 };
-inline constexpr std::size_t kTriggers = 4;
+inline constexpr std::size_t kTriggers = 5;
 
 /// What holds memory for a version. The numbers are stored.
 enum class HeldTier : std::uint8_t {
@@ -73,7 +74,7 @@ std::optional<Outcome> outcome_named(std::string_view name);
 /// Whether an invocation that ended so is charged for, and the reason in words.
 bool is_billed(Outcome outcome);
 const char* billing_reason(Outcome outcome);
-/// "unknown", "http", "direct", "held".
+/// "unknown", "http", "direct", "held", "async".
 std::string_view name_of(Trigger trigger);
 std::optional<Trigger> trigger_named(std::string_view name);
 /// "zygote", "provisioned", "idle", "frozen", "active".
@@ -90,6 +91,8 @@ struct UsageStart {
   base::InstanceId instance{};
   Rung rung = Rung::kIdle;
   Trigger trigger = Trigger::kUnknown;
+  std::string_view alias;    // the name by which the version was called, "" by none; at most limits::kNameLength
+  std::uint8_t attempt = 1;  // 1: the first try of a call; more where the platform tries again
   base::Bytes memory_limit;
   std::uint32_t cpu_millis = 0;
 };
@@ -142,6 +145,8 @@ struct UsageRecord {
   base::InstanceId instance{};
   Rung rung = Rung::kIdle;
   Trigger trigger = Trigger::kUnknown;
+  std::string alias;
+  std::uint8_t attempt = 1;
   base::Bytes memory_limit;
   std::uint32_t cpu_millis = 0;
   std::optional<UsageEnd> end;

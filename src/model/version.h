@@ -4,6 +4,7 @@
 
 #include <boost/json/fwd.hpp>
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "base/clock.h"
@@ -24,6 +25,9 @@ struct Version {
 
   bool operator==(const Version&) const = default;
 };
+
+/// Of its code, its requirements and the layers of its image: what it takes on disk.
+std::set<std::string> content_keys(const Version& version);
 
 /// As the REST interface shows it: {"app", "function", "version", "spec", "package", "layer", "created"}.
 boost::json::object to_json(const Version& version);

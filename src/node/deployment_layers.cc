@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/limits.h"
+#include "base/limits_access.h"
 #include "node/build_environment.h"
 #include "node/deployments.h"
 #include "node/model_layer.h"
@@ -29,6 +30,31 @@ std::vector<std::string> pip_environment() {
   add_variables(env, wire::kPipVariables);
   add_variables(env, wire::kProxyVariables);
   return env;
+}
+
+// What stands for the variables of .npmrc, as the build is told it; which is missing the build says, with the line that
+// needs it. Blocking.
+base::Result<std::vector<std::string>> npm_credentials(Secrets& secrets, const std::string& app,
+                                                       const std::string& npmrc) {
+  EBB_TRY(const std::vector<std::string> names, npmrc_variables(npmrc));
+  std::vector<std::string> entries;
+  std::size_t total = 0;
+  for (const std::string& name : names) {
+    model::FunctionSpec asks;
+    asks.secrets = {{name, npmrc_secret(name)}};
+    const base::Result<SecretValues> values = secrets.values_for(app, asks);
+    if (!values && values.error().code == base::Code::kInvalidArgument) continue;  // not set
+    if (!values) return values.error();
+    entries.push_back(npmrc_entry(name, values->at(name)));
+    total += name.size() + values->at(name).size();
+  }
+  if (total > limits::kSecretsBytes) {
+    return base::Error{.code = base::Code::kTooLarge,
+                       .message = "the secrets that .npmrc names have " + std::to_string(total) +
+                                  " bytes of names and values, the limit is " + std::to_string(limits::kSecretsBytes) +
+                                  ": set each to the token alone"};
+  }
+  return entries;
 }
 
 }  // namespace
@@ -70,12 +96,27 @@ io::Task<base::Result<>> Deployments::build_npm_layer(std::shared_ptr<Job> job, 
   }
   EBB_CO_TRY(const std::string package_json, read_file(source + "/package.json", limits::kManifestBytes));
   EBB_CO_TRY(const std::string lock, read_file(source + "/package-lock.json", limits::kLockBytes));
+  std::string npmrc;
+  if (fs::exists(source + "/.npmrc", missing)) {
+    EBB_CO_TRY(npmrc, read_file(source + "/.npmrc", limits::kManifestBytes));
+  }
+  const std::string app = plan.manifest.app;
+  std::function<base::Result<std::vector<std::string>>()> open = [&secrets = services_.secrets, app, npmrc] {
+    return npm_credentials(secrets, app, npmrc);
+  };
+  // Each time, also where the layer is there: who has no credentials any more is not given it either.
+  const auto credentials = co_await io::offload(services_.pool, "open credentials of npm", std::move(open));
+  if (!credentials) co_return credentials.error();
   const std::string below = plan.layer_key;
+  // With the organisation: an administrator may give a removed app's name to another one.
+  const std::string owner = services_.organisations.of(app) + "/" + app;
   plan.layer_key = store::npm_layer_key({.package_json = package_json,
                                          .lock = lock,
                                          .toolchain = services_.node_toolchain,
                                          .platform = kPlatform,
-                                         .below = below});
+                                         .below = below,
+                                         .npmrc = npmrc,
+                                         .private_to = credentials->empty() ? std::string_view() : owner});
   if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
     say(job, kNpmPhase, "packages unchanged");
     co_return base::Result<>();
@@ -83,6 +124,7 @@ io::Task<base::Result<>> Deployments::build_npm_layer(std::shared_ptr<Job> job, 
   say(job, kNpmPhase, "installing package-lock.json");
   std::string phase(kNpmPhase);
   wire::Build build = npm_layer_build(services_.config, plan.package_key, below, plan.layer_key);
+  build.env.insert(build.env.end(), credentials->begin(), credentials->end());
   co_return co_await run_build(job, std::move(phase), std::move(build));
 }
 

@@ -24,16 +24,6 @@ base::Result<std::uint64_t> bytes_in(const fs::path& tree) {
   return sum;
 }
 
-std::set<std::string> keys_of(const std::vector<model::Version>& versions) {
-  std::set<std::string> keys;
-  for (const model::Version& version : versions) {
-    keys.insert(version.package_key);
-    if (!version.layer_key.empty()) keys.insert(version.layer_key);
-    keys.insert(version.spec.image.layers.begin(), version.spec.image.layers.end());
-  }
-  return keys;
-}
-
 base::Result<std::set<std::string>> keys_of_app(store::Metadata& metadata, const std::string& app) {
   std::set<std::string> keys;
   const auto functions = metadata.functions(app);
@@ -41,7 +31,7 @@ base::Result<std::set<std::string>> keys_of_app(store::Metadata& metadata, const
   if (!functions) return functions.error();
   for (const model::Version& current : *functions) {
     EBB_TRY(const std::vector<model::Version> versions, metadata.versions(app, current.function));
-    keys.merge(keys_of(versions));
+    for (const model::Version& version : versions) keys.merge(model::content_keys(version));
   }
   return keys;
 }
@@ -60,14 +50,21 @@ base::Error too_much(const model::Holder& holder, std::uint64_t bytes, base::Byt
 base::Result<std::uint64_t> Deployments::bytes_of(const std::set<std::string>& keys) {
   std::uint64_t sum = 0;
   for (const std::string& key : keys) {
-    auto at = tree_bytes_.find(key);
-    if (at == tree_bytes_.end()) {
-      std::error_code missing;
-      const bool package = fs::exists(tree_path("packages", key), missing);
-      EBB_TRY(const std::uint64_t bytes, bytes_in(tree_path(package ? "packages" : "layers", key)));
-      at = tree_bytes_.emplace(key, bytes).first;
+    {
+      base::MutexLock lock(mutex_);
+      const auto at = tree_bytes_.find(key);
+      if (at != tree_bytes_.end()) {
+        sum += at->second;
+        continue;
+      }
     }
-    sum += at->second;
+    std::error_code missing;
+    const bool package = fs::exists(tree_path("packages", key), missing);
+    EBB_TRY(const std::uint64_t bytes, bytes_in(tree_path(package ? "packages" : "layers", key)));
+    sum += bytes;
+    base::MutexLock lock(mutex_);
+    if (tree_bytes_.size() > limits::kDeploymentsKept * limits::kDeploymentsKept) tree_bytes_.clear();
+    tree_bytes_.emplace(key, bytes);
   }
   return sum;
 }
@@ -78,7 +75,6 @@ base::Result<> Deployments::check_storage_of(const std::string& app, const std::
   const std::optional<base::Bytes> own = services_.quotas.storage_of({.app = app});
   const std::optional<base::Bytes> theirs = services_.quotas.storage_of(whole);
   if (!own && !theirs) return {};
-  if (tree_bytes_.size() > limits::kDeploymentsKept * limits::kDeploymentsKept) tree_bytes_.clear();
   EBB_TRY(std::set<std::string> keys, keys_of_app(services_.metadata, app));
   keys.insert(coming.begin(), coming.end());
   EBB_TRY(std::uint64_t bytes, bytes_of(keys));

@@ -13,6 +13,7 @@
 #include "sandbox/output_pipe.h"
 #include "store/package.h"
 #include "store/sha256.h"
+#include "wire/message.h"
 
 namespace ebb::node {
 
@@ -329,6 +330,16 @@ io::Task<base::Result<>> Deployments::build_package(std::shared_ptr<Job> job, Pl
 io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::string phase, wire::Build build) {
   build.build = services_.next_build++;
   build.memory_bytes = limits::kBuildMemoryBytes;
+  const std::uint64_t id = build.build;
+  std::string order = encode(build);
+  // Who deploys decides how long a command is.
+  if (order.size() > limits::kWireMessageBytes - wire::kMessageHeaderBytes) {
+    co_return base::Error{.code = base::Code::kTooLarge,
+                          .message = "the command of " + phase + " and its environment have " +
+                                     std::to_string(order.size()) + " bytes, the limit is " +
+                                     std::to_string(limits::kWireMessageBytes - wire::kMessageHeaderBytes) +
+                                     ": put what is long into a file of the package"};
+  }
   auto tail = std::make_shared<std::string>();
   const auto sink = [this, job, phase, tail](const base::InvocationId&, const std::vector<std::string>& lines) {
     for (const std::string& line : lines) {
@@ -340,8 +351,6 @@ io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::s
   std::vector<os::Fd> ends(1);
   auto pipe = sandbox::OutputPipe::open(services_.here(), sink, &ends[0]);
   if (!pipe) co_return pipe.error();
-  const std::uint64_t id = build.build;
-  std::string order = encode(build);
   auto answer = co_await services_.launcher->ask(wire::LauncherType::kBuild, std::move(order), std::move(ends),
                                                  limits::kBuildTimeout, nullptr);
   (*pipe)->finish();
@@ -374,6 +383,7 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
   const std::optional<SecretChange> change = job->change;
   store::Metadata& metadata = services_.metadata;
   Secrets& secrets = services_.secrets;
+  Publisher& publisher = publisher_;
   std::function<base::Result<std::vector<store::PublishedVersion>>()> stage = [&metadata, app, wanted] {
     return metadata.stage_versions(app, wanted);
   };
@@ -382,11 +392,11 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
 
   std::vector<std::shared_ptr<VersionRunner>> runners;
   std::vector<DeployedFunction> deployed;
-  std::vector<base::VersionId> ids;
+  std::vector<base::VersionId> made;  // by this deployment: what was there stays, whatever is current by the end
   base::Result<> result;
   std::string detail;
   for (const store::PublishedVersion& one : *staged) {
-    ids.push_back(one.version.id);
+    if (!one.unchanged) made.push_back(one.version.id);
     deployed.push_back(
         {.name = one.version.function, .version_number = one.version.number, .unchanged = one.unchanged, .note = {}});
     if (one.unchanged) {
@@ -415,16 +425,14 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
   }
   if (result) {
     say(job, "publish", "publishing");
-    std::function<base::Result<>()> activate = [&metadata, &secrets, change, app, ids]() -> base::Result<> {
-      // The value first: a start between the two would find it, and no version without it becomes current.
-      if (change) EBB_CHECKED(secrets.store(*change));
-      return metadata.activate_versions(app, ids);
+    std::function<base::Result<>()> activate = [&publisher, change, app, versions = *staged, runners] {
+      return publisher.publish(app, versions, runners, change ? &*change : nullptr);
     };
     result = co_await io::offload(services_.pool, "activate versions", std::move(activate));
   }
   if (!result) {
     for (const auto& runner : runners) runner->close();
-    std::function<base::Result<>()> discard = [&metadata, ids] { return metadata.discard_versions(ids); };
+    std::function<base::Result<>()> discard = [&metadata, made] { return metadata.discard_versions(made); };
     (void)co_await io::offload(services_.pool, "discard versions", std::move(discard));
     base::MutexLock lock(mutex_);
     job->status.detail = std::move(detail);
@@ -434,10 +442,6 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
     }
     co_return result;
   }
-  std::set<std::string> functions;
-  for (const DeployedFunction& one : deployed) functions.insert(one.name);
-  publisher_.published(app, std::move(functions), std::move(runners));
-  if (change) publisher_.secret_changed(app, change->name);
   base::MutexLock lock(mutex_);
   job->status.functions = std::move(deployed);
   co_return base::Result<>();

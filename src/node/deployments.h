@@ -22,19 +22,24 @@ namespace ebb::node {
 
 class VersionRunner;
 
-/// What Engine does when new versions have proven themselves: makes their runners the current ones.
+/// What Engine does when new versions have proven themselves: makes them the current ones.
 class Publisher {
  public:
   virtual ~Publisher() = default;
-  virtual void published(const std::string& app, std::set<std::string> functions,
-                         std::vector<std::shared_ptr<VersionRunner>> runners) = 0;
-  /// A secret of the app has another value now: what still runs with the one before ends.
-  virtual void secret_changed(const std::string& app, const std::string& secret) = 0;
+  /// All functions of the app, on disk and then for calls, and no other change of what names stand for between the two.
+  /// `runners` are those of new versions. With a change of a secret, that too: what runs with the value before ends.
+  /// Blocks on the disk. Errors: those of Metadata; then nothing has changed.
+  virtual base::Result<> publish(const std::string& app, const std::vector<store::PublishedVersion>& versions,
+                                 const std::vector<std::shared_ptr<VersionRunner>>& runners,
+                                 const SecretChange* change) = 0;
 };
 
 class Deployments {
  public:
   Deployments(Services& services, Publisher& publisher) : services_(services), publisher_(publisher) {}
+
+  /// What packages and layers take on disk, each counted once. Blocks. Threads: any.
+  base::Result<std::uint64_t> bytes_of(const std::set<std::string>& keys) EBB_EXCLUDES(mutex_);
 
   /// Queues it. Errors: kResourceExhausted when limits::kDeploymentsWaiting are queued already.
   base::Result<std::uint64_t> begin(std::string archive, DeploymentOptions options);
@@ -91,7 +96,6 @@ class Deployments {
   /// What it would take with what is there already, against the quotas. In deployment_storage.cc.
   io::Task<base::Result<>> check_storage(Plan& plan);
   base::Result<> check_storage_of(const std::string& app, const std::set<std::string>& coming);
-  base::Result<std::uint64_t> bytes_of(const std::set<std::string>& keys);
   io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);
   void note_built(const std::shared_ptr<Job>& job, const Plan& plan) EBB_EXCLUDES(mutex_);
   io::Task<base::Result<>> publish(std::shared_ptr<Job> job, Plan& plan);
@@ -108,8 +112,8 @@ class Deployments {
 
   Services& services_;
   Publisher& publisher_;
-  std::map<std::string, std::uint64_t> tree_bytes_;  // by key; touched by the one deployment under way
   base::Mutex mutex_;
+  std::map<std::string, std::uint64_t> tree_bytes_ EBB_GUARDED_BY(mutex_);  // by key
   std::uint64_t next_id_ EBB_GUARDED_BY(mutex_) = 1;
   std::deque<std::shared_ptr<Job>> jobs_ EBB_GUARDED_BY(mutex_);  // newest last; finished ones are kept for a while
   std::deque<std::shared_ptr<Job>> waiting_ EBB_GUARDED_BY(mutex_);

@@ -7,6 +7,7 @@
 #include "base/limits_spares.h"
 #include "base/log.h"
 #include "io/deadline.h"
+#include "model/suggestion.h"
 #include "node/billing.h"
 #include "node/invocation.h"
 #include "node/spare_room.h"
@@ -29,6 +30,16 @@ constexpr std::size_t kPoolQueue = 1024;
 
 base::Error no_function(const std::string& app, const std::string& function) {
   return base::not_found("there is no function " + app + "/" + function + ", `ebb ls` shows what is deployed");
+}
+
+base::Error no_alias(const Call& call, const std::map<std::string, model::Alias, std::less<>>& known) {
+  const std::string name = call.app + "/" + call.function;
+  std::vector<std::string_view> names;
+  for (const auto& [alias, is] : known) names.push_back(alias);
+  const auto nearest = model::nearest_word(call.alias, names);
+  return base::not_found(name + " has no alias '" + call.alias + "'" +
+                         (nearest ? ", did you mean " + std::string(*nearest) + "?"
+                                  : ": ebb alias ls " + name + " lists those it has, ebb alias set makes one"));
 }
 
 bool asks_for_key(const model::FunctionSpec& spec, const model::Config& config) {
@@ -91,7 +102,10 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
       sandboxes_(services_),
       egress_(services_),
       pressure_(services_),
-      deployments_(services_, *this) {
+      deployments_(services_, *this),
+      async_calls_(services_, *stores_.calls, *this, [this](const std::string& app, const std::string& function) {
+        return async_places(app, function);
+      }) {
   services_.sandboxes = &sandboxes_;
   services_.egress = &egress_;
   services_.pressure = &pressure_;
@@ -100,7 +114,7 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
       config.max_spares, base::Bytes{config.memory_budget.count / 100 * limits::kSpareMemoryShare});
 }
 
-Engine::~Engine() = default;
+Engine::~Engine() { async_calls_.close(); }  // its thread looks at what is declared behind it
 
 base::Result<> Engine::begin(os::Fd launcher_socket) {
   asio::io_context& home = services_.cores.context(0);
@@ -114,14 +128,19 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
   for (const model::Quota& quota : quotas) services_.quotas.set(quota);
   EBB_TRY(const std::vector<model::Version> versions, services_.metadata.all_current());
   for (const model::Version& version : versions) {
-    EBB_TRY(const store::App app, services_.metadata.app(version.app));
-    auto runner = std::make_shared<VersionRunner>(services_, version, app.uid_index,
-                                                  services_.secrets.values_for(version.app, version.spec));
+    EBB_TRY(const Runner runner, made_runner(version));
     base::MutexLock lock(mutex_);
     current_[{version.app, version.function}] = runner;
   }
+  EBB_TRY(std::vector<model::Alias> aliases, services_.metadata.aliases());
+  for (model::Alias& alias : aliases) {
+    base::MutexLock lock(mutex_);
+    aliases_[{alias.app, alias.function}].insert_or_assign(alias.name, std::move(alias));
+  }
   EBB_CHECKED(receivers_.open());
+  EBB_CHECKED(async_calls_.begin());
   for (const auto& runner : all_runners()) runner->prewarm();
+  io::spawn(home, "load what aliases stand for", load_aliased(*this));
   io::spawn(home, "tick", tick_forever(*this));
   io::spawn(home, "flush usage", flush_usage_forever(*this));
   ready_ = true;
@@ -139,23 +158,25 @@ io::Task<Reply> Engine::invoke(Call call) {
   // A call that waited while its version was replaced goes on to the next one; it gives up when they change faster than
   // that.
   for (int attempt = 0; attempt < kReplacedMost; ++attempt) {
-    base::Result<std::shared_ptr<VersionRunner>> runner = known_runner(call);
+    base::Result<Runner> runner = known_runner(call);
     const bool is_by_number = runner && !*runner;
     if (is_by_number) {
       Name name{call.app, call.function};
       runner = co_await runner_of_number(std::move(name), call.version_number);
     }
     if (!runner) co_return Reply{.error = runner.error()};
-    const std::shared_ptr<VersionRunner> chosen = *std::move(runner);
+    const Runner chosen = *std::move(runner);
     if (call.key_shown != Call::KeyShown::kGranted && asks_for_key(chosen->version().spec, services_.config)) {
       co_return Reply{.error = key_refusal(call)};
     }
+    if (std::optional<Reply> refusal = chosen->refuses(call)) co_return *std::move(refusal);
     // Only a web server takes its body as it comes; others wait for an instance when theirs is here.
     if (call.request.unread && chosen->version().spec.runtime != "http") {
       const base::Result<> whole = co_await read_body(call);
       if (!whole) co_return Reply{.version_number = chosen->version().number, .error = whole.error()};
     }
-    auto place = Gate::enter(chosen->gate(), call.arrived);
+    const Gate::Taker taker = call.attempt > 0 ? Gate::Taker::kYielding : Gate::Taker::kFirst;
+    auto place = Gate::enter(chosen->gate(), call.arrived, taker);
     if (!place) co_return Reply{.version_number = chosen->version().number, .error = place.error()};
     ++running_;
     reply = co_await chosen->invoke(call);
@@ -167,11 +188,24 @@ io::Task<Reply> Engine::invoke(Call call) {
   co_return reply;
 }
 
-base::Result<std::shared_ptr<VersionRunner>> Engine::known_runner(const Call& call) {
+base::Result<Engine::Runner> Engine::known_runner(Call& call) {
   const Name name{call.app, call.function};
   base::MutexLock lock(mutex_);
   const auto at = current_.find(name);
   if (at == current_.end()) return no_function(name.first, name.second);
+  if (!call.alias.empty()) {
+    const auto of_function = aliases_.find(name);
+    static const AliasesOfOne kNone;
+    const AliasesOfOne& known = of_function == aliases_.end() ? kNone : of_function->second;
+    const auto alias = known.find(call.alias);
+    if (alias == known.end()) {
+      // Whoever may not call learns no names.
+      const bool may_call =
+          call.key_shown == Call::KeyShown::kGranted || !asks_for_key(at->second->version().spec, services_.config);
+      return may_call ? no_alias(call, known) : key_refusal(call);
+    }
+    call.version_number = model::version_for(alias->second, call.id);
+  }
   if (call.version_number == 0 || at->second->version().number == call.version_number) return at->second;
   const auto old = by_number_.find({name, call.version_number});
   return old == by_number_.end() ? nullptr : old->second;
@@ -212,32 +246,6 @@ io::Task<base::Result<DeploymentStatus>> Engine::deployment(std::uint64_t id, st
   return deployments_.status(id, sequence, wait);
 }
 
-void Engine::published(const std::string& app, std::set<std::string> functions,
-                       std::vector<std::shared_ptr<VersionRunner>> runners) {
-  std::vector<std::shared_ptr<VersionRunner>> replaced;
-  std::vector<std::shared_ptr<VersionRunner>> removed;
-  {
-    base::MutexLock lock(mutex_);
-    for (auto& runner : runners) {
-      const Name name{app, runner->version().function};
-      auto& slot = current_[name];
-      if (slot) {
-        replaced.push_back(slot);
-        by_number_[{name, slot->version().number}] = std::move(slot);
-      }
-      slot = std::move(runner);
-    }
-    std::erase_if(current_, [&](const auto& entry) {
-      if (entry.first.first != app || functions.contains(entry.first.second)) return false;
-      removed.push_back(entry.second);
-      return true;
-    });
-  }
-  // A replaced version answers what waits for it, and by its number; close_unused() ends it. A removed one ends now.
-  for (const auto& runner : replaced) runner->supersede();
-  for (const auto& runner : removed) runner->close();
-}
-
 io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string app) {
   std::vector<FunctionView> views;
   std::set<Name> seen;  // current versions come first; of old ones only those that have something running are shown
@@ -252,35 +260,35 @@ io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string 
   co_return views;
 }
 
-io::Task<base::Result<>> Engine::remove(std::string app, std::string function) {
+io::Task<base::Result<std::uint64_t>> Engine::remove(std::string app, std::string function) {
   store::Metadata& metadata = services_.metadata;
   store::FunctionLogs& log = services_.log;
-  std::function<base::Result<>()> remove_rows = [&metadata, &log, app, function]() -> base::Result<> {
+  std::function<base::Result<std::uint64_t>()> remove_rows = [this, &metadata, &log, app,
+                                                              function]() -> base::Result<std::uint64_t> {
+    base::MutexLock naming(naming_);
     EBB_CHECKED(function.empty() ? metadata.remove_app(app) : metadata.remove_function(app, function));
-    return log.remove(app, function);
+    std::vector<Runner> closed;
+    {
+      base::MutexLock lock(mutex_);
+      closed =
+          forget([&](const Name& name) { return name.first == app && (function.empty() || name.second == function); });
+    }
+    for (const Runner& runner : closed) {
+      runner->close();
+      services_.metrics.forget(app, runner->version().function);
+    }
+    // Before the log, and in one go with the names: if anything fails after it, no call is left that nobody can name.
+    EBB_TRY(const std::uint64_t calls, async_calls_.remove_all(app, function));
+    EBB_CHECKED(log.remove(app, function));
+    return calls;
   };
   auto removed = co_await io::offload(services_.pool, "remove", std::move(remove_rows));
   if (!removed) co_return removed.error();
-  std::vector<std::shared_ptr<VersionRunner>> closed;
-  {
-    base::MutexLock lock(mutex_);
-    const auto gone = [&](const Name& name) {
-      return name.first == app && (function.empty() || name.second == function);
-    };
-    std::erase_if(current_,
-                  [&](const auto& entry) { return gone(entry.first) && (closed.push_back(entry.second), true); });
-    std::erase_if(by_number_,
-                  [&](const auto& entry) { return gone(entry.first.first) && (closed.push_back(entry.second), true); });
-  }
-  for (const auto& runner : closed) {
-    runner->close();
-    services_.metrics.forget(app, runner->version().function);
-  }
   if (function.empty()) {
     sandboxes_.remove_app(app);
     services_.metrics.forget(app);
   }
-  co_return base::Result<>();
+  co_return removed;
 }
 
 io::Task<base::Result<LogPage>> Engine::logs(LogQuery query) {
@@ -370,6 +378,7 @@ io::Task<std::string> Engine::metrics_text() {
   metrics_.node.processors.set(std::thread::hardware_concurrency());
   metrics_.node.memory_budget_bytes.set(static_cast<std::int64_t>(services_.config.memory_budget.count));
   metrics_.node.keep_alive_price.set(services_.config.keep_alive_price);
+  metrics_.node.spares_max.set(services_.config.max_spares);
   metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));
   for (const std::string& app : apps) {
     const bool told = co_await read_app_cpu(app);
@@ -377,6 +386,7 @@ io::Task<std::string> Engine::metrics_text() {
   }
   std::string text = metrics_.render();
   text += receivers_.metrics_text();
+  text += async_calls_.metrics_text();
   co_return text;
 }
 
@@ -394,8 +404,10 @@ void Engine::close_unused(base::SteadyTime now) {
   std::vector<std::shared_ptr<VersionRunner>> closed;
   {
     base::MutexLock lock(mutex_);
-    std::erase_if(by_number_, [&](const auto& entry) {
-      return entry.second->unused_for(kOldVersionKept, now) && (closed.push_back(entry.second), true);
+    std::erase_if(by_number_, [&](const auto& entry) EBB_REQUIRES(mutex_) {
+      const auto& [name, number] = entry.first;
+      return !is_aliased(name, number) && entry.second->unused_for(kOldVersionKept, now) &&
+             (closed.push_back(entry.second), true);
     });
   }
   for (const auto& runner : closed) runner->close();
@@ -408,14 +420,18 @@ io::Task<> Engine::tick_forever(Engine& engine) {
     for (const auto& runner : engine.all_runners()) runner->tick(now);
     engine.sandboxes_.tick(now);
     engine.tell_of_budgets();
+    engine.async_calls_.tick(now);
     engine.close_unused(now);
   }
 }
 
 io::Task<> Engine::drain(base::Duration limit) {
   draining_ = true;
+  async_calls_.stop();
   const base::SteadyTime deadline = base::steady_now() + limit;
-  while (running_ > 0 && base::steady_now() < deadline) co_await io::sleep_for(10ms);
+  const auto at_work = [this] { return running_ > 0 || async_calls_.under_way() > 0; };
+  while (at_work() && base::steady_now() < deadline) co_await io::sleep_for(10ms);
+  async_calls_.close();
   (void)note_held(base::Duration::zero());
   (void)services_.usage.flush();
 }

@@ -1,9 +1,10 @@
 // The Node on this machine: owns the services, the runners of all versions, and their life from start to drain.
 //
-// 1. `current_` says which version answers a function's plain name; older ones get a runner when they are asked for by
-// number.
-// 2. A replaced runner is one asked for by number from then on. One that is no longer used, or removed, is closed: its
-// calls finish, then the launcher forgets it.
+// 1. `current_` says which version answers a function's plain name, `aliases_` which answer its others; older ones get
+// a runner when they are asked for by number.
+// 2. A replaced runner is one asked for by number from then on. One that is no longer used nor stood for by an alias,
+// or removed, is closed: its calls finish, then the launcher forgets it.
+// 3. What names stand for changes on disk and then in memory, one change at a time; calls see the memory only.
 // Called through node.h.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include <string>
 #include <utility>
 
+#include "node/async_calls.h"
 #include "node/deployments.h"
 #include "node/egress.h"
 #include "node/memory_pressure.h"
@@ -36,13 +38,25 @@ class Engine final : public Node, private Publisher {
   base::Result<> begin(os::Fd launcher_socket);
 
   io::Task<Reply> invoke(Call call) override;
+  io::Task<base::Result<AcceptedCall>> accept(Call call) override;
+  io::Task<base::Result<std::vector<AsyncCallView>>> async_calls(AsyncCallQuery query) override;
+  io::Task<base::Result<AsyncCallView>> async_call(base::InvocationId id) override;
+  io::Task<base::Result<std::string>> async_event(base::InvocationId id) override;
+  io::Task<base::Result<>> retry_async_call(base::InvocationId id) override;
+  io::Task<base::Result<>> remove_async_call(base::InvocationId id) override;
   io::Task<base::Result<std::uint64_t>> deploy(std::string archive, DeploymentOptions options) override;
   io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
                                                       base::Duration wait) override;
   io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) override;
-  io::Task<base::Result<>> remove(std::string app, std::string function) override;
+  io::Task<base::Result<std::uint64_t>> remove(std::string app, std::string function) override;
   io::Task<base::Result<model::Version>> make_sized_version(std::string app, std::string function, Size size) override;
   io::Task<base::Result<>> remove_version(std::string app, std::string function, std::uint32_t number) override;
+  io::Task<base::Result<std::vector<VersionView>>> versions(std::string app, std::string function) override;
+  io::Task<base::Result<model::Version>> roll_back(std::string app, std::string function,
+                                                   std::uint32_t number) override;
+  io::Task<base::Result<std::vector<model::Alias>>> aliases(std::string app, std::string function) override;
+  io::Task<base::Result<model::Alias>> set_alias(model::Alias alias) override;
+  io::Task<base::Result<>> remove_alias(std::string app, std::string function, std::string name) override;
   io::Task<base::Result<LogPage>> logs(LogQuery query) override;
   io::Task<base::Result<UsagePage>> usage(UsageQuery query) override;
   io::Task<base::Result<UsageExportPage>> usage_page(ExportQuery query) override;
@@ -78,15 +92,38 @@ class Engine final : public Node, private Publisher {
  private:
   using Name = std::pair<std::string, std::string>;  // app, function
 
-  void published(const std::string& app, std::set<std::string> functions,
-                 std::vector<std::shared_ptr<VersionRunner>> runners) override;
-  void secret_changed(const std::string& app, const std::string& secret) override;
-  /// The runner of the version that is called; nothing when it has none now. Errors: kNotFound.
-  base::Result<std::shared_ptr<VersionRunner>> known_runner(const Call& call);
-  io::Task<base::Result<std::shared_ptr<VersionRunner>>> runner_of_number(Name name, std::uint32_t number);
+  using Runner = std::shared_ptr<VersionRunner>;
+  using AliasesOfOne = std::map<std::string, model::Alias, std::less<>>;  // by name
+
+  base::Result<> publish(const std::string& app, const std::vector<store::PublishedVersion>& versions,
+                         const std::vector<Runner>& runners, const SecretChange* change) override;
+  /// Makes it the one that answers the function's name; `replaced` is the one that did.
+  void switch_to(const Runner& runner, std::vector<Runner>& replaced) EBB_REQUIRES(mutex_);
+  /// Forgets the functions that `gone` says, and their aliases; gives their runners, to be closed.
+  std::vector<Runner> forget(const std::function<bool(const Name&)>& gone) EBB_REQUIRES(mutex_);
+  /// Forgets a version; gives its runner, to be closed, if it has one.
+  Runner forget_version(const Name& name, std::uint32_t number) EBB_EXCLUDES(mutex_);
+  base::Result<Runner> made_runner(const model::Version& version);
+  /// A secret of the app has another value now: what still runs by its number with the one before ends.
+  void secret_changed(const std::string& app, const std::string& secret) EBB_REQUIRES(naming_);
+  /// The runner of the version that is called, its number in the call; nothing when it has none now. Errors: kNotFound.
+  base::Result<Runner> known_runner(Call& call);
+  io::Task<base::Result<Runner>> runner_of_number(Name name, std::uint32_t number);
+  /// Of a version that is tried first, if it does not run: what a name is to stand for starts. Errors: kNotFound; why
+  /// it does not start.
+  io::Task<base::Result<Runner>> proven_runner(Name name, std::uint32_t number);
+  /// The alias's versions get the standing that they have now.
+  void settle(const Name& name) EBB_EXCLUDES(mutex_);
+  bool is_aliased(const Name& name, std::uint32_t number) const EBB_REQUIRES(mutex_);
+  VersionRunner::Standing standing_of(const Name& name, std::uint32_t number) const EBB_REQUIRES(mutex_);
+  /// What aliases stand for is loaded as the current versions are.
+  static io::Task<> load_aliased(Engine& engine);
   void exited(const wire::Exited& event);
   void launcher_lost();
   std::vector<std::shared_ptr<VersionRunner>> all_runners();
+  /// Of an alias with a weight: one of its two.
+  io::Task<base::Result<model::Version>> called_version(Call& call);
+  std::uint32_t async_places(const std::string& app, const std::string& function);
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);
@@ -107,10 +144,13 @@ class Engine final : public Node, private Publisher {
   Deployments deployments_;
   Receivers receivers_{services_.config, services_.metadata, services_.secrets, services_.usage,
                        services_.organisations};
+  base::Mutex naming_;  // held while what names stand for changes, over the disk. Taken before mutex_, never by a call
+  AsyncCalls async_calls_;
   base::Mutex mutex_;
-  std::map<Name, std::shared_ptr<VersionRunner>> current_ EBB_GUARDED_BY(mutex_);
-  std::map<std::pair<Name, std::uint32_t>, std::shared_ptr<VersionRunner>> by_number_
-      EBB_GUARDED_BY(mutex_);                      // not current, asked for by number
+  std::map<Name, Runner> current_ EBB_GUARDED_BY(mutex_);
+  std::map<std::pair<Name, std::uint32_t>, Runner> by_number_
+      EBB_GUARDED_BY(mutex_);  // not current, asked for by number
+  std::map<Name, AliasesOfOne> aliases_ EBB_GUARDED_BY(mutex_);
   std::atomic<std::uint64_t> secret_changes_ = 0;  // how often a secret got another value, or went
   std::atomic<bool> ready_ = false;
   std::atomic<bool> draining_ = false;

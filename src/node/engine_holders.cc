@@ -12,6 +12,7 @@ io::Task<base::Result<>> Engine::set_budget(model::Budget budget) {
   std::function<base::Result<>()> set = [this, budget]() -> base::Result<> {
     EBB_CHECKED(services_.metadata.set_budget(budget));
     services_.budgets.set(budget);
+    async_calls_.release();
     return {};
   };
   co_return co_await io::offload(services_.pool, "set a budget", std::move(set));
@@ -23,6 +24,7 @@ io::Task<base::Result<>> Engine::set_quota(model::Quota quota) {
   std::function<base::Result<>()> set = [this, quota]() -> base::Result<> {
     EBB_CHECKED(services_.metadata.set_quota(quota));
     services_.quotas.set(quota);
+    async_calls_.release();
     return {};
   };
   co_return co_await io::offload(services_.pool, "set a quota", std::move(set));
@@ -32,6 +34,7 @@ io::Task<base::Result<>> Engine::remove_quota(model::Holder holder) {
   std::function<base::Result<>()> remove = [this, holder]() -> base::Result<> {
     EBB_CHECKED(services_.metadata.remove_quota(holder));
     services_.quotas.set({.app = holder.app, .organisation = holder.organisation});
+    async_calls_.release();
     return {};
   };
   co_return co_await io::offload(services_.pool, "remove a quota", std::move(remove));
@@ -41,6 +44,7 @@ io::Task<base::Result<>> Engine::remove_budget(model::Holder holder) {
   std::function<base::Result<>()> remove = [this, holder]() -> base::Result<> {
     EBB_CHECKED(services_.metadata.remove_budget(holder));
     services_.budgets.remove(holder);
+    async_calls_.release();
     return {};
   };
   co_return co_await io::offload(services_.pool, "remove a budget", std::move(remove));

@@ -16,6 +16,7 @@ void Engine::secret_changed(const std::string& app, const std::string& secret) {
     });
   }
   for (const auto& runner : closed) runner->close();
+  io::spawn(services_.here(), "load what aliases stand for", load_aliased(*this));
 }
 
 io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::string name, std::string value) {
@@ -69,12 +70,13 @@ io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name
                                      ": take it out of their ebb.yaml and "
                                      "deploy first"};
   }
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<>()> remove = [&metadata, app, name] { return metadata.remove_secret(app, name); };
-  const auto removed = co_await io::offload(services_.pool, "remove secret", std::move(remove));
-  if (!removed) co_return removed.error();
-  secret_changed(app, name);
-  co_return base::Result<>();
+  std::function<base::Result<>()> remove = [this, app, name]() -> base::Result<> {
+    base::MutexLock naming(naming_);
+    EBB_CHECKED(services_.metadata.remove_secret(app, name));
+    secret_changed(app, name);
+    return {};
+  };
+  co_return co_await io::offload(services_.pool, "remove secret", std::move(remove));
 }
 
 }  // namespace ebb::node

@@ -2,6 +2,7 @@
 // given back. What comes between the head of a stream and its end is in invocation_stream.cc.
 #include "node/invocation.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "base/limits.h"
@@ -83,6 +84,11 @@ base::Error function_failed(std::string message) {
   return base::Error{.code = base::Code::kFunctionFailed, .message = std::move(message)};
 }
 
+model::Trigger trigger_of(const Call& call) {
+  if (call.attempt > 0) return model::Trigger::kAsync;
+  return call.kind == Call::Kind::kHttp ? model::Trigger::kHttp : model::Trigger::kDirect;
+}
+
 }  // namespace
 
 Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased) {
@@ -139,7 +145,10 @@ Invocation::Invocation(std::shared_ptr<VersionRunner> runner, const Call& call,
       arrived_(call.arrived),
       leased_(base::steady_now()),
       head_only_(call.head_only()),
-      trigger_(call.kind == Call::Kind::kHttp ? model::Trigger::kHttp : model::Trigger::kDirect),
+      trigger_(trigger_of(call)),
+      alias_(call.alias),
+      attempt_(static_cast<std::uint8_t>(std::clamp<std::uint32_t>(call.attempt, 1, 255))),
+      told_outcome_(call.outcome),
       alone_(runner_->version_.spec.concurrency == 1),
       bytes_in_(call.body.size()),
       timer_(runner_->services_.here()) {}
@@ -147,6 +156,7 @@ Invocation::Invocation(std::shared_ptr<VersionRunner> runner, const Call& call,
 // Still open: the head of a stream found nobody, or the client left before its first byte.
 Invocation::~Invocation() {
   if (!slot_) return;
+  if (!instance_->program && !instance_->several) healthy_ = false;  // the rest of the stream lies in the channel
   outcome_ = model::Outcome::kCancelled;
   error_ = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
   finish();
@@ -169,6 +179,8 @@ base::Result<> Invocation::open() {
                                                                      .instance = instance_->id,
                                                                      .rung = phases_.rung,
                                                                      .trigger = trigger_,
+                                                                     .alias = alias_,
+                                                                     .attempt = attempt_,
                                                                      .memory_limit = version.spec.memory,
                                                                      .cpu_millis = version.spec.cpu_millis});
   if (!slot) return slot.error();
@@ -193,7 +205,8 @@ void Invocation::arm_timeout() {
     self->timed_out_ = true;
     if (self->alone_) self->runner_->services_.launcher->kill(wire::Subject::kInstance, raw(self->instance_->id));
     if (self->upstream_) self->upstream_->shut_down();
-    if (!self->instance_->program) self->instance_->channel.shut_down();
+    if (!self->instance_->program && !self->instance_->several) self->instance_->channel.shut_down();
+    if (self->connection_) self->connection_->shut_down();
     if (self->writer_ != nullptr) self->writer_->cut();
     if (self->tunnel_ != nullptr) self->tunnel_->cut();
   });
@@ -212,7 +225,6 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call& call) {
   }
   it.arm_timeout();
   if (it.instance_->program) co_return co_await run_program(std::move(self), call, std::move(reply));
-  sandbox::Channel& channel = it.instance_->channel;
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
   base::Result<> went;
   if (call.request.unread) {  // a web server that the daemon cannot reach itself
@@ -221,9 +233,17 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call& call) {
     if (!went) it.body_error_ = went.error();
   }
   const std::string meta = meta_of(call, runner.version_.spec.timeout);
-  if (went) went = channel.move_to(runner.services_.here());
+  if (went && it.instance_->several) {
+    went = co_await open_connection(self);
+  } else if (went) {
+    went = it.instance_->channel.move_to(runner.services_.here());
+  }
+  sandbox::Channel& channel = it.channel();
   if (went) went = co_await channel.send(header, meta, call.body);
-  if (went) went = co_await channel.receive_into(it.frame_);
+  do {
+    if (went && it.floods()) went = co_await rest(self);
+    if (went) went = co_await channel.receive_into(it.frame_);
+  } while (went && it.took_words());
 
   const bool streams = went && !it.timed_out_ && it.absorb(reply);
   if (streams) {
@@ -255,6 +275,7 @@ bool Invocation::absorb(Reply& reply) {
   }
   const bool streamed = frame_.header.type == wire::FrameType::kStream;
   healthy_ = absorb_result(frame_, runner_->version_, reply, outcome_);
+  exchanged_ = healthy_ && !streamed;
   error_ = std::exchange(reply.error, std::nullopt);
   status_ = reply.status;
   if (!streamed) return false;
@@ -284,6 +305,11 @@ io::Task<> Invocation::learn_why(base::Error error) {
   } else if (error.code == base::Code::kCancelled) {
     outcome_ = model::Outcome::kCancelled;
     error_ = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
+    healthy_ = instance_->several != nullptr;  // the connection's end says to the runtime what to give up
+  } else if (error.code == base::Code::kResourceExhausted) {
+    healthy_ = true;
+    outcome_ = model::Outcome::kPlatformFault;
+    error_ = std::move(error);
   } else if (error.code == base::Code::kUnavailable) {
     const base::SteadyTime told_by = base::steady_now() + kExitReport;
     exit_ = co_await instance_->exited.wait(told_by);
@@ -317,7 +343,9 @@ void Invocation::finish() {
   if (answered_ == base::SteadyTime{}) settle();
   share_ = instance_->shares.end(mark_, answered_, instance_->cpu());
   // What others may still be writing is read when the last of them is through, or as it comes.
-  const std::uint64_t dropped = share_.last ? instance_->out->finish() + instance_->err->finish() : 0;
+  std::uint64_t dropped = share_.last ? instance_->out->finish() + instance_->err->finish() : 0;
+  if (words_) dropped += end_words();
+  if (connection_) let_connection_go();
   if (dropped > 0) {
     runner.services_.metrics.node.log_lines_dropped.add();
     runner.sink(store::LogStream::kPlatform)(
@@ -328,6 +356,7 @@ void Invocation::finish() {
 
   meter::UsageSlot slot = *std::exchange(slot_, std::nullopt);
   const model::UsageEnd end = usage_end();
+  if (told_outcome_) *told_outcome_ = end.outcome;
   runner.services_.usage.close_record(std::move(slot), end);
   runner.services_.budgets.charge(*runner.account_, arrival_, end.outcome, end.billed_ms,
                                   runner.version_.spec.cpu_millis, runner.version_.spec.memory);

@@ -39,9 +39,22 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
 
  private:
   enum class Next : std::uint8_t { kPiece, kEnd, kBroken };
+  struct Words {  // printed by this call, for certain
+    sandbox::OutputLines out;
+    sandbox::OutputLines err;
+  };
 
   /// Passes the pieces on until the stream ends. `writer` outlives the task.
   static io::Task<base::Result<>> relay(std::shared_ptr<Invocation> self, http::BodyWriter& writer);
+
+  // Of an instance that serves several calls at a time: over a connection of its own (invocation_connection.cc).
+  static io::Task<base::Result<>> open_connection(std::shared_ptr<Invocation> self);
+  bool took_words();
+  /// More words came than are kept: who writes them waits for us, not our core for him.
+  bool floods() const { return words_ && (words_->out.floods() || words_->err.floods()); }
+  static io::Task<base::Result<>> rest(std::shared_ptr<Invocation> self);
+  std::uint64_t end_words();
+  void let_connection_go();
 
   // Of a function that is a web server: over connections to its program (invocation_program.cc).
   static io::Task<Reply> run_program(std::shared_ptr<Invocation> self, Call& call, Reply reply);
@@ -73,6 +86,8 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   void finish();
   model::UsageEnd usage_end() const;
   std::string name() const;
+  /// What its frames pass over.
+  sandbox::Channel& channel() { return connection_ ? *connection_ : instance_->channel; }
 
   const std::shared_ptr<VersionRunner> runner_;
   const std::shared_ptr<sandbox::Instance> instance_;
@@ -82,6 +97,9 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   const base::SteadyTime leased_;
   const bool head_only_;
   const model::Trigger trigger_;
+  const std::string alias_;  // by which it was called
+  const std::uint8_t attempt_;
+  const std::shared_ptr<std::optional<model::Outcome>> told_outcome_;
   const bool alone_;  // nobody else is in the instance while it runs
   std::size_t bytes_in_;
   std::optional<meter::UsageSlot> slot_;  // until the record is closed
@@ -90,6 +108,9 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   boost::asio::steady_timer timer_;
 
   sandbox::Frame frame_;  // the one at hand; its memory serves a whole stream
+  std::unique_ptr<sandbox::Channel> connection_;
+  bool exchanged_ = false;  // the connection has had all of the answer
+  std::unique_ptr<Words> words_;
   std::shared_ptr<http::Upstream> upstream_;
   bool upstream_anew_ = false;             // made for this call
   bool body_under_way_ = false;            // send_body is not at its end

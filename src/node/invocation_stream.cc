@@ -23,7 +23,7 @@ bool Invocation::begin_stream(const Reply& reply) {
 io::Task<base::Result<>> Invocation::relay(std::shared_ptr<Invocation> self, http::BodyWriter& writer) {
   co_await asio::this_coro::throw_if_cancelled(false);
   Invocation& it = *self;
-  sandbox::Channel& channel = it.instance_->channel;
+  sandbox::Channel& channel = it.channel();
   it.writer_ = &writer;
   std::string last;  // what completes an announced length waits for the end: then the record is closed before it
   Next next = Next::kPiece;
@@ -36,10 +36,11 @@ io::Task<base::Result<>> Invocation::relay(std::shared_ptr<Invocation> self, htt
       went = co_await writer.write(it.frame_.body);
     }
     // Whatever keeps the client from taking it: it has gone, to the invocation.
-    if (!went)
-      went = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
-    else
-      went = co_await channel.receive_into(it.frame_);
+    if (!went) went = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
+    do {
+      if (went && it.floods()) went = co_await rest(self);
+      if (went) went = co_await channel.receive_into(it.frame_);
+    } while (went && it.took_words());
     if (!went || it.timed_out_) {
       base::Error error = went ? base::unavailable("the time is up") : went.error();
       it.settle();
@@ -72,17 +73,17 @@ Invocation::Next Invocation::judge() {
     return Next::kBroken;
   }
   Reply failed;
-  healthy_ = absorb_result(frame_, runner_->version_, failed, outcome_);
+  exchanged_ = healthy_ = absorb_result(frame_, runner_->version_, failed, outcome_);
   error_ = std::move(failed.error);
   return Next::kBroken;
 }
 
 Invocation::Next Invocation::judge_end() {
-  if (!instance_->channel.is_quiet()) {
+  if (!channel().is_quiet()) {
     broke_protocol("sent more behind the end of its stream");
     return Next::kBroken;
   }
-  healthy_ = true;
+  exchanged_ = healthy_ = true;
   if (bytes_promised_ && bytes_out_ != *bytes_promised_) {
     outcome_ = model::Outcome::kFunctionError;
     error_ = base::Error{.code = base::Code::kFunctionFailed,

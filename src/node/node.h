@@ -23,6 +23,7 @@
 #include "meter/budget.h"
 #include "meter/month.h"
 #include "model/access_key.h"
+#include "model/alias.h"
 #include "model/config.h"
 #include "model/organisation.h"
 #include "model/usage.h"
@@ -30,6 +31,7 @@
 #include "model/webhook.h"
 #include "node/quotas.h"
 #include "os/fd.h"
+#include "store/calls.h"
 
 namespace ebb::meter {
 struct Bill;
@@ -44,6 +46,7 @@ struct Call {
   std::string app;
   std::string function;
   std::uint32_t version_number = 0;  // 0: the current one
+  std::string alias{};               // not "": the version is the one that this alias of the function stands for
   enum class Kind : std::uint8_t { kHttp, kDirect } kind = Kind::kHttp;
   http::Request request;   // kHttp: as it came, without a key of ours, and its body only where that is unread
   std::string url_prefix;  // kHttp: the part of its path that leads to the function, "/fn/app/function"
@@ -56,6 +59,9 @@ struct Call {
   /// What the function is told of the trace that it is part of (W3C Trace Context); "" is none.
   std::string traceparent{};
   std::string tracestate{};
+  std::uint32_t attempt = 0;  // of an asynchronous call, from 1; 0: somebody waits for the answer
+  /// Where it is written how the invocation ended, as its record has it; nothing: it got no instance.
+  std::shared_ptr<std::optional<model::Outcome>> outcome{};
   /// What the caller has shown of a key for this app: a function of `auth: key` runs for kGranted only.
   enum class KeyShown : std::uint8_t { kNone, kUnknown, kNotAllowed, kGranted } key_shown = KeyShown::kNone;
 
@@ -141,6 +147,14 @@ struct FunctionView {
   std::size_t queued = 0;
 };
 
+/// A version as `ebb versions` shows it.
+struct VersionView {
+  model::Version version;
+  bool current = false;
+  std::vector<model::Alias> aliases;  // that stand for it
+  std::uint64_t bytes = 0;            // its package and layers on disk; what it shares with others counts for each
+};
+
 /// What a version may use; nothing: as the function's current one.
 struct Size {
   std::optional<base::Bytes> memory;
@@ -153,6 +167,26 @@ struct SecretView {
   std::uint64_t version = 0;  // counts up with every value
   base::WallTime updated{};
   std::vector<std::string> functions;  // current ones that bind it
+};
+
+/// A call that is to be delivered and that nobody waits for was accepted, and is on disk.
+struct AcceptedCall {
+  std::string waits_because;  // what keeps it for now: a budget, a quota; "" for nothing
+};
+
+/// An asynchronous call that is kept.
+struct AsyncCallView {
+  enum class State : std::uint8_t { kWaiting, kRunning, kFailed } state = State::kWaiting;
+  store::StoredCall call;
+  std::string waits_because;  // of one that waits; "": for its turn
+};
+
+struct AsyncCallQuery {
+  std::string app;           // empty: all
+  std::string organisation;  // whose apps, empty: of all
+  std::string function;      // empty: all
+  std::optional<AsyncCallView::State> state;
+  std::size_t limit = 100;  // the newest
 };
 
 struct LogLine {
@@ -241,6 +275,17 @@ class Node {
   /// Runs one invocation. Cancelling the coroutine kills the invocation. Never fails: errors are in the reply.
   virtual io::Task<Reply> invoke(Call call) = 0;
 
+  /// Keeps a direct call and delivers it later, more than once if it fails; on disk when this returns. Errors:
+  /// kNotFound, kInvalidArgument (takes no direct calls), kTooLarge, kResourceExhausted, kUnavailable.
+  virtual io::Task<base::Result<AcceptedCall>> accept(Call call) = 0;
+  virtual io::Task<base::Result<std::vector<AsyncCallView>>> async_calls(AsyncCallQuery query) = 0;
+  /// Errors of these: kNotFound (also for one that is done); kConflict where it runs.
+  virtual io::Task<base::Result<AsyncCallView>> async_call(base::InvocationId id) = 0;
+  virtual io::Task<base::Result<std::string>> async_event(base::InvocationId id) = 0;
+  /// It is delivered at once, a failed one from its first attempt on.
+  virtual io::Task<base::Result<>> retry_async_call(base::InvocationId id) = 0;
+  virtual io::Task<base::Result<>> remove_async_call(base::InvocationId id) = 0;
+
   /// Takes an archive (tar, tar.gz, zip) with ebb.yaml at its root and works on it in the background.
   virtual io::Task<base::Result<std::uint64_t>> deploy(std::string archive, DeploymentOptions options) = 0;
   /// Events after `sequence`; waits up to `wait` for something new.
@@ -248,13 +293,27 @@ class Node {
                                                               base::Duration wait) = 0;
 
   virtual io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) = 0;  // empty: of all apps
-  virtual io::Task<base::Result<>> remove(std::string app, std::string function) = 0;        // empty function: the app
+  /// Empty function: the app. Gives how many asynchronous calls were removed with it.
+  virtual io::Task<base::Result<std::uint64_t>> remove(std::string app, std::string function) = 0;
   /// A version like the function's current one, of another size. It does not become current, it answers by its number,
   /// keeps no instances ready, and stays until it is removed. Errors: kNotFound, kInvalidArgument.
   virtual io::Task<base::Result<model::Version>> make_sized_version(std::string app, std::string function,
                                                                     Size size) = 0;
-  /// Its calls under way finish. Errors: kNotFound; kConflict for the current one.
+  /// Its calls under way finish. Errors: kNotFound; kConflict for the current one and for one that an alias stands for.
   virtual io::Task<base::Result<>> remove_version(std::string app, std::string function, std::uint32_t number) = 0;
+  /// Newest first. Errors: kNotFound.
+  virtual io::Task<base::Result<std::vector<VersionView>>> versions(std::string app, std::string function) = 0;
+  /// Makes a version that is there the current one, once it has started: 0 for the newest deployed before the current
+  /// one. Calls under way finish on theirs. Errors: kNotFound; kConflict saying why it does not start.
+  virtual io::Task<base::Result<model::Version>> roll_back(std::string app, std::string function,
+                                                           std::uint32_t number) = 0;
+  /// Of all, of an app, or of a function of it. Errors: kNotFound when the app or function named is not there.
+  virtual io::Task<base::Result<std::vector<model::Alias>>> aliases(std::string app, std::string function) = 0;
+  /// Sets it once its versions have started. In effect, and on disk, when it returns; gives it as it is then.
+  /// Errors: those of Metadata; kConflict saying why a version does not start.
+  virtual io::Task<base::Result<model::Alias>> set_alias(model::Alias alias) = 0;
+  /// Errors: kNotFound.
+  virtual io::Task<base::Result<>> remove_alias(std::string app, std::string function, std::string name) = 0;
   virtual io::Task<base::Result<LogPage>> logs(LogQuery query) = 0;
   virtual io::Task<base::Result<UsagePage>> usage(UsageQuery query) = 0;
   virtual io::Task<base::Result<UsageExportPage>> usage_page(ExportQuery query) = 0;

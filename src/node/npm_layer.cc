@@ -1,5 +1,6 @@
 #include "node/npm_layer.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/json.hpp>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "base/limits_npm.h"
 #include "node/build_environment.h"
 
 namespace ebb::node {
@@ -69,6 +71,32 @@ std::string node_toolchain() { return node_version() + " " + npm_version(); }
 
 bool may_need_packages(const model::FunctionSpec& spec) {
   return !spec.image.written() && (spec.runtime == "node" || spec.runtime == "http" || spec.runtime == "lambda");
+}
+
+base::Result<std::vector<std::string>> npmrc_variables(std::string_view npmrc) {
+  constexpr std::string_view kName = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+  std::vector<std::string> names;
+  for (auto at = npmrc.find("${"); at != std::string_view::npos; at = npmrc.find("${", at + 2)) {
+    const std::size_t end = std::min(npmrc.find_first_not_of(kName, at + 2), npmrc.size());
+    const std::string_view name = npmrc.substr(at + 2, end - at - 2);
+    if (name.empty() || !npmrc.substr(end).starts_with('}') || name[0] < 'A' || name[0] > 'Z') continue;
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
+    if (names.size() > limits::kNpmrcVariables) {
+      return base::invalid_argument(".npmrc names more than " + std::to_string(limits::kNpmrcVariables) +
+                                    " variables: a token for each registry is enough");
+    }
+  }
+  return names;
+}
+
+std::string npmrc_secret(std::string_view variable) {
+  std::string name(variable);
+  for (char& c : name) c = c == '_' ? '-' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  return name;
+}
+
+std::string npmrc_entry(std::string_view variable, std::string_view value) {
+  return "EBB_NPMRC_" + std::string(variable) + "=" + std::string(value);
 }
 
 wire::Build npm_layer_build(const model::Config& config, std::string source_key, std::string below, std::string key) {

@@ -4,7 +4,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "base/result.h"
 #include "model/config.h"
 #include "model/function_spec.h"
 #include "wire/launcher_protocol.h"
@@ -20,6 +23,14 @@ std::string node_toolchain();
 
 /// Whether the function may load packages of npm: JavaScript, or a program of the package's own.
 bool may_need_packages(const model::FunctionSpec& spec);
+
+/// The variables that a package's .npmrc names, as ${NAME}, each once. Errors: kInvalidArgument when there are more
+/// than limits::kNpmrcVariables.
+base::Result<std::vector<std::string>> npmrc_variables(std::string_view npmrc);
+/// The app's secret that stands for one: NPM_TOKEN is npm-token.
+std::string npmrc_secret(std::string_view variable);
+/// How runtimes/npm is told the value: an entry of its environment.
+std::string npmrc_entry(std::string_view variable, std::string_view value);
 
 /// The order that installs the lock of the package `source_key` over the layer `below` (or none) to the layer `key`.
 wire::Build npm_layer_build(const model::Config& config, std::string source_key, std::string below, std::string key);

@@ -18,18 +18,21 @@ base::Error refusal(std::string message, base::Duration wait) {
 
 }  // namespace
 
-bool Gate::step_in() {
+bool Gate::step_in(Taker taker) {
   const std::uint64_t before = inside_.fetch_add(1);
   const std::uint64_t most = inside_most_.load(std::memory_order_relaxed);
-  return most == 0 || before < most;
+  return most == 0 || before < (taker == Taker::kYielding ? (most + 1) / 2 : most);
 }
 
-base::Error Gate::too_many() const {
-  return refusal(holder_.text() + " has " + std::to_string(inside_most_) +
-                     " calls at once, which is its quota: try later, or have an administrator raise it with ebb "
-                     "quota set " +
-                     holder_.argument(),
-                 1s);
+base::Error Gate::too_many(Taker taker) const {
+  const std::string most = std::to_string(inside_most_);
+  const std::string remedy = ", or have an administrator raise it with ebb quota set " + holder_.argument();
+  if (taker == Taker::kYielding) {
+    return refusal("half of the " + most + " calls at once of " + holder_.text() +
+                       "'s quota are at work, and the rest is for callers who wait: it goes on when one ends" + remedy,
+                   1s);
+  }
+  return refusal(holder_.text() + " has " + most + " calls at once, which is its quota: try later" + remedy, 1s);
 }
 
 base::Error Gate::too_fast(base::Duration wait) const {
@@ -91,19 +94,20 @@ bool Gate::bounds_memory() const {
 
 // The places first: a call that is too many must not use up the rate of those that come in; nor one that the
 // organisation's rate refuses the app's own.
-base::Result<Gate::Place> Gate::enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now) {
-  const bool has_place = gate->step_in();
+base::Result<Gate::Place> Gate::enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now, Taker taker) {
+  const bool has_place = gate->step_in(taker);
   Place place(gate);
-  if (!has_place) return gate->too_many();
+  if (!has_place) return gate->too_many(taker);
   Gate* const organisation = gate->organisation_.load();
   if (organisation != nullptr) {
-    const bool has_place_there = organisation->step_in();
+    const bool has_place_there = organisation->step_in(taker);
     place.organisation_ = organisation->shared_from_this();
-    if (!has_place_there) return organisation->too_many();
+    if (!has_place_there) return organisation->too_many(taker);
   }
-  if (const base::Duration wait = gate->rate_.take(now); wait > base::Duration::zero()) return gate->too_fast(wait);
+  if (const base::Duration wait = gate->rate_.take(now, taker); wait > base::Duration::zero())
+    return gate->too_fast(wait);
   if (organisation != nullptr) {
-    const base::Duration wait = organisation->rate_.take(now);
+    const base::Duration wait = organisation->rate_.take(now, taker);
     if (wait > base::Duration::zero()) {
       gate->rate_.put_back();
       return organisation->too_fast(wait);

@@ -83,19 +83,22 @@ class Gate : public std::enable_shared_from_this<Gate> {
   /// Whether an app's instances, or its organisation's, share a quota of memory.
   bool bounds_memory() const;
 
-  /// `gate` is an app's. Errors: kResourceExhausted, with the quota and when to come again.
-  static base::Result<Place> enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now);
+  using Taker = sched::CallRate::Taker;
+  /// `gate` is an app's. A yielding call comes in only where half of the quota is left free, so that callers who wait
+  /// find room. Errors: kResourceExhausted, with the quota and when to come again.
+  static base::Result<Place> enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now,
+                                   Taker taker = Taker::kFirst);
 
  private:
   friend class Quotas;
 
   /// Counts the call, and says whether it has a place.
-  bool step_in();
+  bool step_in(Taker taker);
   /// Takes the memory, and says whether there was so much room.
   bool take(base::Bytes memory);
   void give_back(base::Bytes memory, bool leaving);
   base::Error no_room(base::Bytes memory) const;
-  base::Error too_many() const;
+  base::Error too_many(Taker taker) const;
   base::Error too_fast(base::Duration wait) const;
 
   const model::Holder holder_;

@@ -34,6 +34,22 @@ TEST(Quotas, CallsAtOnceComeInAsOthersLeave) {
   EXPECT_TRUE(Gate::enter(gate, kNow));
 }
 
+TEST(Quotas, WhoYieldsLeavesHalfOfThePlaces) {
+  Quotas quotas;
+  const auto gate = quotas.gate("a");
+  const auto yielding = [&] { return Gate::enter(gate, kNow, Gate::Taker::kYielding); };
+  quotas.set({.app = "a", .calls_at_once = 3});
+  const auto first = yielding();
+  const auto second = yielding();
+  const auto third = yielding();
+  ASSERT_TRUE(first && second);
+  ASSERT_FALSE(third);
+  EXPECT_THAT(third.error().message, testing::HasSubstr("half of the 3 calls at once of app a's quota"));
+  EXPECT_TRUE(Gate::enter(gate, kNow)) << "who waits finds one";
+  quotas.set({.app = "b", .calls_at_once = 1});
+  EXPECT_TRUE(Gate::enter(quotas.gate("b"), kNow, Gate::Taker::kYielding)) << "one at the least";
+}
+
 TEST(Quotas, WhoIsTooManyDoesNotUseUpTheRate) {
   Quotas quotas;
   quotas.set({.app = "a", .milli_calls_per_second = 2000, .calls_at_once = 1});

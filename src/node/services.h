@@ -73,6 +73,7 @@ struct Services {
   std::shared_ptr<SpareRoom> spare_room;
   Directory directory;
   std::atomic<std::uint64_t> next_instance = 1;
+  std::atomic<std::uint64_t> next_registration = 1;  // of a runner's version with the launcher
   std::atomic<std::uint64_t> next_zygote = 1;
   std::atomic<std::uint64_t> next_sandbox = 1;
   std::atomic<std::uint64_t> next_build = 1;

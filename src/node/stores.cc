@@ -17,6 +17,7 @@
 #include "node/local_key.h"
 #include "node/npm_layer.h"
 #include "os/fd.h"
+#include "store/sqlite_calls.h"
 #include "store/sqlite_metadata.h"
 
 namespace ebb::node {
@@ -58,10 +59,12 @@ std::string write_cursor(const std::map<std::string, store::LogCursor>& cursors)
   return text;
 }
 
-// Values of env and what functions print are nobody else's business: files made under these keep these modes.
-base::Result<> keep_private(const std::string& database, const std::string& logs) {
-  const os::Fd file(::open(database.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file.valid() || ::fchmod(file.get(), 0600) != 0) return base::os_error(database, errno);
+// Values of env, events, and what functions print are nobody else's business: files made under these keep these modes.
+base::Result<> keep_private(const std::vector<std::string>& databases, const std::string& logs) {
+  for (const std::string& database : databases) {
+    const os::Fd file(::open(database.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file.valid() || ::fchmod(file.get(), 0600) != 0) return base::os_error(database, errno);
+  }
   if (::mkdir(logs.c_str(), 0700) != 0 && errno != EEXIST) return base::os_error(logs, errno);
   if (::chmod(logs.c_str(), 0700) != 0) return base::os_error(logs, errno);
   return {};
@@ -70,7 +73,8 @@ base::Result<> keep_private(const std::string& database, const std::string& logs
 }  // namespace
 
 base::Result<Stores> open_stores(const model::Config& config) {
-  EBB_CHECKED(keep_private(config.data_dir + "/metadata.db", config.data_dir + "/logs"));
+  const std::string calls = config.data_dir + "/calls.db";
+  EBB_CHECKED(keep_private({config.data_dir + "/metadata.db", calls}, config.data_dir + "/logs"));
   Stores stores;
   EBB_TRY(stores.python_version, version_of(config.python));
   stores.node_toolchain = node_toolchain();
@@ -80,6 +84,7 @@ base::Result<Stores> open_stores(const model::Config& config) {
   EBB_TRY(store::PackageStore packages, store::PackageStore::open(config.data_dir + "/packages"));
   stores.packages = std::make_unique<store::PackageStore>(std::move(packages));
   stores.log = std::make_unique<store::FunctionLogs>(config.data_dir + "/logs");
+  EBB_TRY(stores.calls, store::SqliteCalls::open(calls));
   EBB_TRY(stores.usage, meter::UsageLog::open(config.data_dir + "/usage"));
   if (stores.usage->recovered() > 0) {
     base::log(base::LogLevel::kWarning, "usage_recovered",

@@ -14,6 +14,7 @@
 #include "model/config.h"
 #include "node/node.h"
 #include "node/secrets.h"
+#include "store/calls.h"
 #include "store/function_log.h"
 #include "store/metadata.h"
 #include "store/package.h"
@@ -28,6 +29,7 @@ struct Stores {
   std::unique_ptr<Secrets> secrets;
   std::unique_ptr<store::PackageStore> packages;
   std::unique_ptr<store::FunctionLogs> log;
+  std::unique_ptr<store::Calls> calls;
   std::unique_ptr<meter::UsageLog> usage;
   std::unique_ptr<meter::Ledger> ledger;
   std::unique_ptr<meter::Budgets> budgets;

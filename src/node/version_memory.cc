@@ -262,7 +262,8 @@ void VersionRunner::note_memory(base::Bytes used) {
 
 // For each instance that it has not: what such a one used so far, or all that it may use as long as that is not known.
 void VersionRunner::update_reserve() {
-  const std::uint32_t wanted = superseded_ || dispatcher_.closed() ? 0 : version_.spec.scale.reserve;
+  const std::uint32_t wanted =
+      standing_ != Standing::kCurrent || dispatcher_.closed() ? 0 : version_.spec.scale.reserve;
   const auto has = static_cast<std::uint32_t>(instances_.size());
   const std::uint32_t missing = wanted > has ? wanted - has : 0;
   const base::Bytes each = instance_bytes_.value().count > 0 ? instance_bytes_.value() : version_.spec.memory;

@@ -45,6 +45,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
                              base::Result<SecretValues> secrets)
     : services_(services),
       version_(std::move(version)),
+      registered_as_{services.next_registration++},
       uid_index_(uid_index),
       secrets_(std::move(secrets)),
       metrics_(services.metrics.function(version_.app, version_.function)),
@@ -63,6 +64,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
     spare_residency_->became_idle(base::steady_now());
   }
   base::MutexLock lock(mutex_);
+  last_used_ = base::steady_now();  // who asked for it is about to use it
   update_reserve();
 }
 
@@ -154,6 +156,18 @@ void VersionRunner::woken(base::SteadyTime due) {
   });
 }
 
+// In a flood most calls come to no more than this.
+std::optional<Reply> VersionRunner::refuses(const Call& call) {
+  if (account_->spent()) return std::nullopt;
+  std::optional<sched::Refuse> overload;
+  {
+    base::MutexLock lock(mutex_);
+    overload = dispatcher_.overload(sched::CallId{});
+  }
+  if (!overload) return std::nullopt;
+  return refused(call, {.why = overload->why, .wait = overload->wait});
+}
+
 io::Task<Reply> VersionRunner::invoke(Call& call) {
   if (account_->spent()) {
     co_return Reply{.version_number = version_.number, .error = services_.budgets.refusal(*account_, base::wall_now())};
@@ -230,15 +244,7 @@ Reply VersionRunner::refused(const Call& call, const Refusal& refusal) {
                                            " calls waiting, its bound; try later or raise scale.max",
                                 .retry_after = 1s};
       break;
-    case sched::Refuse::Why::kTooLong:
-      reply.error = base::Error{
-          .code = base::Code::kResourceExhausted,
-          .message = name + " has more calls than its " + std::to_string(version_.spec.scale.max) +
-                     " instances can serve: this one would wait about " + base::to_string(seconds_of(refusal.wait)) +
-                     ", more than max_wait (" + base::to_string(version_.spec.max_wait) +
-                     "); try later, or raise scale.max or max_wait",
-          .retry_after = seconds_of(refusal.wait)};
-      break;
+    case sched::Refuse::Why::kTooLong: reply.error = too_long(refusal.wait); break;
     case sched::Refuse::Why::kZygoteFailed:
       reply.error = last_zygote_.result ? base::unavailable(name + " is starting") : last_zygote_.result.error();
       break;
@@ -251,6 +257,19 @@ Reply VersionRunner::refused(const Call& call, const Refusal& refusal) {
       break;
   }
   return reply;
+}
+
+base::Error VersionRunner::too_long(base::Duration wait) {
+  const std::chrono::seconds told = seconds_of(wait);
+  if (last_too_long_.retry_after == told) return last_too_long_;
+  last_too_long_ = {.code = base::Code::kResourceExhausted,
+                    .message = version_.app + "/" + version_.function + " has more calls than its " +
+                               std::to_string(version_.spec.scale.max) +
+                               " instances can serve: this one would wait about " + base::to_string(told) +
+                               ", more than max_wait (" + base::to_string(version_.spec.max_wait) +
+                               "); try later, or raise scale.max or max_wait",
+                    .retry_after = told};
+  return last_too_long_;
 }
 
 // --- instances ---
@@ -437,17 +456,18 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
     instance->init = std::chrono::nanoseconds(std::max<std::int64_t>(0, init_ns->get_int64()));
   const auto* port = fields->if_contains("port");
   const bool reachable = model::listens(version_.spec);
-  if (reachable && port && port->is_int64() && port->get_int64() > 0 && port->get_int64() <= 65'535) {
-    instance->program = std::make_shared<sandbox::ProgramPort>(
-        services_.launcher, instance->id, static_cast<std::uint16_t>(port->get_int64()), version_.spec.concurrency);
-  }
-  if (reachable && !instance->program) co_return base::internal("the instance does not say where its program listens");
+  const bool several = !reachable && version_.spec.concurrency > 1;
+  if (!reachable && !several) co_return base::Result<>();
+  if (!port || !port->is_int64() || port->get_int64() < 1 || port->get_int64() > 65'535)
+    co_return base::internal("the instance does not say where it listens");
+  (reachable ? instance->program : instance->several) = std::make_shared<sandbox::ProgramPort>(
+      services_.launcher, instance->id, static_cast<std::uint16_t>(port->get_int64()), version_.spec.concurrency);
   co_return base::Result<>();
 }
 
 io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::shared_ptr<sandbox::Instance> instance,
                                                                            std::vector<os::Fd> fds) {
-  wire::Fork order{.instance = instance->id, .version = version_.id};
+  wire::Fork order{.instance = instance->id, .version = registered_as_};
   order.room.reserved_bytes = services_.reserves.of_others(version_).memory.count;
   {
     base::MutexLock lock(mutex_);
@@ -459,7 +479,7 @@ io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::
   }
   if (instance->rung == model::Rung::kBoot) {
     std::string start = encode(wire::Start{.instance = instance->id,
-                                           .version = version_.id,
+                                           .version = registered_as_,
                                            .layer_key = version_.layer_key,
                                            .gvisor = version_.spec.isolation == model::Isolation::kGvisor,
                                            .room = order.room,
@@ -530,7 +550,7 @@ void VersionRunner::follow_schedule(base::WallTime now) {
   std::uint32_t minimum = 0;
   {
     base::MutexLock lock(mutex_);
-    if (superseded_) return;
+    if (standing_ == Standing::kOld) return;
     before = dispatcher_.minimum();
     minimum = account_->spent() ? 0 : schedule_.minimum(now);  // instances that are kept cost, too
     dispatcher_.set_minimum(minimum);
@@ -541,11 +561,15 @@ void VersionRunner::follow_schedule(base::WallTime now) {
   if (minimum > before) prewarm();
 }
 
-void VersionRunner::supersede() {
+void VersionRunner::stand_as(Standing standing) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
-    superseded_ = true;
-    dispatcher_.set_minimum(0);
-    dispatcher_.keep_no_spare(actions);
+    standing_ = standing;
+    if (standing == Standing::kOld) {
+      dispatcher_.set_minimum(0);
+      dispatcher_.keep_no_spare(actions);
+    } else {  // the next tick sees to the minimum
+      dispatcher_.may_keep_spare();
+    }
     update_reserve();
   });
 }
@@ -565,7 +589,8 @@ void VersionRunner::close() {
 
 bool VersionRunner::unused_for(base::Duration time, base::SteadyTime now) {
   base::MutexLock lock(mutex_);
-  return dispatcher_.instances() == 0 && dispatcher_.queued() == 0 && now - last_used_ > time;
+  const bool starting = dispatcher_.zygote() == sched::ZygoteState::kStarting;
+  return !starting && dispatcher_.instances() == 0 && dispatcher_.queued() == 0 && now - last_used_ > time;
 }
 
 // The launcher forgets a closed version, zygote included, once its last instance is gone.
@@ -581,8 +606,8 @@ void VersionRunner::drop_if_done() {
   }
   const base::Result<> noted = note_held(base::steady_now(), base::Duration::zero());
   if (!noted) base::log(base::LogLevel::kError, "held_not_noted", {{"error", noted.error().message}});
-  if (registered_) services_.egress->forget(version_.id);
-  services_.launcher->tell(wire::LauncherType::kDropVersion, encode(wire::DropVersion{.version = version_.id}));
+  if (registered_) services_.egress->forget(registered_as_);
+  services_.launcher->tell(wire::LauncherType::kDropVersion, encode(wire::DropVersion{.version = registered_as_}));
 }
 
 FunctionView VersionRunner::view() {
@@ -642,6 +667,7 @@ std::string VersionRunner::config_for_runtime(const SecretValues& secrets) const
       {"env", std::move(env)},
       {"memory_bytes", version_.spec.memory.count},
       {"timeout_ms", std::chrono::duration_cast<std::chrono::milliseconds>(version_.spec.timeout).count()},
+      {"concurrency", version_.spec.concurrency},
       {"kind", version_.spec.runtime},
       {"model", std::move(served)},
   };

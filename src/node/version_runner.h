@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/mutex.h"
 #include "io/one_shot.h"
 #include "meter/held_count.h"
@@ -51,6 +52,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   VersionRunner(Services& services, model::Version version, std::uint32_t uid_index,
                 base::Result<SecretValues> secrets);
 
+  /// The answer to a call that arrives when too many wait for it to be taken; nothing else is done for such a call, and
+  /// its body is not read. Cost: one lock, O(1).
+  std::optional<Reply> refuses(const Call& call);
   /// Waits for an instance and runs the call in it. Cancelling withdraws or kills it. The call outlives the task; when
   /// the reply says `replaced` it is as it was, for another version to run.
   io::Task<Reply> invoke(Call& call);
@@ -60,8 +64,10 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void prewarm();
   /// Retires what has been idle too long.
   void tick(base::SteadyTime now);
-  /// Another version has the name now: no minimum of instances is kept any more. Calls go on.
-  void supersede();
+  /// How it is called. The current version keeps all that `scale` says; one that an alias stands for the minimum of
+  /// instances and a spare, for calls come by that name; an old one nothing. Calls go on.
+  enum class Standing : std::uint8_t { kCurrent, kAliased, kOld };
+  void stand_as(Standing standing);
   /// No new calls; busy instances finish, then the launcher forgets the version. Until then the runner keeps itself
   /// alive, for who closes it lets go of it.
   void close();
@@ -96,7 +102,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   FunctionView view();
   const model::Version& version() const { return version_; }
   const std::shared_ptr<Gate>& gate() const { return gate_; }
-  /// Neither a call nor an instance, and none for the given time.
+  /// Neither a call nor an instance, and none for the given time; nor is a zygote on its way.
   bool unused_for(base::Duration time, base::SteadyTime now);
 
  private:
@@ -117,8 +123,10 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     std::optional<base::SteadyTime> wake_at;
   };
 
-  static constexpr int kTriesMost = 64;                   // of a start that finds no memory, each after a relief
-  static constexpr std::chrono::seconds kOrderLimit{10};  // the launcher's answer to an order that runs no user init
+  static constexpr int kTriesMost = 64;  // of a start that finds no memory, each after a relief
+  // The launcher's answer to an order that runs no user init: it has the reason when a fork took too long.
+  static constexpr std::chrono::seconds kOrderLimit{30};
+  static_assert(kOrderLimit > limits::kBirthTimeout);
 
   /// Tells the dispatcher of an event and carries out what it decides.
   template <typename Event>
@@ -203,11 +211,13 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy);
   void note_memory(base::Bytes used);
   Reply refused(const Call& call, const Refusal& refusal);
+  base::Error too_long(base::Duration wait) EBB_REQUIRES(mutex_);
   std::string config_for_runtime(const SecretValues& secrets) const;
   sandbox::OutputPipe::Sink sink(store::LogStream stream);
 
   Services& services_;
   const model::Version version_;
+  const base::VersionId registered_as_;  // its own: another runner of the same version may still be ending
   const std::uint32_t uid_index_;
   const base::Result<SecretValues> secrets_;
   const std::shared_ptr<meter::FunctionMetrics> metrics_;
@@ -218,7 +228,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   base::Mutex mutex_;
   sched::Dispatcher dispatcher_ EBB_GUARDED_BY(mutex_);
   sched::ScaleSchedule schedule_ EBB_GUARDED_BY(mutex_);
-  bool superseded_ EBB_GUARDED_BY(mutex_) = false;
+  Standing standing_ EBB_GUARDED_BY(mutex_) = Standing::kCurrent;
   std::unordered_map<sched::CallId, Waiter> waiting_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<base::InstanceId, std::shared_ptr<sandbox::Instance>> instances_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<base::InstanceId, Gate::Room> rooms_ EBB_GUARDED_BY(mutex_);  // of the instances
@@ -249,6 +259,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::uint64_t leaving_zygote_ EBB_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<io::OneShot<bool>> zygote_left_ EBB_GUARDED_BY(mutex_);
   base::Error last_start_error_ EBB_GUARDED_BY(mutex_);
+  base::Error last_too_long_ EBB_GUARDED_BY(mutex_);  // as it was told last: a flood is told the same again and again
   std::uint32_t zygote_failures_ EBB_GUARDED_BY(mutex_) = 0;  // in a row: the backoff
   base::SteadyTime zygote_ordered_at_ EBB_GUARDED_BY(mutex_){};
   base::SteadyTime zygote_made_at_ EBB_GUARDED_BY(mutex_){};

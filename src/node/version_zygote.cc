@@ -14,8 +14,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kDropWait = 5s;  // for the launcher to forget a version that is wanted again
-constexpr auto kDropRetry = 20ms;
 constexpr auto kZygoteBackoffMin = 1s;  // after a failed init, doubling
 constexpr auto kZygoteBackoffMax = 30s;
 
@@ -34,9 +32,15 @@ io::Task<ZygoteOutcome> VersionRunner::prepare() {
   const auto waiter = std::make_shared<io::OneShot<ZygoteOutcome>>();
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     trial_ = true;
+    last_used_ = base::steady_now();
     dispatcher_.prewarm(base::steady_now(), actions);
     const sched::ZygoteState state = dispatcher_.zygote();
-    if (state == sched::ZygoteState::kReady || state == sched::ZygoteState::kUnfit) {
+    if (dispatcher_.closed()) {
+      waiter->set({.result = base::unavailable(version_.app + "/" + version_.function +
+                                               " is being replaced or removed, try again"),
+                   .detail = {},
+                   .unfit_reason = {}});
+    } else if (state != sched::ZygoteState::kStarting) {  // there, or it failed just now and is not tried again yet
       waiter->set(last_zygote_);
     } else {
       zygote_waiters_.push_back(waiter);
@@ -102,7 +106,7 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   }
   services_.directory.add(wire::Subject::kZygote, id, weak_from_this());
   wire::MakeZygote wanted{
-      .zygote = base::ZygoteId{id}, .sandbox = base::SandboxId{sandbox->id}, .version = version_.id};
+      .zygote = base::ZygoteId{id}, .sandbox = base::SandboxId{sandbox->id}, .version = registered_as_};
   wanted.room.reserved_bytes = services_.reserves.of_others(version_).memory.count;
   {
     base::MutexLock lock(mutex_);
@@ -197,7 +201,7 @@ io::Task<base::Result<>> VersionRunner::register_version() {
   if (registered_) co_return base::Result<>();
   if (!secrets_) co_return secrets_.error();
   const model::FunctionSpec& spec = version_.spec;
-  wire::MakeVersion order{.version = version_.id,
+  wire::MakeVersion order{.version = registered_as_,
                           .app = version_.app,
                           .uid_index = uid_index_,
                           .package_key = version_.package_key,
@@ -211,21 +215,14 @@ io::Task<base::Result<>> VersionRunner::register_version() {
     if (!opened) co_return opened.error();
     describe_reach(spec, order);
   }
-  // An earlier runner of this version may have closed this moment: the launcher needs a little to forget it.
-  const base::SteadyTime give_up = base::steady_now() + kDropWait;
-  for (;;) {
-    std::string payload = encode(order);
-    std::vector<os::Fd> none;
-    auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload),
-                                                   std::move(none), kOrderLimit, nullptr);
-    registered_ = answer.has_value();
-    if (registered_) {
-      services_.egress->announce(version_.id, spec);
-      co_return base::Result<>();
-    }
-    if (answer.error().code != base::Code::kUnavailable || base::steady_now() > give_up) co_return answer.error();
-    co_await io::sleep_for(kDropRetry);
-  }
+  std::string payload = encode(order);
+  std::vector<os::Fd> none;
+  const auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeVersion, std::move(payload),
+                                                       std::move(none), kOrderLimit, nullptr);
+  if (!answer) co_return answer.error();
+  registered_ = true;
+  services_.egress->announce(registered_as_, spec);
+  co_return base::Result<>();
 }
 
 void VersionRunner::zygote_made(ZygoteOutcome outcome) {

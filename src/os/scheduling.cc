@@ -30,6 +30,8 @@ base::Result<> schedule_promptly(pid_t thread) {
 
 base::Result<> schedule_fairly(pid_t thread) { return schedule(thread, SCHED_OTHER, 0); }
 
+base::Result<> schedule_patiently(pid_t thread) { return schedule(thread, SCHED_BATCH, 0); }
+
 base::Result<std::chrono::nanoseconds> thread_cpu_time(pid_t process, pid_t thread) {
   const std::string path = "/proc/" + std::to_string(process) + "/task/" + std::to_string(thread) + "/schedstat";
   EBB_TRY(const std::string text, read_file(path));

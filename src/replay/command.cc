@@ -155,6 +155,10 @@ void add_trace_options(CLI::App& command, Line& line) {
       .add_option("--functions", line.plan.functions,
                   "So many functions, drawn at random by the seed from those called in the stretch; default: all")
       ->check(CLI::Range(std::size_t{1}, limits::kReplayApps * limits::kFunctionsPerApp));
+  command
+      .add_option("--programs", line.plan.programs,
+                  "The share of functions, drawn by the seed, that start a program in each instance")
+      ->check(CLI::Range(0.0, 1.0));
   command.add_option("--spread", line.spread, "Calls within their minute: uniform, timers or even, as in ebb sim")
       ->check(CLI::IsMember({"uniform", "timers", "even"}));
   command.add_option("--seed", line.plan.seed, "Of all chance: the same seed gives the same calls")

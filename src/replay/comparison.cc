@@ -57,6 +57,8 @@ class Count {
       ++live_.totals.from_boot;
     } else if (record.rung == "fork") {
       ++live_.totals.from_fork;
+    } else if (record.rung == "spare") {
+      ++live_.totals.from_spare;
     } else {
       ++live_.totals.from_idle;
     }
@@ -101,6 +103,7 @@ Live live_of(const Plan& plan, const Measured& measured) {
   }
   live.records_beyond = by_request.size();
   live.totals.held_gbs = measured.held_gb_seconds;
+  live.totals.spare_gbs = measured.spare_gb_seconds;
   live.totals.held_by_minute = measured.held_gb_by_bucket;
   return live;
 }

@@ -14,9 +14,9 @@
 namespace ebb::replay {
 
 /// The live run. `totals` holds what the prediction's hold, from the node's records and metrics: a call is `from_boot`
-/// when its record says runtime or boot, `from_fork` when it says fork; `added` is what the node added before the
-/// handler; `used` is the memory of a call's instance (its own peak, its zygote and its runtime zygote) for the time of
-/// its handler inside the stretch.
+/// when its record says runtime or boot, `from_fork` when it says fork, `from_spare` when it says spare; `added` is
+/// what the node added before the handler; `used` is the memory of a call's instance (its own peak, its zygote and its
+/// runtime zygote) for the time of its handler inside the stretch.
 struct Live {
   sim::Totals totals;
   sim::LatencyCounts added_for_caller;  // from the planned arrival to the answer, less the handler
@@ -35,7 +35,8 @@ struct Measured {
   std::vector<Record> records;
   std::vector<double> held_gb_by_bucket;
   double held_gb_seconds = 0;
-  Reading reading;  // for the sizes of zygotes
+  double spare_gb_seconds = 0;  // of it by spares
+  Reading reading;              // for the sizes of zygotes
   std::string first_error;
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 
@@ -44,6 +45,11 @@ std::string amount_row(const char* name, double live, double predicted) {
 
 double per(double a, double b) { return b > 0 ? a / b : 0; }
 
+std::size_t programs_of(const Plan& plan) {
+  const auto is_program = [](const PlannedFunction& function) { return function.program; };
+  return static_cast<std::size_t>(std::count_if(plan.functions.begin(), plan.functions.end(), is_program));
+}
+
 std::string heading(const Comparison& comparison) {
   const Plan& plan = comparison.plan;
   const double seconds = std::chrono::duration<double>(plan.length).count();
@@ -59,6 +65,7 @@ std::string heading(const Comparison& comparison) {
       "run times and idle_timeout / %g\n",
       plan.memory_scale, 100 * plan.options.memory_share, comparison.room.memory_mb / 1024, plan.processor_part,
       100 * plan.options.processor_share, comparison.room.processors, plan.options.speed);
+  if (programs_of(plan) > 0) text += formatted("programs: %zu of the functions\n", programs_of(plan));
   text += formatted("predicted with: keep_alive_price %g, start times of %s\n\n", comparison.room.keep_alive_price,
                     comparison.calibrated_on.c_str());
   return text;
@@ -74,6 +81,7 @@ json::object to_json(const sim::Totals& totals) {
           {"answered", totals.answered},
           {"idle", totals.from_idle},
           {"fork", totals.from_fork},
+          {"spare", totals.from_spare},
           {"cold", totals.from_boot},
           {"cold_share", totals.cold_share()},
           {"waited_share", totals.waited_share()},
@@ -82,6 +90,7 @@ json::object to_json(const sim::Totals& totals) {
                                     {"p99", totals.added.at(0.99)},
                                     {"max", totals.added.max()}}},
           {"held_gb_seconds", totals.held_gbs},
+          {"spare_gb_seconds", totals.spare_gbs},
           {"used_gb_seconds", totals.used_gbs},
           {"held_gb_by_minute", series(totals.held_by_minute)},
           {"used_gb_by_minute", series(totals.used_by_minute)}};
@@ -103,12 +112,14 @@ std::string to_table(const Comparison& comparison) {
   text += row("errors", std::to_string(live.errors), std::to_string(then.refused), "");
   text += share_row("cold", now.cold_share(), then.cold_share());
   text += share_row("waited for any start", now.waited_share(), then.waited_share());
+  if (programs_of(comparison.plan) > 0) text += count_row("took a spare", now.from_spare, then.from_spare);
   text += time_row("added by the node, p50", now.added.at(0.5), then.added.at(0.5));
   text += time_row("added by the node, p99", now.added.at(0.99), then.added.at(0.99));
   text += time_row("added by the node, mean", now.added.mean(), then.added.mean());
   text += row("added for the caller, p50", time_text(live.added_for_caller.at(0.5)), "", "");
   text += row("added for the caller, p99", time_text(live.added_for_caller.at(0.99)), "", "");
   text += amount_row("held GB-seconds", now.held_gbs, then.held_gbs);
+  if (programs_of(comparison.plan) > 0) text += amount_row("  of it by spares", now.spare_gbs, then.spare_gbs);
   text += amount_row("used GB-seconds", now.used_gbs, then.used_gbs);
   text += amount_row("held / used", per(now.held_gbs, now.used_gbs), per(then.held_gbs, then.used_gbs));
   text += formatted("\nusage records: %llu of %llu calls answered%s; calls sent late: p99 %s, most %s\n",
@@ -146,6 +157,7 @@ std::string to_json_text(const Comparison& comparison) {
       {"spread", sim::name_of(plan.options.spread)},
       {"functions", plan.functions.size()},
       {"functions_called", plan.functions_called},
+      {"programs", programs_of(plan)},
       {"memory_scale", plan.memory_scale},
       {"processor_part", plan.processor_part},
       {"keep_alive_price", comparison.room.keep_alive_price},
@@ -160,6 +172,8 @@ std::string to_json_text(const Comparison& comparison) {
                              {"waited_share", ratio(live.totals.waited_share(), then.waited_share())},
                              {"held_gb_seconds", ratio(live.totals.held_gbs, then.held_gbs)},
                              {"used_gb_seconds", ratio(live.totals.used_gbs, then.used_gbs)},
+                             {"spares_taken",
+                              ratio(static_cast<double>(live.totals.from_spare), static_cast<double>(then.from_spare))},
                              {"added_p50", ratio(live.totals.added.at(0.5), then.added.at(0.5))},
                              {"added_p99", ratio(live.totals.added.at(0.99), then.added.at(0.99))}}},
   };

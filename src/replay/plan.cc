@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint64_t kChoice = 1;
 constexpr std::uint64_t kArrivals = 2;
 constexpr std::uint64_t kInits = 3;
+constexpr std::uint64_t kPrograms = 5;  // 4 is the machine's
 
 /// The stretch, of `wanted` functions that are called in it.
 base::Result<sim::Trace> chosen(const sim::Trace& trace, const PlanOptions& options, std::uint64_t& called) {
@@ -61,12 +62,16 @@ PlannedFunction function_of(const Plan& plan, std::size_t index, const sim::Cali
   // As in the simulator: what is always there is the zygote's, what lies above it each instance's.
   const double part = traced.memory_mb - traced.memory_low_mb;
   const double low = traced.memory_mb - std::max(part, 0.0) - calibration.runtime_mb;
+  const bool program = sim::Random(plan.options.seed).split(kPrograms).split(index).chance(plan.options.programs);
+  const double whole = traced.memory_mb - calibration.runtime_mb;
   return {.app = app_of(plan.options, index),
           .name = "f" + std::to_string(index),
           .traced = traced.name,
-          .zygote_mb = std::max(kBareZygoteMb, low * plan.memory_scale),
-          .instance_mb = std::max(kBareInstanceMb, part * plan.memory_scale),
-          .init_ms = calibration.init_ms.at(random.uniform())};
+          .zygote_mb = program ? kBareZygoteMb : std::max(kBareZygoteMb, low * plan.memory_scale),
+          .instance_mb = program ? std::max(kBareProgramMb, whole * plan.memory_scale)
+                                 : std::max(kBareInstanceMb, part * plan.memory_scale),
+          .init_ms = calibration.init_ms.at(random.uniform()),
+          .program = program};
 }
 
 void describe_functions(Plan& plan, const sim::Calibration& calibration) {
@@ -82,7 +87,7 @@ base::Result<void> fit_memory(Plan& plan, const Room& room, const sim::Calibrati
   const double may_gb = plan.options.memory_share * room.memory_mb / 1024;
   for (int step = 0; step < kSteps; ++step) {
     describe_functions(plan, calibration);
-    EBB_TRY(const sim::Totals totals, predict(plan, calibration, {.keep_alive_price = room.keep_alive_price}));
+    EBB_TRY(const sim::Totals totals, predict(plan, calibration, {.room = room}));
     if (step == 0 && totals.held_peak_gb <= may_gb) break;
     const double next = plan.memory_scale * may_gb / std::max(1e-6, totals.held_peak_gb);
     if (std::abs(next - plan.memory_scale) < 0.005 * plan.memory_scale) break;

@@ -25,6 +25,7 @@ namespace ebb::replay {
 // instance that has served beyond its zygote. Measured: docs/internals/scheduling.md.
 inline constexpr double kBareZygoteMb = 4.5;
 inline constexpr double kBareInstanceMb = 2.2;
+inline constexpr double kBareProgramMb = 10;  // an instance that runs one
 
 struct PlanOptions {
   std::uint32_t first_minute = 0;
@@ -37,6 +38,7 @@ struct PlanOptions {
   base::Duration idle_timeout = std::chrono::seconds(60);  // at the recorded speed
   double memory_share = 0.5;
   double processor_share = 0.25;
+  double programs = 0;  // the share of functions, drawn by the seed, that start a program in each instance
 };
 
 /// The machine the plan has to fit.
@@ -44,6 +46,7 @@ struct Room {
   double memory_mb = 0;
   double processors = 0;
   double keep_alive_price = 0;
+  std::uint32_t spares_most = 0;
 };
 
 struct PlannedFunction {
@@ -53,6 +56,7 @@ struct PlannedFunction {
   double zygote_mb = 0;    // beyond the runtime zygote
   double instance_mb = 0;  // beyond the zygote
   double init_ms = 0;
+  bool program = false;  // all that it allocates is in each instance, which runs its init
 };
 
 struct Plan {

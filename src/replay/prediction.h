@@ -13,12 +13,14 @@
 namespace ebb::replay {
 
 struct PredictionOptions {
-  double keep_alive_price = 0;  // of the node; 0: held while there is memory
+  Room room;  // with a keep_alive_price of 0 all is held while there is memory, with 0 processors nothing waits for one
   /// How long before the first call each function was deployed; those left out just before.
   std::vector<base::Duration> deployed_before{};
   /// How long each function's zygote took to load when it was deployed: what it allocates is a part of that, and the
   /// calibration knows nothing of it. Zero and those left out: by the calibration and the plan's init.
   std::vector<base::Duration> loads{};
+  /// What loading takes in an instance of a function that is a program; zero: by the calibration and the plan's init.
+  std::vector<base::Duration> program_loads{};
   double runtime_mb = 0;  // of an app's runtime zygote; 0: the calibration's
 };
 

@@ -42,6 +42,12 @@ bool read_sample(std::string_view line, Sample& sample) {
   return true;
 }
 
+void count_held(const Sample& sample, Reading& reading) {
+  const double gb_seconds = sample.value / kMb / 1024;
+  reading.held_gb_seconds += gb_seconds;
+  if (label(sample.labels, "tier") == "spare") reading.spare_gb_seconds += gb_seconds;
+}
+
 Record record_of(const boost::json::object& object) {
   return {.request_id = cli::text_of(object, "request_id"),
           .function = cli::text_of(object, "function"),
@@ -74,13 +80,15 @@ base::Result<Reading> parse_metrics(std::string_view text, const std::vector<std
     if (sample.name == "ebb_memory_budget_bytes") reading.memory_budget_mb = sample.value / kMb;
     if (sample.name == "ebb_keep_alive_price") reading.keep_alive_price = sample.value;
     if (sample.name == "ebb_processors") reading.processors = sample.value;
+    if (sample.name == "ebb_spares_max") reading.spares_most = static_cast<std::uint32_t>(sample.value);
     if (!wanted.contains(app)) continue;
-    if (sample.name == "ebb_memory_held_byte_seconds_total") reading.held_gb_seconds += sample.value / kMb / 1024;
+    if (sample.name == "ebb_memory_held_byte_seconds_total") count_held(sample, reading);
     if (sample.name == "ebb_runtime_memory_bytes") reading.runtime_mb[app] = sample.value / kMb;
     if (sample.name == "ebb_zygote_memory_bytes")
       reading.zygote_mb[{app, label(sample.labels, "function")}] = sample.value / kMb;
   }
-  for (const std::string_view name : {"ebb_memory_budget_bytes", "ebb_keep_alive_price", "ebb_processors"}) {
+  for (const std::string_view name :
+       {"ebb_memory_budget_bytes", "ebb_keep_alive_price", "ebb_processors", "ebb_spares_max"}) {
     if (!seen.contains(name))
       return base::invalid_argument("this node does not tell " + std::string(name) +
                                     " in /metrics: it is older than this command, bring both to one version");

@@ -17,10 +17,12 @@ namespace ebb::replay {
 
 /// What a node's /metrics say of some apps.
 struct Reading {
-  double held_gb_seconds = 0;  // by all tiers, since the node started
+  double held_gb_seconds = 0;   // by all tiers, since the node started
+  double spare_gb_seconds = 0;  // of it by spares
   double memory_budget_mb = 0;
   double keep_alive_price = 0;
   double processors = 0;
+  std::uint32_t spares_most = 0;
   std::map<std::string, double> runtime_mb;                         // by app
   std::map<std::pair<std::string, std::string>, double> zygote_mb;  // by app and function: of the newest zygote
 };

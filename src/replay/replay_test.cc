@@ -118,6 +118,14 @@ TEST(Package, ManifestHoldsTheAppsFunctionsWithTheirMemory) {
   EXPECT_TRUE(package_of(plan, "replay"));
 }
 
+TEST(Package, ProgramsAreStartedByEachInstance) {
+  PlanOptions options = five_minutes_tenfold();
+  EXPECT_EQ(manifest_of(plan_of(options), "replay").find("runtime: lambda"), std::string::npos);
+  options.programs = 1;
+  const std::string manifest = manifest_of(plan_of(options), "replay");
+  EXPECT_NE(manifest.find("runtime: lambda\n    command: exec python3 program.py\n"), std::string::npos) << manifest;
+}
+
 TEST(Prediction, CountsThePlansCallsAndHoldsWhatIsDeployed) {
   const Plan plan = plan_of(five_minutes_tenfold());
   const auto predicted = predict(plan, sim::default_calibration(), {.runtime_mb = 13});
@@ -137,7 +145,8 @@ TEST(Prediction, NeverCalledAgainIsLetGoWhenHoldingHasAPrice) {
   const auto plan = make_plan(trace, {.minutes = 60, .speed = 60}, kRoom, sim::default_calibration());
   ASSERT_TRUE(plan) << plan.error().message;
   const auto last_held_gb = [&](double price) {
-    const auto totals = predict(*plan, sim::default_calibration(), {.keep_alive_price = price, .runtime_mb = 13});
+    const auto totals =
+        predict(*plan, sim::default_calibration(), {.room = {.keep_alive_price = price}, .runtime_mb = 13});
     EXPECT_TRUE(totals);
     return totals->held_by_minute.back();
   };
@@ -151,7 +160,7 @@ TEST(Prediction, TakesTheTimesOfTheDeploymentsForLoading) {
   const auto plan = make_plan(trace, {.minutes = 60, .speed = 60}, kRoom, sim::default_calibration());
   ASSERT_TRUE(plan) << plan.error().message;
   const auto most_ms = [&](base::Duration load) {
-    PredictionOptions options{.keep_alive_price = 1e-6, .runtime_mb = 13};
+    PredictionOptions options{.room = {.keep_alive_price = 1e-6}, .runtime_mb = 13};
     options.loads = {load};
     const auto totals = predict(*plan, sim::default_calibration(), options);
     EXPECT_TRUE(totals);
@@ -161,19 +170,70 @@ TEST(Prediction, TakesTheTimesOfTheDeploymentsForLoading) {
   EXPECT_LT(most_ms(1ms), 1000);
 }
 
+TEST(Prediction, ProgramsLoadInEachInstanceAndHaveSpares) {
+  const auto plan_with = [](double programs) {
+    PlanOptions options = five_minutes_tenfold();
+    options.programs = programs;
+    return plan_of(options);
+  };
+  const Plan plan = plan_with(1);
+  ASSERT_TRUE(plan.functions.front().program);
+  EXPECT_FALSE(plan_with(0).functions.front().program);
+  EXPECT_EQ(plan.functions.front().zygote_mb, kBareZygoteMb);
+  EXPECT_GT(plan.functions.front().instance_mb, plan_with(0).functions.front().instance_mb);
+  const auto totals_with = [&](std::uint32_t spares_most) {
+    PredictionOptions options{.room = {.memory_mb = 1000, .processors = 2, .spares_most = spares_most}};
+    options.loads = {600ms};
+    options.program_loads = {500ms};
+    const auto totals = predict(plan, sim::default_calibration(), options);
+    EXPECT_TRUE(totals);
+    return *totals;
+  };
+  const sim::Totals with = totals_with(5);
+  EXPECT_GT(with.from_spare, 0U);
+  EXPECT_GT(with.spare_gbs, 0);
+  EXPECT_LT(with.added.max(), 500) << "the first finds a spare";
+  const sim::Totals without = totals_with(0);
+  EXPECT_EQ(without.from_spare, 0U);
+  EXPECT_GE(without.added.max(), 500) << "the first waits for a fork and for the program";
+}
+
+TEST(Prediction, WhatStartsAtOneTimeSharesTheProcessors) {
+  sim::Trace trace = trace_of(60);
+  trace.functions.resize(1);
+  auto& counts = trace.functions.front().per_minute;
+  std::fill(counts.begin() + 1, counts.end(), 0);  // all are called in the first second, and never again
+  for (int i = 1; i < 20; ++i) trace.functions.push_back(trace.functions.front());
+  const auto plan = make_plan(trace, {.minutes = 60, .speed = 60}, kRoom, sim::default_calibration());
+  ASSERT_TRUE(plan) << plan.error().message;
+  const auto most_ms = [&](double processors) {
+    PredictionOptions options{.room = {.processors = processors, .keep_alive_price = 1e-6}};
+    options.loads.assign(20, 1s);
+    options.deployed_before.assign(20, 60s);  // all have loaded, and are let go of
+    const auto totals = predict(*plan, sim::default_calibration(), options);
+    EXPECT_TRUE(totals);
+    return totals->added.max();
+  };
+  EXPECT_LT(most_ms(0), 2500);
+  EXPECT_GT(most_ms(2), 4000) << "twenty times a second of loading, by two processors";
+}
+
 TEST(Remote, ReadsMetricsOfItsAppsAndNamesWhatIsMissing) {
   const std::string node =
       "# HELP ebb_processors Processors of the machine.\nebb_processors 2\nebb_memory_budget_bytes 1073741824\n"
-      "ebb_keep_alive_price 30\n";
+      "ebb_keep_alive_price 30\nebb_spares_max 7\n";
   const std::string apps =
       "ebb_memory_held_byte_seconds_total{app=\"replay\",tier=\"runtime\"} 1073741824\n"
       "ebb_memory_held_byte_seconds_total{app=\"replay\",function=\"f0\",tier=\"instance\"} 2147483648\n"
+      "ebb_memory_held_byte_seconds_total{app=\"replay\",function=\"f1\",tier=\"spare\"} 536870912\n"
       "ebb_memory_held_byte_seconds_total{app=\"other\",function=\"f0\",tier=\"instance\"} 9e12\n"
       "ebb_runtime_memory_bytes{app=\"replay\"} 13631488\n"
       "ebb_zygote_memory_bytes{app=\"replay\",function=\"f0\"} 5242880\n";
   const auto reading = parse_metrics(node + apps, {"replay"});
   ASSERT_TRUE(reading) << reading.error().message;
-  EXPECT_DOUBLE_EQ(reading->held_gb_seconds, 3);
+  EXPECT_DOUBLE_EQ(reading->held_gb_seconds, 3.5);
+  EXPECT_DOUBLE_EQ(reading->spare_gb_seconds, 0.5);
+  EXPECT_EQ(reading->spares_most, 7U);
   EXPECT_DOUBLE_EQ(reading->memory_budget_mb, 1024);
   EXPECT_DOUBLE_EQ(reading->keep_alive_price, 30);
   EXPECT_DOUBLE_EQ(reading->runtime_mb.at("replay"), 13);

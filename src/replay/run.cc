@@ -67,7 +67,7 @@ io::Task<base::Result<Comparison>> Run::replay() {
   if (!reading) co_return reading.error();
   // Predicted before the first call: nothing of what follows is known to it.
   const base::SteadyTime start = base::steady_now() + kBreath;
-  PredictionOptions options{.keep_alive_price = room_.keep_alive_price};
+  PredictionOptions options{.room = room_};
   describe_deployments(start, options);
   for (const auto& [app, megabytes] : reading->runtime_mb)
     options.runtime_mb += megabytes / static_cast<double>(reading->runtime_mb.size());
@@ -93,7 +93,8 @@ io::Task<base::Result<>> Run::look_at_node() {
   if (!reading) co_return reading.error();
   room_ = {.memory_mb = reading->memory_budget_mb,
            .processors = reading->processors,
-           .keep_alive_price = reading->keep_alive_price};
+           .keep_alive_price = reading->keep_alive_price,
+           .spares_most = reading->spares_most};
   calibration_ = sim::default_calibration();
   if (options_.calibration) {
     calibration_ = *options_.calibration;
@@ -182,13 +183,23 @@ void Run::load_ended(base::SteadyTime now) {
   loading_ = nullptr;
 }
 
+// A program's trial has loaded what each of its instances will: what is beyond a zygote in which nothing is loaded.
 void Run::describe_deployments(base::SteadyTime start, PredictionOptions& options) const {
+  std::vector<double> bare_ms;  // of the others, less their init
   for (const PlannedFunction& function : plan_.functions) {
     const auto at = loads_.find({function.app, function.name});
     const Load load = at == loads_.end() ? Load{.begun = start - kBreath} : at->second;
     options.deployed_before.push_back(start - load.begun);
     options.loads.push_back(load.took);
+    const double took_ms = seconds(load.took) * 1000;
+    if (!function.program && load.took > base::Duration::zero()) bare_ms.push_back(took_ms - function.init_ms);
   }
+  std::sort(bare_ms.begin(), bare_ms.end());
+  const double bare = bare_ms.empty() ? calibration_.runtime_ms.at(0.5) - calibration_.fork_ms.at(0.5)
+                                      : std::max(0.0, bare_ms[bare_ms.size() / 2]);
+  const auto bare_takes = base::Duration(static_cast<std::int64_t>(bare * 1e6));
+  for (const base::Duration load : options.loads)
+    options.program_loads.push_back(std::max(base::Duration::zero(), load - bare_takes));
 }
 
 io::Task<base::Result<>> Run::call_all(base::SteadyTime start) {
@@ -204,6 +215,7 @@ io::Task<> Run::sample(base::SteadyTime start) {
   co_await io::sleep_until(start);
   double before = 0;
   double first = 0;
+  double first_spares = 0;
   for (base::Duration at{};; at = std::min(at + plan_.bucket, plan_.length)) {
     const base::SteadyTime due = start + at;
     co_await io::sleep_until(due);
@@ -213,11 +225,13 @@ io::Task<> Run::sample(base::SteadyTime start) {
     const double held = reading->held_gb_seconds;
     if (at == base::Duration::zero()) {
       first = held;
+      first_spares = reading->spare_gb_seconds;
     } else {
       measured_.held_gb_by_bucket.push_back((held - before) / seconds(plan_.bucket));
     }
     before = held;
     measured_.held_gb_seconds = held - first;
+    measured_.spare_gb_seconds = reading->spare_gb_seconds - first_spares;
     measured_.reading = std::move(*reading);
     if (at == plan_.length) co_return;
   }

@@ -18,6 +18,8 @@ namespace asio = io::asio;
 
 namespace {
 
+constexpr std::size_t kBodyAhead = 256 * 1024;  // room that is made before anything of a body has come
+
 base::Error lost(const boost::system::error_code& error) {
   if (error == asio::error::operation_aborted)
     return base::Error{.code = base::Code::kCancelled, .message = "cancelled"};
@@ -42,6 +44,8 @@ Channel::Channel(os::Fd socket) : parked_(std::move(socket)) {
   ::fcntl(parked_.get(), F_SETFL, flags | O_NONBLOCK);
 }
 
+Channel::Channel(Socket connection, asio::io_context& context) : socket_(std::move(connection)), context_(&context) {}
+
 base::Result<> Channel::move_to(asio::io_context& context) {
   if (context_ == &context) return {};
   boost::system::error_code error;
@@ -51,7 +55,7 @@ base::Result<> Channel::move_to(asio::io_context& context) {
     if (error) return base::internal("release of a channel: " + error.message());
   }
   socket_.emplace(context);
-  socket_->assign(asio::local::stream_protocol(), parked_.get(), error);
+  socket_->assign(asio::generic::stream_protocol(AF_UNIX, 0), parked_.get(), error);
   if (error) return base::internal("assign of a channel: " + error.message());
   [[maybe_unused]] const int owned_by_socket = parked_.release();
   context_ = &context;
@@ -100,9 +104,15 @@ io::Task<base::Result<>> Channel::receive_into(Frame& frame) {
   frame.meta.resize(header->meta_bytes);
   got = co_await read_exactly(frame.meta.data(), frame.meta.size());
   if (!got) co_return got.error();
-  frame.body.resize(header->body_bytes);
-  got = co_await read_exactly(frame.body.data(), frame.body.size());
-  if (!got) co_return got.error();
+  // A header costs its sender nothing, so memory follows what has come of the body.
+  const std::size_t whole = header->body_bytes;
+  std::size_t have = 0;
+  do {
+    frame.body.resize(std::min(whole, std::max(kBodyAhead, 2 * have)));
+    got = co_await read_exactly(frame.body.data() + have, frame.body.size() - have);
+    if (!got) co_return got.error();
+    have = frame.body.size();
+  } while (have < whole);
   co_return base::Result<>();
 }
 

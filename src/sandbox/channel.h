@@ -1,17 +1,19 @@
-// The channel: the stream socket between the daemon and one instance, and the frames on it (wire/frame.h).
+// The channel: the stream socket between the daemon and one instance, and the frames on it (wire/frame.h). Or the same
+// over a connection to a port of the instance, made for one call.
 //
 // 1. One coroutine uses it at a time (the holder of the lease); between leases it may move to another core.
 // 2. What the instance sends is bounded before it is read: a header beyond the bounds is an error, and the channel is
 // then dead.
-// 3. A body is sent from the caller's memory and received into the string that is handed on: no second copy.
+// 3. A body is sent from the caller's memory and received into the string that is handed on, which grows as it comes.
 // Called by node: by the start of an instance (kReady) and by each invocation.
 #pragma once
 
 #include <array>
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 #include "io/task.h"
@@ -28,8 +30,12 @@ struct Frame {
 
 class Channel {
  public:
+  using Socket = io::asio::generic::stream_protocol::socket;
+
   /// `socket` is a connected Unix stream socket, made non-blocking here.
   explicit Channel(os::Fd socket);
+  /// `connection` is watched by `context`.
+  Channel(Socket connection, io::asio::io_context& context);
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
@@ -46,12 +52,12 @@ class Channel {
   io::Task<base::Result<>> receive_into(Frame& frame);
   /// True when nothing has come behind the last frame. Cost: a system call.
   bool is_quiet();
+  /// Of a connection that is quiet, for the next call. The channel is then of no more use.
+  Socket take_socket() { return *std::exchange(socket_, std::nullopt); }
   /// Ends both directions: a waiting receive() fails at once. Called on the core that watches the socket.
   void shut_down();
 
  private:
-  using Socket = io::asio::local::stream_protocol::socket;
-
   std::size_t take_buffered(char* to, std::size_t count);
   io::Task<base::Result<>> read_exactly(char* to, std::size_t count);
 

@@ -1,7 +1,7 @@
 // An instance as the daemon sees it: its channel, its output, and the two files that tell what it used.
 //
 // Made by node when it orders a fork, shared with whoever holds a lease; gone for good once `exited` is set. Its
-// channel serves one lease at a time; several at once are served through the port of its program.
+// channel serves one lease at a time; several at once are served through the port of its program, or of its runtime.
 #pragma once
 
 #include <atomic>
@@ -41,7 +41,8 @@ struct Instance {
   std::atomic<bool> leased_before = false;
   base::Bytes counted;                   // its memory as last looked at; touched by the node's tick only
   std::shared_ptr<const void> source;    // kept while it is there: what it was forked from; set when it is ordered
-  std::shared_ptr<ProgramPort> program;  // none: calls go through the channel. Set before it is ready
+  std::shared_ptr<ProgramPort> program;  // of a web server, which HTTP is spoken to. Set before it is ready
+  std::shared_ptr<ProgramPort> several;  // frames, over a connection for each call. Likewise
   Shares shares;
   io::Announcement<wire::Exited> exited;  // set by the launcher's event
 

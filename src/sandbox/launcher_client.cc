@@ -55,10 +55,12 @@ io::Task<base::Result<LauncherAnswer>> LauncherClient::ask(wire::LauncherType ty
   send(Outgoing{.bytes = wire::encode(
                     wire::Message{.type = static_cast<std::uint16_t>(type), .id = id, .payload = std::move(payload)}),
                 .fds = std::move(fds)});
-  auto answer = co_await waiter->wait(base::steady_now() + limit);
+  const base::SteadyTime deadline = base::steady_now() + limit;
+  auto answer = co_await waiter->wait(deadline);
   if (!answer) {
     base::MutexLock lock(mutex_);
     waiting_.erase(id);
+    if (base::steady_now() < deadline) co_return base::Error{.code = base::Code::kCancelled, .message = "cancelled"};
     co_return base::Error{.code = base::Code::kDeadlineExceeded,
                           .message = "the launcher did not answer within " + base::to_string(limit)};
   }

@@ -44,8 +44,8 @@ class LauncherClient : public std::enable_shared_from_this<LauncherClient> {
   void tell_of_links(LinkedHandler linked, UnlinkedHandler unlinked);
 
   /// Sends the request with the descriptors (closed here once sent) and waits for its answer.
-  /// Errors: what the launcher answered with kFailed (its detail goes to `detail`); kDeadlineExceeded; kUnavailable
-  /// when it died.
+  /// Errors: what the launcher answered with kFailed (its detail goes to `detail`); kDeadlineExceeded; kCancelled;
+  /// kUnavailable when it died.
   io::Task<base::Result<LauncherAnswer>> ask(wire::LauncherType type, std::string payload, std::vector<os::Fd> fds,
                                              base::Duration limit, std::string* detail);
   /// Sends without waiting for the answer, which is dropped.

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/dispatch.hpp>
@@ -11,7 +10,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 
-#include "base/limits.h"
 #include "io/deadline.h"
 
 namespace ebb::sandbox {
@@ -39,15 +37,15 @@ OutputPipe::OutputPipe(asio::io_context& context, Sink sink, os::Fd read_end)
 void OutputPipe::begin(const base::InvocationId& id) {
   base::MutexLock lock(mutex_);
   current_ = id;
-  kept_ = 0;
+  lines_.begin();
 }
 
 std::uint64_t OutputPipe::finish() {
   base::MutexLock lock(mutex_);
   if (!closed_) drain();
-  if (!partial_.empty()) lines_.push_back(std::exchange(partial_, {}));
+  lines_.finish();
   emit();
-  return std::exchange(dropped_, 0);
+  return lines_.take_dropped();
 }
 
 void OutputPipe::close() {
@@ -75,7 +73,7 @@ io::Task<> OutputPipe::follow(std::shared_ptr<OutputPipe> self) {
       const Drained drained = self->drain();
       self->emit();
       if (drained == Drained::kClosed) co_return;
-      flooded = self->dropped_ > 0;
+      flooded = self->lines_.floods();
     }
     // Who writes more than is kept waits for us, not our core for him: at least 30 MB/s are read and dropped.
     if (flooded) co_await io::sleep_for(kFloodRest);
@@ -91,33 +89,14 @@ OutputPipe::Drained OutputPipe::drain() {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Drained::kOpen;
     if (got == 0) return Drained::kClosed;
-    absorb(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
+    lines_.add(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
   }
   return Drained::kOpen;
 }
 
-void OutputPipe::absorb(std::string_view text) {
-  const std::size_t room =
-      limits::kLogBytesPerInvocation - std::min<std::uint64_t>(kept_, limits::kLogBytesPerInvocation);
-  if (text.size() > room) {
-    dropped_ += text.size() - room;
-    text = text.substr(0, room);
-  }
-  kept_ += text.size();
-  while (!text.empty()) {
-    const std::size_t end_of_line = text.find('\n');
-    const std::size_t take = std::min({end_of_line, text.size(), limits::kLogLineBytes - partial_.size()});
-    partial_.append(text.substr(0, take));
-    const bool whole = take == end_of_line;
-    text.remove_prefix(whole ? take + 1 : take);
-    if (whole || partial_.size() >= limits::kLogLineBytes) lines_.push_back(std::exchange(partial_, {}));
-  }
-}
-
 void OutputPipe::emit() {
-  if (lines_.empty()) return;
-  sink_(current_, lines_);
-  lines_.clear();
+  const std::vector<std::string> lines = lines_.take();
+  if (!lines.empty()) sink_(current_, lines);
 }
 
 }  // namespace ebb::sandbox

@@ -2,24 +2,21 @@
 //
 // 1. What was written before an invocation's result was sent belongs to that invocation: finish() drains the pipe
 // before the lease ends.
-// 2. Of one invocation at most limits::kLogBytesPerInvocation are kept; the rest is read, counted and dropped, so that
-// a function
-//    that prints a gigabyte neither blocks nor fills a disk.
-// 3. Text is cut into lines of at most limits::kLogLineBytes; control bytes are kept as they are, the reader escapes
-// them. Called by node: one for each stream of each instance and zygote.
+// 2. How much of it is kept, and how it is cut into lines: output_lines.h.
+// Called by node: one for each stream of each instance and zygote.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/id.h"
 #include "base/mutex.h"
 #include "io/task.h"
 #include "os/fd.h"
+#include "sandbox/output_lines.h"
 
 namespace ebb::sandbox {
 
@@ -46,7 +43,6 @@ class OutputPipe : public std::enable_shared_from_this<OutputPipe> {
   static io::Task<> follow(std::shared_ptr<OutputPipe> self);
   enum class Drained : bool { kOpen, kClosed };
   Drained drain() EBB_REQUIRES(mutex_);
-  void absorb(std::string_view text) EBB_REQUIRES(mutex_);
   void emit() EBB_REQUIRES(mutex_);
 
   base::Mutex mutex_;
@@ -55,10 +51,7 @@ class OutputPipe : public std::enable_shared_from_this<OutputPipe> {
   bool closed_ EBB_GUARDED_BY(mutex_) = false;
   Sink sink_;
   base::InvocationId current_ EBB_GUARDED_BY(mutex_){};
-  std::uint64_t kept_ EBB_GUARDED_BY(mutex_) = 0;
-  std::uint64_t dropped_ EBB_GUARDED_BY(mutex_) = 0;
-  std::string partial_ EBB_GUARDED_BY(mutex_);
-  std::vector<std::string> lines_ EBB_GUARDED_BY(mutex_);
+  OutputLines lines_ EBB_GUARDED_BY(mutex_);
 };
 
 }  // namespace ebb::sandbox

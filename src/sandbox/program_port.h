@@ -1,4 +1,5 @@
-// Where the program of an instance listens (runtime http), and the connections to it that are kept between calls.
+// Where the program of an instance listens (runtime http), or its runtime (`concurrency` of handlers), and the
+// connections to it that are kept between calls.
 //
 // 1. The sockets are made by the launcher in the instance's network and connected here, to its loopback and nowhere
 //    else; the instance never holds the daemon's end.
@@ -7,7 +8,7 @@
 // Made by node when the instance says that it is ready; used by each call in it. Threads: any.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -23,7 +24,7 @@ namespace ebb::sandbox {
 
 class ProgramPort {
  public:
-  using Socket = io::asio::ip::tcp::socket;
+  using Socket = io::asio::generic::stream_protocol::socket;
 
   /// `calls_max`: at once.
   ProgramPort(std::shared_ptr<LauncherClient> launcher, base::InstanceId instance, std::uint16_t port,

@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_future.hpp>
@@ -118,6 +120,25 @@ TEST(Channel, AHostilePeerIsAnErrorNotAnAllocation) {
     write_all(ends[1].get(), bytes);
     ends[1].reset();
     EXPECT_FALSE(run(channel.receive(), context));
+  }
+}
+
+TEST(Channel, AnAnnouncedBodyTakesMemoryOnlyAsItComes) {
+  const std::string whole = frame_bytes(wire::FrameType::kResult, "{}", std::string(limits::kHttpBodyBytes, 'x'));
+  const std::size_t header = whole.size() - limits::kHttpBodyBytes;
+  for (const std::size_t sent : {std::size_t{0}, std::size_t{1} << 20}) {
+    asio::io_context context;
+    auto ends = stream_pair();
+    Channel channel(std::move(ends[0]));
+    ASSERT_TRUE(channel.move_to(context));
+    Frame frame;
+    std::thread peer([&] {
+      write_all(ends[1].get(), std::string_view(whole).substr(0, header + sent));
+      ends[1].reset();
+    });
+    EXPECT_FALSE(run(channel.receive_into(frame), context));
+    peer.join();
+    EXPECT_LE(frame.body.capacity(), 2 * sent + 256 * 1024);
   }
 }
 
@@ -254,6 +275,23 @@ TEST(LauncherClient, AnswersFindTheirAskersInAnyOrder) {
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, base::Code::kNotFound);
   EXPECT_EQ(launcher.exits, std::vector<std::uint64_t>{42});
+}
+
+TEST(LauncherClient, WhoStopsWaitingIsNotToldOfADeadline) {
+  LauncherSide launcher;
+  asio::cancellation_signal leaves;
+  auto asked = asio::co_spawn(
+      launcher.context,
+      launcher.client->ask(wire::LauncherType::kOpenSockets, encode(wire::OpenSockets{}), {}, 60s, nullptr),
+      asio::bind_cancellation_slot(leaves.slot(), asio::use_future));
+  launcher.take();
+  leaves.emit(asio::cancellation_type::terminal);
+  for (int i = 0; i < 1000 && asked.wait_for(0s) != std::future_status::ready; ++i) {
+    launcher.context.restart();
+    launcher.context.run_for(1ms);
+  }
+  ASSERT_EQ(asked.wait_for(0s), std::future_status::ready);
+  EXPECT_EQ(asked.get().error().code, base::Code::kCancelled);
 }
 
 TEST(LauncherClient, ItsDeathFailsEveryoneWhoWaitsAndTheDeadlineTheRest) {

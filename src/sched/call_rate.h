@@ -23,12 +23,16 @@ class CallRate {
         milli_calls_per_second == 0 ? 0 : kNanosecondsTimesMilli / static_cast<std::int64_t>(milli_calls_per_second));
   }
 
+  /// Who takes: a call that somebody waits for, or one that leaves half of a second's worth to those.
+  enum class Taker : std::uint8_t { kFirst, kYielding };
+
   /// Zero when a call may come in, which is counted; else how long until one may.
-  base::Duration take(base::SteadyTime now) {
+  base::Duration take(base::SteadyTime now, Taker taker = Taker::kFirst) {
     const std::int64_t interval = interval_ns_.load(std::memory_order_relaxed);
     if (interval == 0) return {};
     const std::int64_t at = now.time_since_epoch().count();
-    const std::int64_t ahead_most = std::max<std::int64_t>(0, kSecond - interval);
+    const std::int64_t ahead = std::max<std::int64_t>(0, kSecond - interval);
+    const std::int64_t ahead_most = taker == Taker::kYielding ? ahead / 2 : ahead;
     std::int64_t full = full_at_ns_.load();
     for (;;) {
       const std::int64_t begin = std::max(full, at);

@@ -50,6 +50,20 @@ TEST(CallRate, IsHeldOverAnySpan) {
   EXPECT_LE(came, 20 * 11);
 }
 
+TEST(CallRate, WhoYieldsLeavesHalfASecondsWorth) {
+  using Taker = CallRate::Taker;
+  CallRate rate;
+  rate.set(10'000);
+  int yielding = 0;
+  while (rate.take(at(0s), Taker::kYielding) == base::Duration::zero()) ++yielding;
+  EXPECT_EQ(yielding, 5);
+  EXPECT_EQ(let_in(rate, at(0s), 100), 5);
+  EXPECT_EQ(rate.take(at(0s), Taker::kYielding), 550ms) << "when half is there again";
+  EXPECT_EQ(rate.take(at(550ms), Taker::kYielding), 0ms);
+  rate.set(500);
+  EXPECT_EQ(rate.take(at(1h), Taker::kYielding), 0ms) << "a slow rate has no half";
+}
+
 TEST(CallRate, ANewBoundCountsAtOnce) {
   CallRate rate;
   rate.set(1'000);

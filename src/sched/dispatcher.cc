@@ -30,12 +30,8 @@ void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
     if (!options_.reuse) start_what_is_wanted(now, out);
     return;
   }
-  if (queue_.size() >= options_.queue_max) {
-    out.push_back(Refuse{.call = call, .why = Refuse::Why::kQueueFull});
-    return;
-  }
-  if (const base::Duration wait = likely_wait(); wait > options_.max_wait) {
-    out.push_back(Refuse{.call = call, .why = Refuse::Why::kTooLong, .wait = wait});
+  if (const std::optional<Refuse> refusal = overload(call)) {
+    out.push_back(*refusal);
     return;
   }
   const auto place = queue_.insert(queue_.end(), Waiting{.call = call, .since = now});
@@ -43,6 +39,14 @@ void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
   EBB_CHECK(fresh);
   start_what_is_wanted(now, out);
   check();
+}
+
+std::optional<Refuse> Dispatcher::overload(CallId call) const {
+  if (closed_ || (queue_.empty() && has_room())) return std::nullopt;
+  if (queue_.size() >= options_.queue_max) return Refuse{.call = call, .why = Refuse::Why::kQueueFull};
+  const base::Duration wait = likely_wait();
+  if (wait <= options_.max_wait) return std::nullopt;
+  return Refuse{.call = call, .why = Refuse::Why::kTooLong, .wait = wait};
 }
 
 bool Dispatcher::call_withdrawn(CallId call) {
@@ -245,7 +249,7 @@ bool Dispatcher::rest_spare(Actions& out) {
 }
 
 void Dispatcher::keep_no_spare(Actions& out) {
-  spares_.never();
+  spares_.allow(false);
   give_up_spare(out);
 }
 

@@ -88,6 +88,9 @@ class Dispatcher {
 
   // Events. Each appends the actions it causes to `out`.
   void call_arrived(CallId call, base::SteadyTime now, Actions& out);
+  /// What refuses a call that arrives now, because too many wait; nothing when it is taken, or is refused for something
+  /// else. Changes nothing: who is refused by it need not arrive. No allocation.
+  std::optional<Refuse> overload(CallId call) const;
   /// The caller went away or waited too long. False when the call is not queued (any more).
   bool call_withdrawn(CallId call);
   void zygote_ready(ZygoteState state, base::SteadyTime now, Actions& out);
@@ -135,8 +138,9 @@ class Dispatcher {
   bool rest_spare(Actions& out);
   /// Whether loading takes so long that spares are kept at all.
   bool keeps_spares() const { return !spares_.is_never() && spares_.long_enough(); }
-  /// From now on none is kept.
+  /// From now on none is kept, or one may be again.
   void keep_no_spare(Actions& out);
+  void may_keep_spare() { spares_.allow(true); }
   /// Retires the instance that has been idle longest, whatever the minimum; false when none is idle.
   bool retire_coldest(Actions& out);
   /// No new calls; the queue is refused, idle instances retire, busy ones when they finish.

@@ -208,11 +208,29 @@ TEST(Dispatcher, ACallThatWouldWaitTooLongIsRefusedWithTheTime) {
   // Two are served by the instances there may be, three more within 2 s.
   for (std::uint64_t i = 0; i < 5; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
   EXPECT_TRUE(room.drain<Refuse>().empty());
+  const std::optional<Refuse> told = room.dispatcher.overload(CallId{5});
+  ASSERT_TRUE(told);
   room.dispatcher.call_arrived(CallId{5}, room.now, room.actions);
   const auto refused = room.drain<Refuse>();
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].why, Refuse::Why::kTooLong);
   EXPECT_EQ(refused[0].wait, 2500ms);
+  EXPECT_TRUE(told->why == refused[0].why && told->wait == refused[0].wait) << "asked beforehand it is the same";
+}
+
+TEST(Dispatcher, OverloadIsSaidOfNobodyWhoWouldBeTaken) {
+  Room room({.instances_max = 1, .queue_max = 1, .max_wait = 0s, .starting_max = 1});
+  EXPECT_FALSE(room.dispatcher.overload(CallId{1})) << "the first waits for a zygote";
+  room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+  const auto overload = room.dispatcher.overload(CallId{2});
+  ASSERT_TRUE(overload);
+  EXPECT_EQ(overload->why, Refuse::Why::kQueueFull);
+  EXPECT_EQ(room.dispatcher.queued(), 1u) << "asking changes nothing";
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  room.dispatcher.instance_ready(room.drain<StartInstance>().at(0).instance, room.now, room.actions);
+  EXPECT_FALSE(room.dispatcher.overload(CallId{2})) << "the instance is at work, and one may wait";
+  room.dispatcher.close(room.actions);
+  EXPECT_FALSE(room.dispatcher.overload(CallId{2})) << "that is another refusal";
 }
 
 TEST(Dispatcher, NobodyIsRefusedForATimeThatAStartSpares) {

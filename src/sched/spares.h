@@ -42,8 +42,9 @@ class Spares {
   void given_up() {
     if (missing_ == Missing::kNothing) missing_ = Missing::kCall;
   }
-  void never() { from_ = base::Duration::max(); }
-  bool is_never() const { return from_ == base::Duration::max(); }
+  /// Whether any may be kept at all, from now on.
+  void allow(bool allowed) { allowed_ = allowed; }
+  bool is_never() const { return !allowed_ || from_ == base::Duration::max(); }
 
   /// Loading is worth a spare.
   bool long_enough() const { return median() >= from_; }
@@ -59,6 +60,7 @@ class Spares {
   }
 
   base::Duration from_;
+  bool allowed_ = true;
   Missing missing_ = Missing::kNothing;
   std::array<base::Duration, 5> loads_{};  // one slow or lucky start decides nothing
   std::size_t next_ = 0;

@@ -23,10 +23,15 @@ TEST(Spares, AreWantedWhereMostLoadsAreLong) {
   EXPECT_FALSE(spares.wanted()) << "it loads faster now";
   spares.expect(40ms);
   EXPECT_TRUE(spares.wanted()) << "the zygote has tried it";
-  spares.never();
+  spares.allow(false);
   EXPECT_FALSE(spares.wanted());
+  spares.loaded(90ms);
+  EXPECT_TRUE(spares.is_never());
+  spares.allow(true);
+  EXPECT_TRUE(spares.wanted()) << "what it has learned it knows still";
   Spares none(base::Duration::max());
   none.expect(base::Duration::max());
+  none.allow(true);
   EXPECT_FALSE(none.wanted());
 }
 
@@ -255,6 +260,12 @@ TEST(Spare, EndsWithItsVersion) {
       EXPECT_EQ(room.drain<Retire>().at(0).instance, id);
       EXPECT_EQ(room.dispatcher.instances(), 0u);
       EXPECT_FALSE(room.dispatcher.wants_spare());
+      room.dispatcher.may_keep_spare();
+      room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
+      EXPECT_FALSE(closed && room.dispatcher.wants_spare()) << "a closed one never does";
+      if (closed) continue;
+      room.dispatcher.instance_ready(room.drain<StartInstance>().at(0).instance, room.now, room.actions);
+      EXPECT_TRUE(room.dispatcher.wants_spare()) << "one that has its name back keeps one again";
     }
   }
 }

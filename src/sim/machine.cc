@@ -25,6 +25,7 @@ Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
     : options_(std::move(options)),
       zygotes_(options_.policy.mechanics != Mechanics::kInstances),
       random_(random),
+      processors_(options_.processors),
       cache_(options_.policy.memory.count == 0 ? base::Bytes{UINT64_MAX} : options_.policy.memory),
       spare_bounds_(options_.spares_most, options_.spare_memory) {
   functions_.reserve(loads.size());
@@ -196,6 +197,8 @@ void Machine::arrive(const Arrival& arrival) {
 }
 
 void Machine::handle(const Event& event) {
+  if (event.kind == Kind::kWorkEnds) return work_ends(event.subject);
+  if (event.kind == Kind::kComputed) return;
   ++totals_.events;
   if (random_.chance(options_.faults.clock_step)) skew_ += random_in(-10'000'000, kMinute);
   Function& function = functions_[event.function];
@@ -216,6 +219,9 @@ void Machine::handle(const Event& event) {
     case Kind::kPrewarmRetry: break;  // settle() below asks again
     case Kind::kDeployed: deploy(function); break;
     case Kind::kSpareDue: spare_due(function); break;
+    case Kind::kRuntimeReady: shared_runtime_ready(function); break;
+    case Kind::kWorkEnds:
+    case Kind::kComputed: break;  // above
   }
   if (random_.chance(options_.faults.spare_wanted)) function.dispatcher.give_up_spare(actions_);
   perform(function);
@@ -372,6 +378,8 @@ void Machine::lease(Function& function, const sched::LeaseTo& leased) {
   count_start(call, instance, function.load, leased.spare);
   const double run_ms = call.run_ms >= 0 ? call.run_ms : function.load.trace->run_ms.at(random_.uniform());
   push(now_ + nanos(run_ms), Kind::kFinish, function.index, (std::uint64_t{call.life} << kLifeShift) | slot);
+  if (options_.processors > 0 && options_.computed > 0)
+    take_processor(run_ms * options_.computed, Kind::kComputed, function.index, 0);
 }
 
 void Machine::count_start(const CallSlot& call, SimInstance& instance, const Load& load, bool spare) {
@@ -409,21 +417,14 @@ void Machine::start_runtime(Function& function) {
 void Machine::start_zygote(Function& function) {
   if (function.zygote_up) breach(&function, "a second zygote start under way");
   if (!function.runtime_up) start_runtime(function);
-  Nanos begin = function.runtime_ready_at;
-  if (options_.policy.mechanics == Mechanics::kNode) {
-    Runtime& runtime = runtime_of(function);
-    if (!runtime.up) boot_shared_runtime(runtime);
-    runtime.needed = true;
-    ++runtime.zygotes;
-    begin = runtime.ready_at;
-  }
   function.zygote_up = true;
   ++function.zygote_life;
   function.zygote_ordered_at = now_;
   ++totals_.zygote_starts;
   hold(function, function.load.zygote_mb);
-  push(std::max(now_, begin) + nanos(start_time(function.load.zygote_ms)), Kind::kZygoteReady, function.index,
-       function.zygote_life);
+  if (options_.policy.mechanics == Mechanics::kNode) return start_zygote_in_shared_runtime(function);
+  push(std::max(now_, function.runtime_ready_at) + nanos(start_time(function.load.zygote_ms)), Kind::kZygoteReady,
+       function.index, function.zygote_life);
 }
 
 // Its instances die with it, as they do in a sandbox.
@@ -468,7 +469,7 @@ void Machine::start_instance(Function& function, base::InstanceId id) {
   }
   if (!function.load.load_ms.empty()) instance.load_ms = start_time(function.load.load_ms);
   const double time = start_time(function.load.fork_ms) + instance.load_ms;
-  push(now_ + std::max<Nanos>(1, nanos(time)), Kind::kInstanceReady, function.index, base::raw(id));
+  take_processor(time, Kind::kInstanceReady, function.index, base::raw(id));
 }
 
 void Machine::forget_instance(Function& function, base::InstanceId id) {

@@ -24,6 +24,7 @@
 #include "sched/spare_bounds.h"
 #include "sched/zygote_cache.h"
 #include "sim/policy.h"
+#include "sim/processors.h"
 #include "sim/random.h"
 #include "sim/schedule.h"
 #include "sim/totals.h"
@@ -77,6 +78,10 @@ struct MachineOptions {
   base::Duration spare_from = base::Duration::max();    // likewise; with zygotes only
   std::uint32_t spares_most = UINT32_MAX;               // as in sched::SpareBounds
   base::Bytes spare_memory{};                           // likewise
+  // Of Mechanics::kNode only: starts share so many processors, and with them the part of their run times that calls
+  // compute, which take no longer for it. 0: nothing waits for a processor.
+  double processors = 0;
+  double computed = 0;
 };
 
 /// What of a planned run is counted.
@@ -118,13 +123,17 @@ class Machine {
     kPrewarmRetry,
     kDeployed,
     kSpareDue,
+    kRuntimeReady,
+    kWorkEnds,
+    kComputed,
   };
   struct Event {
     Nanos at;
     std::uint64_t order;  // of making: equal times run in that order
     Kind kind;
     std::uint32_t function;
-    std::uint64_t subject;  // instance, call (its life and slot) or zygote life
+    std::uint64_t
+        subject;  // instance, call (its life and slot), zygote life, or how often the processors changed hands
     bool operator>(const Event& other) const { return at != other.at ? at > other.at : order > other.order; }
   };
   enum class CallState : std::uint8_t { kFree, kWaiting, kRunning };
@@ -165,8 +174,13 @@ class Machine {
     std::uint32_t zygotes = 0;  // in it, ready or in the making
     bool needed = false;        // ever
     bool up = false;            // made, or in the making
-    Nanos ordered_at = 0;
-    Nanos ready_at = 0;
+    bool ready = false;
+    struct Zygote {
+      std::uint32_t function;
+      std::uint64_t life;
+      double takes_ms;
+    };
+    std::vector<Zygote> waiting;  // until it is ready
   };
 
   Nanos random_in(Nanos from, Nanos to);
@@ -190,6 +204,8 @@ class Machine {
   void perform(Function& function);
   void lease(Function& function, const sched::LeaseTo& lease);
   double start_time(const Curve& milliseconds);
+  void take_processor(double milliseconds, Kind end, std::uint32_t function, std::uint64_t subject);
+  void work_ends(std::uint64_t change);
   void start_runtime(Function& function);
   void start_zygote(Function& function);
   void kill_zygote(Function& function);
@@ -215,8 +231,10 @@ class Machine {
   void learn_costs(Function& function);
   void settle_as_node(Function& function);
   Runtime& runtime_of(const Function& function);
-  void boot_shared_runtime(Runtime& runtime);
-  void settle_shared_runtime(Runtime& runtime);
+  void start_zygote_in_shared_runtime(const Function& function);
+  void boot_shared_runtime(const Function& function);
+  void shared_runtime_ready(const Function& function);
+  void settle_shared_runtime(const Function& function);
   void count_start(const CallSlot& call, SimInstance& instance, const Load& load, bool spare);
   void release(Function& function);
   void evict();
@@ -236,6 +254,8 @@ class Machine {
   std::vector<std::uint64_t> free_calls_;
   std::unordered_map<base::InstanceId, SimInstance> instances_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  Processors<Event> processors_;
+  std::uint64_t processor_changes_ = 0;
   std::vector<Arrival> arrivals_;
   std::size_t next_arrival_ = 0;
   std::atomic<std::uint64_t> next_instance_ = 1;

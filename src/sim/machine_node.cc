@@ -3,8 +3,11 @@
 // It differs from Mechanics::kZygotes in this: a runtime zygote is shared by an app's functions, with a plan by the
 // calls of all; instances stay idle for what they are worth, at most idle_timeout, and none is made ahead by the plan;
 // a zygote takes them with it when its plan lets it go; it is there from the deployment on, and what it costs is known
-// once it has been made. Left out: the 100 ms between two looks of a node at its plans.
+// once it has been made. With MachineOptions::processors starts and what calls compute take them from each other; but a
+// call takes no longer for it, and as many starts are under way as are wanted. Left out: the 100 ms between two looks
+// of a node at its plans.
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "sched/keep_alive_worth.h"
@@ -61,22 +64,58 @@ void Machine::learn_costs(Function& function) {
 
 Machine::Runtime& Machine::runtime_of(const Function& function) { return runtimes_.at(function.load.app); }
 
-void Machine::boot_shared_runtime(Runtime& runtime) {
+// Until the event that ends it: so long when it has a processor to itself, else as long as it takes to get as much.
+void Machine::take_processor(double milliseconds, Kind end, std::uint32_t function, std::uint64_t subject) {
+  const Nanos alone = std::max<Nanos>(1, static_cast<Nanos>(milliseconds * 1e6));
+  if (options_.processors <= 0) return push(now_ + alone, end, function, subject);
+  processors_.begin(now_, alone, {.at = now_, .order = 0, .kind = end, .function = function, .subject = subject});
+  push(processors_.next_end(), Kind::kWorkEnds, 0, ++processor_changes_);
+}
+
+void Machine::work_ends(std::uint64_t change) {
+  if (change != processor_changes_) return;  // more has begun since
+  for (const Event& end : processors_.take_ended(now_)) handle(end);
+  if (processors_.size() > 0) push(processors_.next_end(), Kind::kWorkEnds, 0, ++processor_changes_);
+}
+
+void Machine::start_zygote_in_shared_runtime(const Function& function) {
+  Runtime& runtime = runtime_of(function);
+  if (!runtime.up) boot_shared_runtime(function);
+  runtime.needed = true;
+  ++runtime.zygotes;
+  const double takes_ms = start_time(function.load.zygote_ms);
+  if (runtime.ready) {
+    take_processor(takes_ms, Kind::kZygoteReady, function.index, function.zygote_life);
+  } else {
+    runtime.waiting.push_back({.function = function.index, .life = function.zygote_life, .takes_ms = takes_ms});
+  }
+}
+
+void Machine::boot_shared_runtime(const Function& function) {
+  Runtime& runtime = runtime_of(function);
   runtime.up = true;
-  runtime.ready_at = now_ + static_cast<Nanos>(start_time(runtime.boot_ms) * 1e6);
   ++totals_.runtime_starts;
   held_mb_ += runtime.megabytes;
   totals_.held_peak_gb = std::max(totals_.held_peak_gb, held_mb_ / 1024);
+  take_processor(start_time(runtime.boot_ms), Kind::kRuntimeReady, function.index, 0);
 }
 
-void Machine::settle_shared_runtime(Runtime& runtime) {
+void Machine::shared_runtime_ready(const Function& function) {
+  Runtime& runtime = runtime_of(function);
+  runtime.ready = true;
+  for (const Runtime::Zygote& zygote : std::exchange(runtime.waiting, {}))
+    take_processor(zygote.takes_ms, Kind::kZygoteReady, zygote.function, zygote.life);
+}
+
+void Machine::settle_shared_runtime(const Function& function) {
+  Runtime& runtime = runtime_of(function);
   if (runtime.calls == 0) runtime.residency.became_idle(sched_now());
   const bool wanted = runtime.residency.wanted(sched_now());
-  if (!wanted && runtime.up && runtime.zygotes == 0 && now_ >= runtime.ready_at) {
-    runtime.up = false;
+  if (!wanted && runtime.ready && runtime.zygotes == 0) {
+    runtime.up = runtime.ready = false;
     held_mb_ -= runtime.megabytes;
   } else if (wanted && !runtime.up && runtime.needed) {
-    boot_shared_runtime(runtime);
+    boot_shared_runtime(function);
   }
 }
 
@@ -99,7 +138,7 @@ void Machine::settle_as_node(Function& function) {
     function.dispatcher.prewarm(sched_now(), actions_);
     perform(function);
   }
-  settle_shared_runtime(runtime_of(function));
+  settle_shared_runtime(function);
   settle_spare(function);
   settle_memory(function);
   arm_timer(function);

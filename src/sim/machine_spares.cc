@@ -3,7 +3,7 @@
 //
 // Held to: never more than allowed; one that is ready and a call that waits, or is refused, are never there together;
 // nobody pays for one (what calls used, by their own times, is all that was used); nothing else gives way to others
-// while a spare is there. Left out: what starts do to each other on busy processors, so a spare never waits for a turn.
+// while a spare is there. Left out: turns, so a spare is started however busy processors are.
 #include "base/check.h"
 #include "sim/machine_function.h"
 

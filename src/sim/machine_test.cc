@@ -79,6 +79,10 @@ std::optional<std::string> run_seed(std::uint64_t seed) {
   if (random.chance(0.7)) options.spare_from = random.chance(0.5) ? 0s : 20ms;
   if (random.chance(0.7)) options.spares_most = static_cast<std::uint32_t>(random.below(4));
   if (random.chance(0.3)) options.spare_memory = {(50 + random.below(400)) << 20};
+  if (options.policy.mechanics == Mechanics::kNode && random.chance(0.5)) {
+    options.processors = 0.5 + 4 * random.uniform();
+    options.computed = random.uniform();
+  }
   const double programs = random.chance(0.6) ? random.uniform() : 0;
   std::vector<Load> loads;
   for (std::size_t i = 0; i < trace.functions.size(); ++i)

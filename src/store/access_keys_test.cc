@@ -74,7 +74,8 @@ TEST(AccessKeys, ADatabaseFromBeforeThereWereKeysIsBroughtUpWithItsData) {
     ASSERT_TRUE(
         (*old)->execute("DROP TABLE access_keys; DROP TABLE secrets; DROP TABLE budgets; DROP TABLE quotas; "
                         "DROP TABLE organisations; DROP TABLE app_organisations; "
-                        "DROP TABLE webhooks; DELETE FROM schema_migrations WHERE version > 1"));
+                        "DROP TABLE webhooks; DROP TABLE aliases; ALTER TABLE versions DROP COLUMN current_ns; "
+                        "DELETE FROM schema_migrations WHERE version > 1"));
   }
   auto metadata = SqliteMetadata::open(path);
   ASSERT_TRUE(metadata) << metadata.error().message;

@@ -5,6 +5,8 @@
 //  1. A version is immutable and its id is never given twice; numbers count up from 1 within a function.
 //  2. A publication happens whole or not at all.
 //  3. Every version that can be asked for is counted in content_keys: its package and layer may not be collected.
+//  4. A function keeps its current version, those that aliases stand for, and the newest limits::kOldVersionsKept
+//  others.
 // Called by the control plane (deploy, ls, rm) and by the node at start. Never on the invoke path: calls block on disk.
 #pragma once
 
@@ -16,6 +18,7 @@
 
 #include "base/result.h"
 #include "model/access_key.h"
+#include "model/alias.h"
 #include "model/budget.h"
 #include "model/organisation.h"
 #include "model/quota.h"
@@ -51,6 +54,13 @@ struct StoredWebhook {
   std::string sealed;         // the secret, as SecretBox::seal gave it
 };
 
+/// One that was removed because there are enough newer ones.
+struct OldVersion {
+  std::string function;
+  std::uint32_t number = 0;
+  bool operator==(const OldVersion&) const = default;
+};
+
 struct PublishedVersion {
   model::Version version;
   bool unchanged = false;  // equal to the version that was current: no new one was made
@@ -73,10 +83,15 @@ class Metadata {
   /// kInvalidArgument (no or too many functions, one twice).
   virtual base::Result<std::vector<PublishedVersion>> stage_versions(std::string_view app,
                                                                      const std::vector<NewVersion>& versions) = 0;
-  /// Makes these the current versions of the app, in one transaction; functions not among them are removed.
-  /// Errors: kNotFound.
-  virtual base::Result<void> activate_versions(std::string_view app, const std::vector<base::VersionId>& versions) = 0;
-  /// Deletes staged versions that are not to be published after all; current ones stay.
+  /// Makes these the current versions of the app, in one transaction; functions not among them are removed, and old
+  /// versions beyond those that are kept: the answer. Errors: kNotFound.
+  virtual base::Result<std::vector<OldVersion>> activate_versions(std::string_view app,
+                                                                  const std::vector<base::VersionId>& versions) = 0;
+  /// Makes a version that is there the current one. Errors: kNotFound.
+  virtual base::Result<void> make_current(std::string_view app, std::string_view function, std::uint32_t number) = 0;
+  /// The newest version before the current one that was current itself. Errors: kNotFound when there is none.
+  virtual base::Result<model::Version> version_before(std::string_view app, std::string_view function) = 0;
+  /// Deletes staged versions that are not to be published after all; current ones and those of aliases stay.
   virtual base::Result<void> discard_versions(const std::vector<base::VersionId>& versions) = 0;
   /// stage_versions and activate_versions.
   virtual base::Result<std::vector<PublishedVersion>> publish_versions(std::string_view app,
@@ -93,9 +108,17 @@ class Metadata {
   /// Current versions of all functions, sorted by app and function.
   virtual base::Result<std::vector<model::Version>> all_current() = 0;
 
-  /// Removes the app with all functions and versions; its uid_index is free again. Errors: kNotFound.
+  /// Aliases. Sets one, in place of that of its name if there is one; `updated` is now, in the answer.
+  /// Errors: kInvalidArgument, kNotFound (function or version), kResourceExhausted (limits::kAliasesPerFunction).
+  virtual base::Result<model::Alias> set_alias(const model::Alias& alias) = 0;
+  /// Errors: kNotFound.
+  virtual base::Result<void> remove_alias(std::string_view app, std::string_view function, std::string_view name) = 0;
+  /// All, by app, function and name.
+  virtual base::Result<std::vector<model::Alias>> aliases() = 0;
+
+  /// Removes the app with all functions, versions and aliases; its uid_index is free again. Errors: kNotFound.
   virtual base::Result<void> remove_app(std::string_view name) = 0;
-  /// Removes a function and its versions; numbers go on where they were if it comes back. Errors: kNotFound.
+  /// Removes a function, its versions and aliases; numbers go on where they were if it comes back. Errors: kNotFound.
   virtual base::Result<void> remove_function(std::string_view app, std::string_view function) = 0;
 
   /// Access keys; revoking one is removing it. They do not belong to an app's life: a key may be there before its app.

@@ -49,6 +49,7 @@ TEST_F(OrganisationsTest, ADatabaseOfTheSchemaBeforeKeepsItsDataInTheDefaultOne)
                              "milli_calls_per_second INTEGER NOT NULL, calls_at_once INTEGER NOT NULL); "
                              "INSERT INTO quotas VALUES ('bounded', 500, 3); "
                              "DROP TABLE webhooks; ALTER TABLE access_keys DROP COLUMN organisation; "
+                             "DROP TABLE aliases; ALTER TABLE versions DROP COLUMN current_ns; "
                              "DELETE FROM schema_migrations WHERE version > 5"));
   }
   open();

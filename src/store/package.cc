@@ -175,6 +175,7 @@ std::string npm_layer_key(const NpmLayer& of) {
   for (const std::string_view part : {of.package_json, of.lock, of.toolchain, of.platform, of.below}) {
     text += sha256_hex(part) + "\n";
   }
+  if (!of.npmrc.empty()) text += sha256_hex(of.npmrc) + "\n" + sha256_hex(of.private_to) + "\n";
   return sha256_hex(text);
 }
 

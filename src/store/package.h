@@ -62,7 +62,9 @@ struct NpmLayer {
   std::string_view lock;       // package-lock.json
   std::string_view toolchain;  // versions of Node and npm: some packages are for some of them only
   std::string_view platform;
-  std::string_view below;  // the key of the layer that it comes upon, or empty
+  std::string_view below;       // the key of the layer that it comes upon, or empty
+  std::string_view npmrc;       // as it lies in the package: without what its variables stand for; or empty
+  std::string_view private_to;  // the app that had to show credentials: no other is given what it got; or empty
 };
 
 /// The key of the layer that npm makes of it.

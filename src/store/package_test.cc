@@ -368,6 +368,16 @@ TEST(NpmLayerKey, DependsOnAllThatNpmGoesBy) {
   }
   // Where one text ends and the next begins counts.
   EXPECT_NE(npm_layer_key({.package_json = "a", .lock = "bc"}), npm_layer_key({.package_json = "ab", .lock = "c"}));
+
+  NpmLayer registry = of;
+  registry.npmrc = "registry=https://r.example/";
+  NpmLayer ours = registry;
+  ours.private_to = "shop";
+  NpmLayer theirs = registry;
+  theirs.private_to = "other";
+  EXPECT_NE(npm_layer_key(registry), key) << "other packages may have the names";
+  EXPECT_NE(npm_layer_key(ours), npm_layer_key(registry)) << "what needed a credential is not shared";
+  EXPECT_NE(npm_layer_key(ours), npm_layer_key(theirs));
 }
 
 }  // namespace

@@ -38,6 +38,13 @@ SqliteQuery& SqliteQuery::bind(std::int64_t number) {
   return *this;
 }
 
+SqliteQuery& SqliteQuery::bind_bytes(std::string_view bytes) {
+  const char* data = bytes.empty() ? "" : bytes.data();
+  const int rc = sqlite3_bind_blob64(statement_, ++bound_, data, bytes.size(), SQLITE_STATIC);
+  EBB_CHECK(rc == SQLITE_OK || rc == SQLITE_NOMEM);
+  return *this;
+}
+
 base::Result<bool> SqliteQuery::step() {
   EBB_CHECK(bound_ == sqlite3_bind_parameter_count(statement_));
   const int rc = sqlite3_step(statement_);

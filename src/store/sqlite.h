@@ -28,6 +28,8 @@ class SqliteQuery {
   /// Binds the next parameter. Text is copied.
   SqliteQuery& bind(std::string_view text);
   SqliteQuery& bind(std::int64_t number);
+  /// As a blob: any bytes. Not copied, they stay until the query goes.
+  SqliteQuery& bind_bytes(std::string_view bytes);
 
   /// True when there is a row to read.
   base::Result<bool> step();
@@ -35,6 +37,7 @@ class SqliteQuery {
   base::Result<void> run();
 
   std::int64_t number(int column) const;
+  /// Of a blob its bytes.
   std::string text(int column) const;
 
  private:

@@ -99,6 +99,20 @@ constexpr std::array kMigrations = {
          usage INTEGER NOT NULL,
          version INTEGER NOT NULL,
          sealed TEXT NOT NULL);)",
+    // current_ns: when it last became the current one, 0 for never. Of what was there before it is not known, and
+    // nearly all of them were.
+    R"(CREATE TABLE aliases (
+         function_id INTEGER NOT NULL REFERENCES functions(id) ON DELETE CASCADE,
+         name TEXT NOT NULL,
+         version_id INTEGER NOT NULL REFERENCES versions(id),
+         weight_version_id INTEGER REFERENCES versions(id),
+         weight_percent INTEGER NOT NULL,
+         updated_ns INTEGER NOT NULL,
+         PRIMARY KEY (function_id, name)) WITHOUT ROWID;
+       CREATE INDEX aliases_version ON aliases (version_id);
+       CREATE INDEX aliases_weight_version ON aliases (weight_version_id);
+       ALTER TABLE versions ADD COLUMN current_ns INTEGER NOT NULL DEFAULT 0;
+       UPDATE versions SET current_ns = created_ns;)",
 };
 
 // The columns that read_version expects, and the joins that give them.
@@ -322,11 +336,13 @@ Result<std::vector<PublishedVersion>> SqliteMetadata::stage_versions(std::string
   return staged;
 }
 
-Result<void> SqliteMetadata::activate_versions(std::string_view app, const std::vector<base::VersionId>& versions) {
+Result<std::vector<OldVersion>> SqliteMetadata::activate_versions(std::string_view app,
+                                                                  const std::vector<base::VersionId>& versions) {
   base::MutexLock lock(mutex_);
   EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
   EBB_TRY(const std::int64_t id, app_id(app));
   std::set<std::string> names;
+  std::vector<OldVersion> removed;
   for (const base::VersionId version : versions) {
     const auto version_id = static_cast<std::int64_t>(raw(version));
     EBB_TRY(SqliteQuery query,
@@ -336,12 +352,14 @@ Result<void> SqliteMetadata::activate_versions(std::string_view app, const std::
     if (!row)
       return base::not_found("there is no staged version " + std::to_string(version_id) + " of app '" +
                              std::string(app) + "'");
-    names.insert(std::string(query.text(1)));
-    EBB_TRY(SqliteQuery update, database_->query("UPDATE functions SET current_version_id = ? WHERE id = ?"));
-    EBB_CHECKED(update.bind(version_id).bind(query.number(0)).run());
+    const std::string& name = *names.insert(query.text(1)).first;
+    const std::int64_t function = query.number(0);
+    EBB_CHECKED(point_to(function, version_id));
+    EBB_CHECKED(remove_old_versions(function, name, removed));
   }
   EBB_CHECKED(remove_functions_missing_from(id, names));
-  return transaction.commit();
+  EBB_CHECKED(transaction.commit());
+  return removed;
 }
 
 Result<void> SqliteMetadata::discard_versions(const std::vector<base::VersionId>& versions) {
@@ -350,7 +368,8 @@ Result<void> SqliteMetadata::discard_versions(const std::vector<base::VersionId>
   for (const base::VersionId version : versions) {
     EBB_TRY(SqliteQuery remove,
             database_->query("DELETE FROM versions WHERE id = ?1 AND id NOT IN "
-                             "(SELECT current_version_id FROM functions WHERE current_version_id IS NOT NULL)"));
+                             "(SELECT current_version_id FROM functions WHERE current_version_id IS NOT NULL) "
+                             "AND NOT EXISTS (SELECT 1 FROM aliases WHERE version_id = ?1 OR weight_version_id = ?1)"));
     EBB_CHECKED(remove.bind(static_cast<std::int64_t>(raw(version))).run());
   }
   return transaction.commit();
@@ -365,10 +384,12 @@ Result<std::vector<PublishedVersion>> SqliteMetadata::publish_versions(std::stri
   return staged;
 }
 
-// Takes the current version and all versions away; the row stays for its last_number.
+// Takes the current version, aliases and all versions away; the row stays for its last_number.
 Result<void> SqliteMetadata::clear_function(std::int64_t function_id) {
   EBB_TRY(SqliteQuery update, database_->query("UPDATE functions SET current_version_id = NULL WHERE id = ?"));
   EBB_CHECKED(update.bind(function_id).run());
+  EBB_TRY(SqliteQuery aliases, database_->query("DELETE FROM aliases WHERE function_id = ?"));
+  EBB_CHECKED(aliases.bind(function_id).run());
   EBB_TRY(SqliteQuery remove, database_->query("DELETE FROM versions WHERE function_id = ?"));
   return remove.bind(function_id).run();
 }
@@ -448,16 +469,9 @@ Result<void> SqliteMetadata::remove_app(std::string_view name) {
 Result<void> SqliteMetadata::remove_function(std::string_view app, std::string_view function) {
   base::MutexLock lock(mutex_);
   EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
-  EBB_TRY(const std::int64_t id, app_id(app));
-  std::int64_t function_id = 0;
-  {
-    EBB_TRY(SqliteQuery query, database_->query("SELECT id FROM functions WHERE app_id = ? AND name = ? "
-                                                "AND current_version_id IS NOT NULL"));
-    EBB_TRY(const bool row, query.bind(id).bind(function).step());
-    if (!row) return no_function(app, function);
-    function_id = query.number(0);
-  }
-  EBB_CHECKED(clear_function(function_id));
+  EBB_CHECKED(app_id(app));
+  EBB_TRY(const std::int64_t id, function_id(app, function));
+  EBB_CHECKED(clear_function(id));
   return transaction.commit();
 }
 

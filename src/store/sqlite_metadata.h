@@ -21,7 +21,10 @@ class SqliteMetadata final : public Metadata {
   base::Result<std::vector<App>> apps() override;
   base::Result<std::vector<PublishedVersion>> stage_versions(std::string_view app,
                                                              const std::vector<NewVersion>& versions) override;
-  base::Result<void> activate_versions(std::string_view app, const std::vector<base::VersionId>& versions) override;
+  base::Result<std::vector<OldVersion>> activate_versions(std::string_view app,
+                                                          const std::vector<base::VersionId>& versions) override;
+  base::Result<void> make_current(std::string_view app, std::string_view function, std::uint32_t number) override;
+  base::Result<model::Version> version_before(std::string_view app, std::string_view function) override;
   base::Result<void> discard_versions(const std::vector<base::VersionId>& versions) override;
   base::Result<std::vector<PublishedVersion>> publish_versions(std::string_view app,
                                                                const std::vector<NewVersion>& versions) override;
@@ -30,6 +33,9 @@ class SqliteMetadata final : public Metadata {
   base::Result<std::vector<model::Version>> functions(std::string_view app) override;
   base::Result<std::vector<model::Version>> versions(std::string_view app, std::string_view function) override;
   base::Result<std::vector<model::Version>> all_current() override;
+  base::Result<model::Alias> set_alias(const model::Alias& alias) override;
+  base::Result<void> remove_alias(std::string_view app, std::string_view function, std::string_view name) override;
+  base::Result<std::vector<model::Alias>> aliases() override;
   base::Result<void> remove_app(std::string_view name) override;
   base::Result<void> remove_function(std::string_view app, std::string_view function) override;
   base::Result<void> add_key(const model::AccessKey& key) override;
@@ -80,6 +86,13 @@ class SqliteMetadata final : public Metadata {
   base::Result<PublishedVersion> stage_one(std::int64_t app_id, std::string_view app, const NewVersion& version)
       EBB_REQUIRES(mutex_);
   base::Result<void> clear_function(std::int64_t function_id) EBB_REQUIRES(mutex_);
+  base::Result<void> point_to(std::int64_t function_id, std::int64_t version_id) EBB_REQUIRES(mutex_);
+  base::Result<void> remove_old_versions(std::int64_t function_id, const std::string& function,
+                                         std::vector<OldVersion>& removed) EBB_REQUIRES(mutex_);
+  /// The ids of a function and of one of its versions. Errors: kNotFound.
+  base::Result<std::int64_t> function_id(std::string_view app, std::string_view function) EBB_REQUIRES(mutex_);
+  base::Result<std::int64_t> version_id(const std::string& function, std::int64_t function_id, std::uint32_t number)
+      EBB_REQUIRES(mutex_);
   base::Result<void> remove_functions_missing_from(std::int64_t app_id, const std::set<std::string>& kept)
       EBB_REQUIRES(mutex_);
 

@@ -13,7 +13,7 @@ namespace {
 // Types that come from an instance, and kInvoke, which tests read back.
 bool is_known(std::uint32_t type) {
   return (type >= 1 && type <= 4) || (type >= static_cast<std::uint32_t>(FrameType::kStream) &&
-                                      type <= static_cast<std::uint32_t>(FrameType::kEnd));
+                                      type <= static_cast<std::uint32_t>(FrameType::kErr));
 }
 
 // Empty pieces would let an instance keep the daemon at work without a byte for anybody.
@@ -21,6 +21,8 @@ bool is_well_sized(const FrameHeader& header) {
   switch (header.type) {
     case FrameType::kStream: return header.body_bytes <= limits::kStreamPieceBytes;
     case FrameType::kPiece:
+    case FrameType::kOut:
+    case FrameType::kErr:
       return header.meta_bytes == 0 && header.body_bytes >= 1 && header.body_bytes <= limits::kStreamPieceBytes;
     case FrameType::kEnd: return header.meta_bytes == 0 && header.body_bytes == 0;
     default: return true;

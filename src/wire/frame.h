@@ -4,12 +4,15 @@
 // Header in memory order, little-endian: u16 magic, u8 version, u8 type, u32 meta length, u64 body length, 16 bytes
 // invocation id. One invocation at a time: kInvoke down, then the answer up: exactly one kResult or kError, or a
 // stream, which is one kStream, any number of kPiece and one kEnd, or kError in place of the rest. kReady comes up
-// once, before the first answer.
+// once, before the first answer. An instance that serves several calls at a time (`concurrency`) takes a connection for
+// each besides, on a port of its own; there the same frames pass, but kReady and kConfigure, and kOut and kErr may come
+// before any frame of the answer.
 //
 // kConfigure comes down first, to an instance that was started fresh: no meta, the body is the `config` of
 //         zygote_protocol.h.
 // kReady  meta {"init_ns": n}: the instance has its walls, user init (if it ran here) took init_ns. A web server's also
-//         "port": where its program listens, on the loopback of its network; no frames follow then.
+//         "port": where its program listens, on the loopback of its network; no frames follow then. So does that of
+//         a runtime that takes several calls at a time: where it takes the connections for them.
 // kInvoke meta {"kind": "http"|"direct", "event": {...}, "request_id", "deadline_ms": epoch}; http: the event of
 // payload version 2.0 without
 //         "body" and "isBase64Encoded", which the runtime adds from the raw body; direct: no event, the body is the
@@ -23,6 +26,7 @@
 //         stream's first piece, or empty.
 // kPiece  no meta; the body, never empty and at most limits::kStreamPieceBytes, goes to the client at once.
 // kEnd    no meta, no body: the stream is whole.
+// kOut, kErr  no meta; the body, sized as a kPiece's, is what the call printed. Over a connection of its own only.
 #pragma once
 
 #include <array>
@@ -43,6 +47,8 @@ enum class FrameType : std::uint8_t {
   kStream = 6,
   kPiece = 7,
   kEnd = 8,
+  kOut = 9,
+  kErr = 10,
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 32;

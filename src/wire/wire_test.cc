@@ -140,8 +140,18 @@ TEST(Frame, PiecesOfAStreamAreBoundedAndNeverEmpty) {
   EXPECT_FALSE(is_taken({.type = FrameType::kEnd, .body_bytes = 1}));
   EXPECT_FALSE(is_taken({.type = FrameType::kEnd, .meta_bytes = 2}));
   EXPECT_FALSE(is_taken({.type = FrameType::kConfigure})) << "it comes down, never up";
-  EXPECT_FALSE(is_taken({.type = static_cast<FrameType>(9)}));
+  EXPECT_FALSE(is_taken({.type = static_cast<FrameType>(11)}));
   EXPECT_FALSE(is_taken({.type = static_cast<FrameType>(0)}));
+}
+
+TEST(Frame, WordsOfACallAreBoundedAndNeverEmpty) {
+  for (const FrameType type : {FrameType::kOut, FrameType::kErr}) {
+    EXPECT_TRUE(is_taken({.type = type, .body_bytes = 1}));
+    EXPECT_TRUE(is_taken({.type = type, .body_bytes = limits::kStreamPieceBytes}));
+    EXPECT_FALSE(is_taken({.type = type, .body_bytes = limits::kStreamPieceBytes + 1}));
+    EXPECT_FALSE(is_taken({.type = type, .body_bytes = 0}));
+    EXPECT_FALSE(is_taken({.type = type, .meta_bytes = 2, .body_bytes = 5}));
+  }
 }
 
 TEST(Reader, AHugeCountOrLengthDoesNotAllocate) {

@@ -6,9 +6,22 @@ import hashlib
 import http.server
 import io
 import json
+import os
+import shutil
 import tarfile
 import threading
 import urllib.parse
+
+import pytest
+
+needs_npm = pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None,
+                               reason="no node or no npm on this machine: ./dev deps --npm")
+
+
+def without_proxy(patch):
+    """Loopback is asked directly, whatever proxy the machine has; `patch`: pytest's MonkeyPatch."""
+    for name in ("no_proxy", "NO_PROXY"):
+        patch.setenv(name, ",".join(filter(None, [os.environ.get(name), "127.0.0.1"])))
 
 
 def tarball(files):
@@ -28,11 +41,13 @@ def integrity_of(data):
 
 
 class Registry:
-    """`asked`: the paths of all requests so far, decoded."""
+    """`asked`: the paths of all requests so far, decoded. `credential`: what a request for a package of `@private` must show, as its
+    whole Authorization; the refusal repeats what was shown instead, as no registry should."""
 
     def __init__(self, port):
         self.url = f"http://127.0.0.1:{port}"
         self.asked = []
+        self.credential = None
         self._described = {}  # name -> {version: its package.json with dist}
         self._tarballs = {}  # path -> bytes
 
@@ -52,6 +67,12 @@ class Registry:
         package = {"name": name, "version": version}
         self._tarballs[f"/{name}/-/{name.rpartition('/')[2]}-{version}.tgz"] = tarball({"package.json": json.dumps(package), **files})
 
+    def refusal(self, path, shown):
+        """What is said to who may not have it, or None."""
+        if not path.startswith("/@private") or shown == self.credential:
+            return None
+        return json.dumps({"error": f"{shown} does not let you in"}).encode()
+
     def answer(self, path):
         self.asked.append(path)
         if path in self._tarballs:
@@ -66,8 +87,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        body = self.server.registry.answer(urllib.parse.unquote(self.path.partition("?")[0]))
-        self.send_response(404 if body is None else 200)
+        registry, path = self.server.registry, urllib.parse.unquote(self.path.partition("?")[0])
+        refusal = registry.refusal(path, self.headers.get("Authorization"))
+        body = refusal or registry.answer(path)
+        self.send_response(403 if refusal else 404 if body is None else 200)
         body = body if body is not None else b'{"error": "Not found"}'
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Type", "application/json" if body.startswith(b"{") else "application/octet-stream")

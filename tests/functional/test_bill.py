@@ -72,7 +72,7 @@ def recomputed(node, directory, *options):
     return subprocess.run([sys.executable, "-I", RECOMPUTE, records, bill], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("by", ["function", "version", "trigger", "day"])
+@pytest.mark.parametrize("by", ["function", "version", "alias", "trigger", "day"])
 def test_an_independent_program_computes_the_same_bill(billed, tmp_path, by):
     done = recomputed(billed, tmp_path, "--by", by)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -190,7 +190,7 @@ RECORD_BYTES, SEGMENT_RECORDS = 256, 16384
 
 
 def early_segment(count):
-    """A segment as the first version of Ebb wrote them: no checksums, no trigger. All records closed, 100 ms at 1 vCPU and 1 GiB."""
+    """A segment as the first version of Ebb wrote them: no checksums, no trigger, no alias. All records closed, 100 ms at 1 vCPU and 1 GiB."""
     header = struct.pack("<8s4I3q", b"EBBUSAGE", 1, RECORD_BYTES, SEGMENT_RECORDS, 0, 0, 0, 0).ljust(4096, b"\0")
     arrival = int(time.time() * 1e9)
     one = struct.pack("<16sq3Q2I40s40s8s6q5QHB5s12sI", b"i" * 16, arrival, 1, 1, 1 << 30, 1, 1000, b"old", b"f", b"\0" * 8,
@@ -257,12 +257,10 @@ def test_a_full_disk_refuses_calls_until_there_is_room_again(fresh_node):
         first = usage / "usage-0000000001.ebb"
         first.write_bytes(early_segment(SEGMENT_RECORDS - 3))
         os.chown(first, owner.st_uid, owner.st_gid)
-        node.start()
-        for _ in range(3):
-            assert node.call("app/f").status_code == 200
+        node.start()  # the early segment is not written on, and there is no room for another
         refused = node.call("app/f")
         assert refused.status_code == 503 and "free some disk space" in refused.text
-        assert len(node.usage("app/f")) == 3, "a call that cannot be metered is not run"
+        assert not node.usage("app/f"), "a call that cannot be metered is not run"
         subprocess.run(["mount", "-o", "remount,size=30m", usage], check=True)
         eventually(lambda: node.call("app/f").status_code == 200, "that it serves again")
         eventually(lambda: node.cli_json("ledger", "verify")["rolled"] == 1, "the roll-up")

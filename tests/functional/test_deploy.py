@@ -273,6 +273,11 @@ def test_failing_build_command_shows_its_words(node):
     assert "so far so good" in detail and "no such compiler" in detail
 
 
+def test_a_build_command_longer_than_an_order_is_refused(node):
+    refused(node, package(build="true " + "x" * 66_000), "the command of build and its environment have 66", "the limit is 65512",
+            "put what is long into a file")
+
+
 def test_failing_requirements_show_pips_words(node):
     done = refused(node, package(requirements="six==1.16.0 and nonsense\n"), "requirements.txt cannot be installed")
     assert "nonsense" in parse_json(done.stdout)["error"]["detail"]

@@ -105,7 +105,7 @@ def test_what_scale_min_kept_is_billed_asleep_and_the_rest_is_not(held):
         assert abs(decimal.Decimal(line["cu"]) - parts) <= decimal.Decimal("0.000000004")
 
 
-@pytest.mark.parametrize("by", ["function", "version", "trigger", "day"])
+@pytest.mark.parametrize("by", ["function", "version", "alias", "trigger", "day"])
 def test_an_independent_program_computes_the_same(held, tmp_path, by):
     done = recomputed(held, tmp_path, by)
     assert done.returncode == 0, done.stdout + done.stderr

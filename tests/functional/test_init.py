@@ -9,12 +9,14 @@ import subprocess
 
 import pytest
 
+import lambda_clients
 from ebb_node import BINARY, ROOT
 
 ANSWERS = {
-    "python": "hello, Ada", "node": "hello, Ada", "flask": '"square":49', "fastapi": "data: [DONE]", "express": '"square":49', "http": "hello, Ada\n", "lambda": '"total": 3',
+    "python": "hello, Ada", "node": "hello, Ada", "flask": '"square":49', "fastapi": "data: [DONE]", "express": '"square":49', "http": "hello, Ada\n", "lambda": '"total": 3', "go": '"total":3', "rust": '"total":3',
     "image": "A file of the image", "model": '"model_name"', "cpp": "hello, Ada"}
-NEEDED = {"node": ["node"], "express": ["node", "npm"], "image": ["umoci", "skopeo", "busybox"], "cpp": ["g++", "cmake"]}
+FETCHING = {"go", "rust"}  # from Go's proxy and crates.io
+NEEDED = {"go": ["go"], "rust": ["cargo", "cc"], "node": ["node"], "express": ["node", "npm"], "image": ["umoci", "skopeo", "busybox"], "cpp": ["g++", "cmake"]}
 
 
 def ebb(*words, folder, expect=0):
@@ -40,9 +42,9 @@ def test_the_list_is_what_can_be_made(tmp_path):
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in FETCHING else name for name in ANSWERS])
 def test_a_template_does_what_it_says_next(node, tmp_path, name):
-    if missing := [program for program in NEEDED.get(name, []) if not shutil.which(program)]:
+    if missing := [program for program in NEEDED.get(name, []) if not lambda_clients.program(program)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     app = f"made-{name}"
     told = json.loads(node.cli("init", name, tmp_path / app, "--json").stdout)
@@ -53,7 +55,10 @@ def test_a_template_does_what_it_says_next(node, tmp_path, name):
     assert steps[0] == f"cd {folder}" and steps[-1] == f"ebb logs {app}"
     call = shlex.split(steps[-2])
     assert call[:2] == ["curl", "-s"]
-    path = {**os.environ, **node.environment(), "PATH": f"{BINARY.parent}:{os.environ['PATH']}"}
+    tools = {os.path.dirname(lambda_clients.program(program)) for program in NEEDED.get(name, [])}
+    path = {**os.environ, **node.environment(), "PATH": ":".join([str(BINARY.parent), os.environ["PATH"], *sorted(tools)])}
+    for variable, folder_of in (("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")):  # the home of `environment` is another
+        path.setdefault(variable, str(pathlib.Path.home() / folder_of))
     for step in steps[1:-2]:
         if name == "cpp":
             step = step.replace("=SDK", f"={sdk(tmp_path)}") if "=SDK" in step else step

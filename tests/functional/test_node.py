@@ -275,6 +275,6 @@ def test_more_that_does_not_load(node):
     done = deploy(node, "broken", {"index.mjs": "await new Promise(() => {});\nexport const handler = 1;"}, {"f": {"handler": "index.handler"}}, expect=None)
     assert "never finishes loading" in done.stderr, done.stderr
     for keys, text in (({}, "handler: is missing"), ({"handler": "../index.handler"}, "write it as file.function"),
-                       ({"handler": "index.handler", "command": "x"}, "node calls the handler"), ({"handler": "index.handler", "concurrency": 2}, "runs 1 invocation")):
+                       ({"handler": "index.handler", "command": "x"}, "node calls the handler"), ({"handler": "index.handler", "concurrency": 2, "reuse": "never"}, "with reuse: never an instance serves 1")):
         done = deploy(node, "broken", {"index.js": ""}, {"f": keys}, expect=None)
         assert done.returncode != 0 and text in done.stderr, done.stderr

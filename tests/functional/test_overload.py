@@ -4,7 +4,7 @@ import concurrent.futures
 
 import pytest
 
-from ebb_node import eventually, in_parallel
+from ebb_node import eventually, in_parallel, read_response
 
 SLOW = "import time\ndef handler(event, context):\n    time.sleep(0.3)\n    return 1\n"
 HANGS = "import ebb, time\n@ebb.after_restore\ndef connect():\n    time.sleep(6)\ndef handler(event, context):\n    return 1\n"
@@ -27,6 +27,25 @@ def test_who_would_wait_too_long_is_refused_with_the_time_to_try_again(node):
     records = {record["request_id"]: record for record in node.usage("slow/f")}
     for answer in answers:
         assert (answer.headers["X-Ebb-Request-Id"] in records) == (answer.status_code == 200), "a refused call is not billed"
+
+
+def test_who_is_refused_is_so_before_its_body_and_keeps_its_connection(node):
+    node.deploy_function("import time\ndef handler(event, context):\n    time.sleep(float(event['rawPath'][1:]))\n    return 1\n",
+                         app="refuses", scale={"max": 1}, max_wait="0s")
+    assert node.call("refuses/f/0.1").status_code == 200  # from here on it is known what a call takes
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, node.connect() as connection, connection.makefile("rb") as stream:
+        long = pool.submit(node.call, "refuses/f/3")
+        eventually(lambda: node.functions("refuses")["refuses/f"]["instances"]["busy"] == 1, "the long call")
+        connection.sendall(b"POST /fn/refuses/f/0 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        status, headers, text = read_response(stream)
+        assert status == 429 and b"max_wait (0" in text and not long.done(), (status, text)
+        assert long.result().status_code == 200
+        connection.sendall(b"POST /fn/refuses/f/3 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        eventually(lambda: node.functions("refuses")["refuses/f"]["instances"]["busy"] == 1, "the long call on the connection that was kept")
+        with node.connect() as another, another.makefile("rb") as answer:
+            another.sendall(b"POST /fn/refuses/f/0 HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\nExpect: 100-continue\r\n\r\n")
+            assert read_response(answer)[0] == 429, "nobody is asked for a body that nobody reads"
+        assert read_response(stream)[0] == 200
 
 
 def test_a_call_that_ends_its_instance_is_run_once_and_refused_ones_never(node):

@@ -354,6 +354,46 @@ TEST(Remove, AsksOnlyOnATerminal) {
   EXPECT_EQ(ebb({"rm", "vision", "-y"}, server.url).status, 3);
 }
 
+TEST(Aliases, AreSetListedAndRemoved) {
+  gateway::MemoryServer server;
+  const Outcome set = ebb({"alias", "set", "vision/digits", "live", "3", "--weight", "4=10"}, server.url);
+  EXPECT_EQ(set.status, 0) << set.err;
+  EXPECT_EQ(set.out, "vision/digits:live is version 3 (90 %), 4 (10 %)  " + server.url + "/fn/vision/digits:live/\n");
+  const Outcome listed = ebb({"alias", "ls", "vision"}, server.url);
+  EXPECT_TRUE(holds(listed.out, "live") && holds(listed.out, "3 (90 %), 4 (10 %)")) << listed.out;
+  EXPECT_EQ(parsed(ebb({"alias", "ls", "--json"}, server.url).out).at("aliases").as_array().size(), 1u);
+  EXPECT_EQ(ebb({"alias", "rm", "vision/digits", "live"}, server.url).out, "removed alias vision/digits:live\n");
+  EXPECT_EQ(ebb({"alias", "rm", "vision/digits", "live"}, server.url).status, 3);
+  const std::vector<std::vector<std::string>> wrong = {{"alias"},
+                                                       {"alias", "set", "vision/digits", "live"},
+                                                       {"alias", "set", "vision", "live", "3"},
+                                                       {"alias", "set", "vision/digits:1", "live", "3"},
+                                                       {"alias", "set", "vision/digits", "3", "3"},
+                                                       {"alias", "set", "vision/digits", "live", "three"},
+                                                       {"alias", "set", "vision/digits", "live", "3", "--weight", "4"},
+                                                       {"alias", "ls", "vision/digits:1"},
+                                                       {"versions", "vision"},
+                                                       {"rollback", "vision/digits:3"},
+                                                       {"rollback", "vision/digits", "live"}};
+  for (const auto& arguments : wrong) EXPECT_EQ(ebb(arguments, server.url).status, 2) << arguments.back();
+}
+
+TEST(Versions, AreListedAndRolledBackTo) {
+  gateway::MemoryServer server;
+  server.node.versions_answer.push_back(
+      {.version = {.app = "vision", .function = "digits", .number = 2},
+       .current = true,
+       .aliases = {{.name = "live", .version = 2}, {.name = "next", .version = 2, .weight = {3, 25}}},
+       .bytes = 2048});
+  const Outcome listed = ebb({"versions", "vision/digits"}, server.url);
+  EXPECT_TRUE(holds(listed.out, "2.0 KiB") && holds(listed.out, "yes") && holds(listed.out, "live, next 75 %"))
+      << listed.out;
+  EXPECT_TRUE(holds(ebb({"rollback", "vision/digits"}, server.url).out, "version 0 of vision/digits"));
+  EXPECT_TRUE(
+      holds(ebb({"rollback", "vision/digits", "1"}, server.url).out, "version 1 of vision/digits is the current"));
+  EXPECT_EQ(server.node.rolled_back, (std::vector<std::uint32_t>{0, 1}));
+}
+
 TEST(CommandLine, KeysAreMadeListedAndRevoked) {
   gateway::MemoryServer server;
   const Outcome made = ebb({"key", "create", "--role", "read", "--app", "vision", "--label", "ci"}, server.url);

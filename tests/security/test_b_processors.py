@@ -114,10 +114,11 @@ def test_b25_the_daemon_runs_before_functions_and_no_function_before_it(node):
     eventually(lambda: os.sched_getscheduler(node.daemon_pid) == prompt or "daemon not prompt" in node.serve_log(), "the daemon's promptness")
     others = [int(task) for task in os.listdir(f"/proc/{node.daemon_pid}/task") if int(task) != node.daemon_pid]
     names = {task: pathlib.Path(f"/proc/{node.daemon_pid}/task/{task}/comm").read_text().strip() for task in others}
-    assert all(os.sched_getscheduler(task) == os.SCHED_OTHER for task, name in names.items() if not name.startswith("core-"))
+    policies = {name: os.sched_getscheduler(task) for task, name in names.items() if not name.startswith("core-")}
+    assert set(policies.values()) <= {os.SCHED_OTHER, os.SCHED_BATCH}, policies  # the latter where a core with much to do started it
     assert os.sched_getscheduler(node.launcher_pid) == os.SCHED_OTHER
     assert run(node, "plain", "errno_of(lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1)))").text == "Operation not permitted"
-    assert run(node, "plain", "os.sched_getscheduler(0)").json() == os.SCHED_OTHER
+    assert run(node, "plain", "os.sched_getscheduler(0)").json() == os.SCHED_BATCH  # its wake-ups take no processor from others
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ def test_every_key_of_a_function_is_documented():
     header = (ROOT / "src/model/function_spec.h").read_text()
     body = header[header.index("struct FunctionSpec {"):]
     fields = set(re.findall(r"^  [\w:<>, ]+ (\w+)(?: = [^;]*|\{[^;]*\})?;", body[:body.index("bool operator==")], re.M))
-    fields = fields - {"name", "cpu_millis", "scale", "egress", "batch", "lifecycle"} | {"lifecycle.initialize", "lifecycle.pre_stop", "cpu", "scale.min", "scale.max", "scale.reserve", "scale.windows", "network.egress", "batch.size", "batch.window"}
+    fields = fields - {"name", "cpu_millis", "scale", "egress", "batch", "lifecycle", "async"} | {"async.retries", "async.retry_after", "async.max_age"} | {"lifecycle.initialize", "lifecycle.pre_stop", "cpu", "scale.min", "scale.max", "scale.reserve", "scale.windows", "network.egress", "batch.size", "batch.window"}
     page = (ROOT / "docs/reference/ebb-yaml.md").read_text()
     assert set(re.findall(r"^\| `([\w.]+)` \|", page, re.M)) == fields | {"app", "build", "functions"}
 

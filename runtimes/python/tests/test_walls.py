@@ -142,6 +142,16 @@ def test_every_cpu(probe):
     assert probe("len(os.sched_getaffinity(0))") == len(os.sched_getaffinity(0))
 
 
+def test_zygotes_of_one_runtime_load_on_different_cpus(loads):
+    source = "import os\nat_load = sorted(os.sched_getaffinity(0))\ndef handler(event, context):\n    return at_load\n"
+    instances = [loads(source).fork() for _ in range(4)]
+    at_load = [tuple(instance.call().json()) for instance in instances]
+    assert all(len(cpus) == 1 for cpus in at_load), at_load
+    assert len(set(at_load)) > 1 or os.cpu_count() == 1, at_load
+    for instance in instances:
+        instance.close()
+
+
 def test_loopback_is_up(probe):
     assert probe("talk()") == "127.0.0.1"
     assert probe("[line.split(':')[0].strip() for line in open('/proc/net/dev').readlines()[2:]]") == ["lo"]

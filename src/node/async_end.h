@@ -1,0 +1,16 @@
+// What the answer to an attempt says of an asynchronous call: done, to be tried again as what user code did, or as what
+// the platform did. Pure. Called by async_calls.cc.
+#pragma once
+
+#include <optional>
+
+#include "model/usage.h"
+#include "node/node.h"
+#include "sched/async_queue.h"
+
+namespace ebb::node {
+
+/// `outcome`: that of the usage record; nothing where the attempt got no instance.
+sched::AsyncEnd async_end_of(const std::optional<base::Error>& error, std::optional<model::Outcome> outcome);
+
+}  // namespace ebb::node

@@ -1,0 +1,89 @@
+// Asynchronous calls as the engine takes them: which may be one, and for how many attempts a function has room.
+#include "base/limits_async.h"
+#include "node/engine.h"
+
+namespace ebb::node {
+
+namespace {
+
+// Web servers take requests, and models their protocol's.
+bool takes_direct_calls(const model::Version& version) {
+  const std::string& runtime = version.spec.runtime;
+  return runtime != "model" && (runtime != "http" || version.spec.contract == model::Contract::kFc);
+}
+
+}  // namespace
+
+// That of the call at this moment; the one that it is delivered to may be another.
+io::Task<base::Result<model::Version>> Engine::called_version(Call& call) {
+  const base::Result<std::shared_ptr<VersionRunner>> known = known_runner(call);
+  if (!known) co_return known.error();
+  if (*known) co_return (*known)->version();
+  std::function<base::Result<model::Version>()> find = [&metadata = services_.metadata, app = call.app,
+                                                        function = call.function, number = call.version_number] {
+    return metadata.version(app, function, number);
+  };
+  co_return co_await io::offload(services_.pool, "find version", std::move(find));
+}
+
+io::Task<base::Result<AcceptedCall>> Engine::accept(Call call) {
+  if (draining_) {
+    co_return base::Error{.code = base::Code::kUnavailable,
+                          .message = "this node is shutting down",
+                          .retry_after = std::chrono::seconds(1)};
+  }
+  const std::string name = call.app + "/" + call.function;
+  if (call.body.size() > limits::kAsyncEventBytes) {
+    co_return base::Error{.code = base::Code::kTooLarge,
+                          .message = "the event has " + std::to_string(call.body.size()) +
+                                     " bytes, an asynchronous call takes " + std::to_string(limits::kAsyncEventBytes) +
+                                     ": store it elsewhere and send where it is"};
+  }
+  const auto version = co_await called_version(call);
+  if (!version) co_return version.error();
+  if (!takes_direct_calls(*version)) {
+    co_return base::invalid_argument(name +
+                                     " is a web server or a model, which takes requests at its URL and no "
+                                     "direct calls, so no asynchronous ones either");
+  }
+  co_return co_await async_calls_.accept(std::move(call), version->spec.async);
+}
+
+// Half of what it has: the rest is for callers that wait. One function has room for one attempt at least.
+std::uint32_t Engine::async_places(const std::string& app, const std::string& function) {
+  base::MutexLock lock(mutex_);
+  const auto at = current_.find({app, function});
+  if (at == current_.end()) return 1;
+  const model::FunctionSpec& spec = at->second->version().spec;
+  return std::max<std::uint32_t>(1, spec.scale.max * spec.concurrency / 2);
+}
+
+io::Task<base::Result<std::vector<AsyncCallView>>> Engine::async_calls(AsyncCallQuery query) {
+  const AppSet apps = apps_of(query.organisation);
+  std::function<base::Result<std::vector<AsyncCallView>>()> list = [this, query, apps] {
+    return async_calls_.list(query, apps);
+  };
+  co_return co_await io::offload(services_.pool, "list calls", std::move(list));
+}
+
+io::Task<base::Result<AsyncCallView>> Engine::async_call(base::InvocationId id) {
+  std::function<base::Result<AsyncCallView>()> look = [this, id] { return async_calls_.look(id); };
+  co_return co_await io::offload(services_.pool, "look at a call", std::move(look));
+}
+
+io::Task<base::Result<std::string>> Engine::async_event(base::InvocationId id) {
+  std::function<base::Result<std::string>()> read = [this, id] { return async_calls_.event(id); };
+  co_return co_await io::offload(services_.pool, "read an event", std::move(read));
+}
+
+io::Task<base::Result<>> Engine::retry_async_call(base::InvocationId id) {
+  std::function<base::Result<>()> retry = [this, id] { return async_calls_.retry(id); };
+  co_return co_await io::offload(services_.pool, "retry a call", std::move(retry));
+}
+
+io::Task<base::Result<>> Engine::remove_async_call(base::InvocationId id) {
+  std::function<base::Result<>()> remove = [this, id] { return async_calls_.remove(id); };
+  co_return co_await io::offload(services_.pool, "remove a call", std::move(remove));
+}
+
+}  // namespace ebb::node

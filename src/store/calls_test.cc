@@ -1,0 +1,224 @@
+// Goal: what was committed is there after a reopening, bounds hold, failed calls make way for new ones and only they
+// do. Method: the real SQLite in temporary files.
+#include "store/calls.h"
+
+#include <gtest/gtest.h>
+
+#include "store/sqlite_calls.h"
+#include "store/temp_dir.h"
+
+namespace ebb::store {
+namespace {
+
+using namespace std::chrono_literals;
+using State = StoredCall::State;
+
+class CallsTest : public testing::Test {
+ protected:
+  CallsTest() { reopen(); }
+
+  void reopen(CallBounds bounds = {}) {
+    calls_.reset();
+    auto opened = SqliteCalls::open(file(), bounds);
+    ASSERT_TRUE(opened) << opened.error().message;
+    calls_ = std::move(*opened);
+  }
+  std::string file() const { return (temp_.path() / "calls.db").string(); }
+
+  static base::WallTime at(std::int64_t seconds) { return base::WallTime(std::chrono::seconds(seconds)); }
+
+  static NewCall call_of(const std::string& app, std::string event = "{}") {
+    const base::InvocationId id = base::new_invocation_id();
+    return {.call = {.id = id,
+                     .app = app,
+                     .function = "f",
+                     .version = "3",
+                     .content_type = "application/json",
+                     .traceparent = "00-a-b-01",
+                     .tracestate = "x=y",
+                     .terms = {.retries = 1, .retry_after = 5s, .max_age = 1h},
+                     .accepted = at(100),
+                     .due = at(100),
+                     .deadline = at(3700),
+                     .event_size = base::Bytes{event.size()}},
+            .event = std::move(event)};
+  }
+  base::Result<> add(NewCall call) {
+    CallBatch batch;
+    batch.added.push_back(std::move(call));
+    const auto refusals = calls_->commit(batch);
+    if (!refusals) return refusals.error();
+    if (refusals->at(0)) return *refusals->at(0);
+    return {};
+  }
+  void fail(const base::InvocationId& id, std::int64_t when) {
+    CallBatch batch;
+    batch.changed.push_back({.id = id, .state = State::kFailed, .attempts = 2, .due = at(when), .error = "it raised"});
+    ASSERT_TRUE(calls_->commit(batch));
+  }
+
+  TempDir temp_;
+  std::unique_ptr<SqliteCalls> calls_;
+};
+
+TEST_F(CallsTest, WhatWasCommittedIsThereWhole) {
+  const NewCall call = call_of("a", std::string("\0\xff{}", 4));
+  ASSERT_TRUE(add(call));
+  reopen();
+  const auto read = calls_->with_event(call.call.id);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->event, std::string("\0\xff{}", 4));
+  const auto waiting = calls_->waiting();
+  ASSERT_TRUE(waiting);
+  ASSERT_EQ(waiting->size(), 1U);
+  const StoredCall& stored = waiting->front();
+  EXPECT_EQ(stored.id, call.call.id);
+  EXPECT_EQ(stored.version, "3");
+  EXPECT_EQ(stored.traceparent + stored.tracestate, "00-a-b-01x=y");
+  EXPECT_EQ(stored.terms, call.call.terms);
+  EXPECT_EQ(stored.deadline, at(3700));
+  EXPECT_EQ(stored.event_size.count, 4U);
+  EXPECT_EQ(calls_->kept().at("a").bytes, 4U);
+}
+
+TEST_F(CallsTest, EndsAreKeptAndUnknownOnesDoNothing) {
+  const NewCall done = call_of("a");
+  const NewCall again = call_of("a");
+  ASSERT_TRUE(add(done));
+  ASSERT_TRUE(add(again));
+  CallBatch batch;
+  batch.removed = {done.call.id, base::new_invocation_id()};
+  batch.changed.push_back({.id = again.call.id, .attempts = 1, .due = at(160), .error = "it raised"});
+  batch.changed.push_back({.id = base::new_invocation_id(), .state = State::kFailed});
+  ASSERT_TRUE(calls_->commit(batch));
+  reopen();
+  EXPECT_EQ(calls_->call(done.call.id).error().code, base::Code::kNotFound);
+  const auto stored = calls_->call(again.call.id);
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(stored->attempts, 1U);
+  EXPECT_EQ(stored->due, at(160));
+  EXPECT_EQ(stored->error, "it raised");
+  EXPECT_EQ(stored->deadline, at(3700)) << "as it was";
+  EXPECT_EQ(calls_->kept().at("a").calls, 1U);
+}
+
+TEST_F(CallsTest, FailedOnesDoNotWaitAndWaitAgainWhenTold) {
+  const NewCall call = call_of("a");
+  ASSERT_TRUE(add(call));
+  fail(call.call.id, 200);
+  EXPECT_TRUE(calls_->waiting()->empty());
+  EXPECT_EQ(calls_->kept().at("a").failed, 1U);
+  EXPECT_EQ(calls_->calls({.app = "a"}, State::kFailed)->size(), 1U);
+  EXPECT_TRUE(calls_->calls({.app = "a", .function = "g"}, State::kFailed)->empty());
+  EXPECT_TRUE(calls_->calls({.app = "b"}, State::kFailed)->empty());
+  CallBatch batch;
+  batch.changed.push_back({.id = call.call.id, .due = at(300), .deadline = at(9000)});
+  ASSERT_TRUE(calls_->commit(batch));
+  EXPECT_EQ(calls_->waiting()->at(0).deadline, at(9000));
+  EXPECT_EQ(calls_->kept().at("a").failed, 0U);
+}
+
+TEST_F(CallsTest, AFullAppIsRefusedAndOthersAreNot) {
+  reopen({.app_calls = 3});
+  const NewCall first = call_of("a");
+  const NewCall second = call_of("a");
+  for (const NewCall& one : {first, second, call_of("a")}) ASSERT_TRUE(add(one));
+  const auto refused = add(call_of("a"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted);
+  EXPECT_NE(refused.error().message.find("app a has as many"), std::string::npos) << refused.error().message;
+  EXPECT_TRUE(add(call_of("b")));
+  fail(second.call.id, 200);
+  fail(first.call.id, 300);
+  EXPECT_TRUE(add(call_of("a"))) << "a failed one makes way";
+  EXPECT_FALSE(calls_->call(second.call.id)) << "the one that failed first";
+  EXPECT_TRUE(calls_->call(first.call.id));
+  reopen({.app_calls = 3});
+  EXPECT_TRUE(add(call_of("a"))) << "the other one";
+  EXPECT_FALSE(add(call_of("a"))) << "what is kept was counted anew";
+}
+
+TEST_F(CallsTest, EventsHaveTheirBoundOfBytes) {
+  reopen({.app_bytes = 10});
+  ASSERT_TRUE(add(call_of("a", "1234567")));
+  EXPECT_FALSE(add(call_of("a", "1234")));
+  EXPECT_TRUE(add(call_of("a", "123")));
+  EXPECT_EQ(calls_->kept().at("a").bytes, 10U);
+}
+
+TEST_F(CallsTest, AFullNodeIsRefusedAfterItsOldestFailedCallsMadeWay) {
+  reopen({.app_calls = 3, .node_calls = 4});
+  const NewCall failed = call_of("a");
+  for (const NewCall& one : {failed, call_of("a"), call_of("b"), call_of("c")}) ASSERT_TRUE(add(one));
+  fail(failed.call.id, 200);
+  EXPECT_TRUE(add(call_of("b"))) << "another app's";
+  EXPECT_FALSE(calls_->call(failed.call.id));
+  const auto refused = add(call_of("d"));
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("this node has as many"), std::string::npos) << refused.error().message;
+}
+
+TEST_F(CallsTest, OneOfABatchMayBeRefusedAndTheOthersKept) {
+  reopen({.app_calls = 2});
+  CallBatch batch;
+  for (const char* app : {"a", "a", "a", "b"}) batch.added.push_back(call_of(app));
+  const auto refusals = calls_->commit(batch);
+  ASSERT_TRUE(refusals);
+  EXPECT_FALSE(refusals->at(0));
+  EXPECT_FALSE(refusals->at(1));
+  EXPECT_TRUE(refusals->at(2));
+  EXPECT_FALSE(refusals->at(3));
+  EXPECT_FALSE(calls_->call(batch.added[2].call.id));
+  EXPECT_EQ(calls_->kept().at("a").calls, 2U);
+}
+
+TEST_F(CallsTest, ABatchThatFailsLeavesNothing) {
+  const NewCall twice = call_of("a");
+  CallBatch batch;
+  batch.added = {call_of("a"), twice, twice};
+  EXPECT_FALSE(calls_->commit(batch)) << "an id is there once";
+  EXPECT_TRUE(calls_->waiting()->empty());
+  EXPECT_TRUE(calls_->kept().empty());
+}
+
+TEST_F(CallsTest, RemovesThoseOfAnAppOrOfAFunction) {
+  NewCall other = call_of("a");
+  other.call.function = "g";
+  ASSERT_TRUE(add(call_of("a")));
+  ASSERT_TRUE(add(other));
+  ASSERT_TRUE(add(call_of("b")));
+  EXPECT_EQ(calls_->remove_all("a", "f").value(), 1U);
+  EXPECT_TRUE(calls_->call(other.call.id));
+  EXPECT_EQ(calls_->remove_all("a", "").value(), 1U);
+  EXPECT_EQ(calls_->remove_all("a", "").value(), 0U);
+  EXPECT_EQ(calls_->kept().size(), 1U);
+}
+
+TEST_F(CallsTest, ForgetsWhatFailedLongAgo) {
+  const NewCall old = call_of("a");
+  const NewCall young = call_of("a");
+  const NewCall waits = call_of("a");
+  for (const NewCall& one : {old, young, waits}) ASSERT_TRUE(add(one));
+  fail(old.call.id, 200);
+  fail(young.call.id, 400);
+  EXPECT_EQ(calls_->forget_failed(at(300)).value(), 1U);
+  EXPECT_FALSE(calls_->call(old.call.id));
+  EXPECT_TRUE(calls_->call(young.call.id));
+  EXPECT_TRUE(calls_->call(waits.call.id));
+  EXPECT_EQ(calls_->forget_failed(at(500)).value(), 1U) << "and never one that waits";
+}
+
+TEST_F(CallsTest, RefusesAFileOfANewerEbb) {
+  {
+    auto database = SqliteDatabase::open(file());
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->execute("PRAGMA user_version = 99"));
+  }
+  calls_.reset();
+  const auto opened = SqliteCalls::open(file());
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().message.find("newer Ebb"), std::string::npos) << opened.error().message;
+}
+
+}  // namespace
+}  // namespace ebb::store

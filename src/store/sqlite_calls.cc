@@ -1,0 +1,352 @@
+#include "store/sqlite_calls.h"
+
+#include <chrono>
+
+#include "base/check.h"
+
+namespace ebb::store {
+namespace {
+
+using base::Result;
+using State = StoredCall::State;
+
+constexpr std::int64_t kSchema = 1;
+
+// The event last: who reads the rest does not read its pages.
+constexpr const char* kTables =
+    R"(CREATE TABLE calls (
+         id TEXT PRIMARY KEY,
+         app TEXT NOT NULL,
+         function TEXT NOT NULL,
+         version TEXT NOT NULL,
+         content_type TEXT NOT NULL,
+         traceparent TEXT NOT NULL,
+         tracestate TEXT NOT NULL,
+         retries INTEGER NOT NULL,
+         retry_after_ns INTEGER NOT NULL,
+         max_age_ns INTEGER NOT NULL,
+         state INTEGER NOT NULL,
+         accepted_ns INTEGER NOT NULL,
+         due_ns INTEGER NOT NULL,
+         deadline_ns INTEGER NOT NULL,
+         attempts INTEGER NOT NULL,
+         error TEXT NOT NULL,
+         event_bytes INTEGER NOT NULL,
+         event BLOB NOT NULL);
+       CREATE INDEX calls_of_app ON calls (app, state, due_ns);
+       CREATE INDEX calls_of_state ON calls (state, due_ns);)";
+
+#define EBB_CALL_COLUMNS                                                                         \
+  "id, app, function, version, content_type, traceparent, tracestate, retries, retry_after_ns, " \
+  "max_age_ns, state, accepted_ns, due_ns, deadline_ns, attempts, error, event_bytes"
+
+constexpr int kEventColumn = 17;
+
+std::int64_t ns_of(base::WallTime time) { return time.time_since_epoch().count(); }
+base::WallTime time_of(std::int64_t ns) { return base::WallTime(std::chrono::nanoseconds(ns)); }
+
+Result<StoredCall> read_call(const SqliteQuery& row) {
+  const auto id = base::parse_invocation_id(row.text(0));
+  if (!id)
+    return base::internal("a stored call has the id '" + row.text(0) + "': calls.db was written by another program");
+  return StoredCall{.id = *id,
+                    .app = row.text(1),
+                    .function = row.text(2),
+                    .version = row.text(3),
+                    .content_type = row.text(4),
+                    .traceparent = row.text(5),
+                    .tracestate = row.text(6),
+                    .terms = {.retries = static_cast<std::uint32_t>(row.number(7)),
+                              .retry_after = base::Duration(row.number(8)),
+                              .max_age = base::Duration(row.number(9))},
+                    .state = row.number(10) == 0 ? State::kWaiting : State::kFailed,
+                    .accepted = time_of(row.number(11)),
+                    .due = time_of(row.number(12)),
+                    .deadline = time_of(row.number(13)),
+                    .attempts = static_cast<std::uint32_t>(row.number(14)),
+                    .error = row.text(15),
+                    .event_size = base::Bytes{static_cast<std::uint64_t>(row.number(16))}};
+}
+
+Result<std::vector<StoredCall>> read_calls(SqliteQuery& query) {
+  std::vector<StoredCall> calls;
+  while (true) {
+    EBB_TRY(const bool row, query.step());
+    if (!row) return calls;
+    EBB_TRY(StoredCall call, read_call(query));
+    calls.push_back(std::move(call));
+  }
+}
+
+bool is_full(const Calls::Kept& kept, std::uint64_t more, std::uint64_t calls_most, std::uint64_t bytes_most) {
+  return kept.calls >= calls_most || kept.bytes + more > bytes_most;
+}
+
+base::Error too_many(const std::string& full) {
+  return base::Error{.code = base::Code::kResourceExhausted,
+                     .message = full +
+                                " has as many asynchronous calls, or bytes of their events, as are kept: try "
+                                "later, ebb calls ls shows what they wait for",
+                     .retry_after = std::chrono::seconds(1)};
+}
+
+}  // namespace
+
+base::Error no_such_call(const base::InvocationId& id) {
+  return base::not_found("no asynchronous call " + base::to_string(id) +
+                         " is kept here: it is done (ebb usage has its records), was removed, or never was");
+}
+
+Result<std::unique_ptr<SqliteCalls>> SqliteCalls::open(const std::string& path, CallBounds bounds) {
+  EBB_TRY(auto database, SqliteDatabase::open(path));
+  std::unique_ptr<SqliteCalls> calls(new SqliteCalls(std::move(database), bounds));
+  base::MutexLock lock(calls->mutex_);
+  EBB_CHECKED(calls->make_tables(path));
+  EBB_CHECKED(calls->add_up());
+  return calls;
+}
+
+Result<> SqliteCalls::make_tables(const std::string& path) {
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  std::int64_t at = 0;
+  {
+    EBB_TRY(SqliteQuery query, database_->query("PRAGMA user_version"));
+    EBB_TRY(const bool row, query.step());
+    EBB_CHECK(row);
+    at = query.number(0);
+  }
+  if (at > kSchema) {
+    return base::internal("the calls in " + path + " have schema " + std::to_string(at) + ", this Ebb knows up to " +
+                          std::to_string(kSchema) + ": run the newer Ebb that wrote it");
+  }
+  if (at == 0) {
+    EBB_CHECKED(database_->execute(kTables));
+    EBB_CHECKED(database_->execute("PRAGMA user_version = 1"));
+  }
+  return transaction.commit();
+}
+
+Result<> SqliteCalls::add_up() {
+  EBB_TRY(SqliteQuery query, database_->query("SELECT app, count(*), coalesce(sum(state), 0), "
+                                              "coalesce(sum(event_bytes), 0) FROM calls GROUP BY app"));
+  sums_.clear();
+  sum_ = {};
+  while (true) {
+    EBB_TRY(const bool row, query.step());
+    if (!row) break;
+    const Kept kept{.calls = static_cast<std::uint64_t>(query.number(1)),
+                    .failed = static_cast<std::uint64_t>(query.number(2)),
+                    .bytes = static_cast<std::uint64_t>(query.number(3))};
+    sums_[query.text(0)] = kept;
+    sum_.calls += kept.calls;
+    sum_.failed += kept.failed;
+    sum_.bytes += kept.bytes;
+  }
+  base::MutexLock lock(shown_mutex_);
+  shown_ = sums_;
+  return {};
+}
+
+Result<std::vector<Calls::Refusal>> SqliteCalls::commit(const CallBatch& batch) {
+  base::MutexLock lock(mutex_);
+  auto written = write(batch);
+  if (!written) {
+    EBB_CHECKED(add_up());  // what was rolled back is not counted
+    return written;
+  }
+  base::MutexLock shown_lock(shown_mutex_);
+  shown_ = sums_;
+  return written;
+}
+
+Result<std::vector<Calls::Refusal>> SqliteCalls::write(const CallBatch& batch) {
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  std::vector<Refusal> refusals;
+  for (const NewCall& added : batch.added) {
+    EBB_TRY(const std::string full, make_room(added.call.app, added.event.size()));
+    if (full.empty()) EBB_CHECKED(add(added));
+    refusals.push_back(full.empty() ? std::nullopt : Refusal(too_many(full)));
+  }
+  for (const CallChange& changed : batch.changed) EBB_CHECKED(change(changed));
+  for (const base::InvocationId& id : batch.removed) EBB_CHECKED(remove(base::to_string(id)));
+  EBB_CHECKED(transaction.commit());
+  return refusals;
+}
+
+Result<std::string> SqliteCalls::make_room(const std::string& app, std::uint64_t bytes) {
+  while (is_full(sums_[app], bytes, bounds_.app_calls, bounds_.app_bytes)) {
+    EBB_TRY(const bool room, make_way(app));
+    if (!room) return "app " + app;
+  }
+  while (is_full(sum_, bytes, bounds_.node_calls, bounds_.node_bytes)) {
+    EBB_TRY(const bool room, make_way(""));
+    if (!room) return std::string("this node");
+  }
+  return std::string();
+}
+
+Result<> SqliteCalls::add(const NewCall& added) {
+  const StoredCall& call = added.call;
+  EBB_TRY(SqliteQuery query,
+          database_->query("INSERT INTO calls (" EBB_CALL_COLUMNS
+                           ", event) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+  EBB_CHECKED(query.bind(base::to_string(call.id))
+                  .bind(call.app)
+                  .bind(call.function)
+                  .bind(call.version)
+                  .bind(call.content_type)
+                  .bind(call.traceparent)
+                  .bind(call.tracestate)
+                  .bind(std::int64_t{call.terms.retries})
+                  .bind(call.terms.retry_after.count())
+                  .bind(call.terms.max_age.count())
+                  .bind(static_cast<std::int64_t>(call.state))
+                  .bind(ns_of(call.accepted))
+                  .bind(ns_of(call.due))
+                  .bind(ns_of(call.deadline))
+                  .bind(std::int64_t{call.attempts})
+                  .bind(call.error)
+                  .bind(static_cast<std::int64_t>(added.event.size()))
+                  .bind_bytes(added.event)
+                  .run());
+  Kept& kept = sums_[call.app];
+  for (Kept* one : {&kept, &sum_}) {
+    ++one->calls;
+    one->bytes += added.event.size();
+  }
+  return {};
+}
+
+// The oldest failed call of the app, of any for "", gives its room. False when there is none.
+Result<bool> SqliteCalls::make_way(std::string_view app) {
+  std::string id;
+  {
+    EBB_TRY(SqliteQuery oldest,
+            app.empty() ? database_->query("SELECT id FROM calls WHERE state = 1 ORDER BY due_ns LIMIT 1")
+                        : database_->query("SELECT id FROM calls WHERE app = ? AND state = 1 ORDER BY due_ns LIMIT 1"));
+    if (!app.empty()) oldest.bind(app);
+    EBB_TRY(const bool there, oldest.step());
+    if (!there) return false;
+    id = oldest.text(0);
+  }
+  EBB_CHECKED(remove(id));
+  return true;
+}
+
+Result<> SqliteCalls::change(const CallChange& change) {
+  const std::string id = base::to_string(change.id);
+  std::string app;
+  std::int64_t state = 0;
+  {
+    EBB_TRY(SqliteQuery find, database_->query("SELECT app, state FROM calls WHERE id = ?"));
+    EBB_TRY(const bool there, find.bind(id).step());
+    if (!there) return {};
+    app = find.text(0);
+    state = find.number(1);
+  }
+  EBB_TRY(SqliteQuery query, database_->query("UPDATE calls SET state = ?1, attempts = ?2, due_ns = ?3, error = ?4, "
+                                              "deadline_ns = iif(?5 = 0, deadline_ns, ?5) WHERE id = ?6"));
+  EBB_CHECKED(query.bind(static_cast<std::int64_t>(change.state))
+                  .bind(std::int64_t{change.attempts})
+                  .bind(ns_of(change.due))
+                  .bind(change.error)
+                  .bind(ns_of(change.deadline))
+                  .bind(id)
+                  .run());
+  const bool failed = change.state == State::kFailed;
+  for (Kept* one : {&sums_[app], &sum_}) one->failed += static_cast<std::uint64_t>(failed) - (state == 1 ? 1U : 0U);
+  return {};
+}
+
+Result<> SqliteCalls::remove(std::string_view id) {
+  std::string app;
+  Kept gone{.calls = 1};
+  {
+    EBB_TRY(SqliteQuery find, database_->query("SELECT app, state, event_bytes FROM calls WHERE id = ?"));
+    EBB_TRY(const bool there, find.bind(id).step());
+    if (!there) return {};
+    app = find.text(0);
+    gone.failed = static_cast<std::uint64_t>(find.number(1));
+    gone.bytes = static_cast<std::uint64_t>(find.number(2));
+  }
+  EBB_TRY(SqliteQuery query, database_->query("DELETE FROM calls WHERE id = ?"));
+  EBB_CHECKED(query.bind(id).run());
+  for (Kept* one : {&sums_[app], &sum_}) {
+    one->calls -= gone.calls;
+    one->failed -= gone.failed;
+    one->bytes -= gone.bytes;
+  }
+  if (sums_[app].calls == 0) sums_.erase(app);
+  return {};
+}
+
+Result<StoredCall> SqliteCalls::call(const base::InvocationId& id) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query, database_->query("SELECT " EBB_CALL_COLUMNS " FROM calls WHERE id = ?"));
+  EBB_TRY(const bool there, query.bind(base::to_string(id)).step());
+  if (!there) return no_such_call(id);
+  return read_call(query);
+}
+
+Result<NewCall> SqliteCalls::with_event(const base::InvocationId& id) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query, database_->query("SELECT " EBB_CALL_COLUMNS ", event FROM calls WHERE id = ?"));
+  EBB_TRY(const bool there, query.bind(base::to_string(id)).step());
+  if (!there) return no_such_call(id);
+  EBB_TRY(StoredCall call, read_call(query));
+  return NewCall{.call = std::move(call), .event = query.text(kEventColumn)};
+}
+
+Result<std::vector<StoredCall>> SqliteCalls::calls(const CallFilter& filter, State state) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query,
+          database_->query("SELECT " EBB_CALL_COLUMNS
+                           " FROM calls WHERE state = ?1 AND (?2 = '' OR app = ?2) AND (?3 = '' OR function = ?3) "
+                           "ORDER BY id DESC LIMIT ?4"));
+  query.bind(static_cast<std::int64_t>(state))
+      .bind(filter.app)
+      .bind(filter.function)
+      .bind(static_cast<std::int64_t>(filter.limit));
+  return read_calls(query);
+}
+
+Result<std::vector<StoredCall>> SqliteCalls::waiting() {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteQuery query, database_->query("SELECT " EBB_CALL_COLUMNS " FROM calls WHERE state = 0 ORDER BY id"));
+  return read_calls(query);
+}
+
+Result<std::uint64_t> SqliteCalls::remove_all(std::string_view app, std::string_view function) {
+  base::MutexLock lock(mutex_);
+  {
+    EBB_TRY(SqliteQuery query, database_->query("DELETE FROM calls WHERE app = ?1 AND (?2 = '' OR function = ?2)"));
+    EBB_CHECKED(query.bind(app).bind(function).run());
+  }
+  const std::uint64_t before = sum_.calls;
+  EBB_CHECKED(add_up());
+  return before - sum_.calls;
+}
+
+Result<std::uint64_t> SqliteCalls::forget_failed(base::WallTime before) {
+  base::MutexLock lock(mutex_);
+  if (sum_.failed == 0) return 0;
+  {
+    EBB_TRY(SqliteQuery query, database_->query("SELECT 1 FROM calls WHERE state = 1 AND due_ns < ? LIMIT 1"));
+    EBB_TRY(const bool any, query.bind(ns_of(before)).step());
+    if (!any) return 0;
+  }
+  {
+    EBB_TRY(SqliteQuery query, database_->query("DELETE FROM calls WHERE state = 1 AND due_ns < ?"));
+    EBB_CHECKED(query.bind(ns_of(before)).run());
+  }
+  const std::uint64_t were = sum_.calls;
+  EBB_CHECKED(add_up());
+  return were - sum_.calls;
+}
+
+std::map<std::string, Calls::Kept> SqliteCalls::kept() {
+  base::MutexLock lock(shown_mutex_);
+  return shown_;
+}
+
+}  // namespace ebb::store
