@@ -1,11 +1,10 @@
 // All sandboxes, versions, zygotes and instances of one daemon's life, from order to exit.
 //
 // 1. Every request is answered exactly once, every process the daemon was told of ends with one kExited; a process that
-// was
-//    never announced (its request failed) ends silently. 2. A birth is believed only from the kernel's credentials on
-//    the child's own control socket. 3. Nobody runs user code outside of its cgroup. 4. Instances die with their
-//    zygote, all with their sandbox's init. 5. A sandbox that breaks the protocol, or leaves an order unanswered, is
-//    killed whole.
+//    was never announced (its request failed) ends silently. 2. A birth is believed only from the kernel's credentials
+//    on the child's own control socket. 3. Nobody runs user code outside of its cgroup. 4. Instances die with their
+//    zygote, all with their sandbox's init. 5. A sandbox that breaks the protocol is killed whole; a zygote that leaves
+//    an order unanswered is killed, and if it is the runtime zygote, its sandbox.
 // The request path (fork) makes no directory and reads no /proc: cgroups are made ahead, in idle moments.
 // Called by Requests (requests.h) with what the daemon asks; single-threaded.
 #pragma once
@@ -135,6 +134,7 @@ class Fleet {
                        std::vector<os::Fd> fds);
   void send_orders(Process& zygote);
   void await_birth(Process& child);
+  void give_up(Process& zygote, base::Error why);
   void on_control(Token token);
   bool on_message(Process& process, os::Received received);
   base::Result<> born(Process& process, os::Received& received);

@@ -74,7 +74,7 @@ void Fleet::send_orders(Process& zygote) {
     // Gone: its pidfd is about to tell, and then these orders are answered.
     if (!sent && sent.error().os_errno != EAGAIN) return;
     if (!sent) {
-      kill_sandbox(*zygote.sandbox, base::unavailable("the zygote takes no orders"));
+      give_up(zygote, base::unavailable("the zygote takes no orders"));
       return;
     }
     ++zygote.unborn;
@@ -88,10 +88,20 @@ void Fleet::await_birth(Process& child) {
   child.deadline = ground_.poller.after(limits::kBirthTimeout, [this, token = child.token] {
     Process* late = find(token);
     if (late == nullptr) return;
-    Sandbox& sandbox = *late->sandbox;
+    const Token source = late->source;
     fail_birth(token, base::unavailable("the zygote did not fork in time"));
-    kill_sandbox(sandbox, base::unavailable("a zygote left a fork order unanswered"));
+    if (Process* zygote = find(source)) give_up(*zygote, base::unavailable("a zygote left a fork order unanswered"));
   });
+}
+
+// A zygote that forks no more. Others of its sandbox are none the worse; without the runtime zygote there are no more of
+// them.
+void Fleet::give_up(Process& zygote, base::Error why) {
+  if (zygote.subject == Subject::kSandbox) {
+    kill_sandbox(*zygote.sandbox, std::move(why));
+  } else {
+    kill(zygote);
+  }
 }
 
 void Fleet::on_control(Token token) {

@@ -24,6 +24,8 @@ namespace {
 
 constexpr auto kTick = 100ms;
 constexpr auto kOldVersionKept = 60s;  // a runner of a version that is not current, after its last call
+constexpr auto kStartTurnMost = 100ms;  // start_turns.h
+constexpr auto kLoadTurnMost = 500ms;
 constexpr int kReplacedMost = 4;       // versions that one waiting call may see go
 constexpr unsigned kPoolThreads = 4;
 constexpr std::size_t kPoolQueue = 1024;
@@ -109,7 +111,9 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
   services_.sandboxes = &sandboxes_;
   services_.egress = &egress_;
   services_.pressure = &pressure_;
-  services_.turns = std::make_shared<StartTurns>(std::thread::hardware_concurrency() + 1, config.max_instances);
+  const unsigned processors = std::thread::hardware_concurrency();
+  services_.turns = std::make_shared<StartTurns>(processors + 1, kStartTurnMost, config.max_instances);
+  services_.load_turns = std::make_shared<StartTurns>(2 * processors, kLoadTurnMost, config.max_instances);
   services_.spare_room = std::make_shared<SpareRoom>(
       config.max_spares, base::Bytes{config.memory_budget.count / 100 * limits::kSpareMemoryShare});
 }

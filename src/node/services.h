@@ -69,7 +69,8 @@ struct Services {
   SandboxPool* sandboxes = nullptr;
   Egress* egress = nullptr;
   MemoryPressure* pressure = nullptr;
-  std::shared_ptr<StartTurns> turns;
+  std::shared_ptr<StartTurns> turns;       // of instances
+  std::shared_ptr<StartTurns> load_turns;  // of zygotes
   std::shared_ptr<SpareRoom> spare_room;
   Directory directory;
   std::atomic<std::uint64_t> next_instance = 1;

@@ -20,7 +20,7 @@ io::Task<StartTurns::Turn> StartTurns::take(std::uint32_t app) {
   }
   // Nobody gives back what has grown old, so those who wait look.
   for (;;) {
-    const base::SteadyTime look_again = base::steady_now() + kTurnMost;
+    const base::SteadyTime look_again = base::steady_now() + turn_most_;
     const auto given = co_await waiter->wait(look_again);
     if (given) co_return Turn(shared_from_this(), id);
     give_out();
@@ -31,7 +31,7 @@ bool StartTurns::calm() const {
   base::MutexLock lock(mutex_);
   const base::SteadyTime now = base::steady_now();
   const auto young = std::count_if(under_way_.begin(), under_way_.end(),
-                                   [&](const UnderWay& turn) { return now - turn.since < kTurnMost; });
+                                   [&](const UnderWay& turn) { return now - turn.since < turn_most_; });
   return queue_.size() == 0 && static_cast<std::uint32_t>(young) + 2 <= most_;
 }
 
@@ -54,7 +54,7 @@ void StartTurns::give_out() {
 }
 
 std::vector<StartTurns::Waiter> StartTurns::given_out(base::SteadyTime now) {
-  std::erase_if(under_way_, [&](const UnderWay& turn) { return now - turn.since >= kTurnMost; });
+  std::erase_if(under_way_, [&](const UnderWay& turn) { return now - turn.since >= turn_most_; });
   std::vector<Waiter> next;
   while (under_way_.size() < most_) {
     const auto item = queue_.pop();

@@ -1,11 +1,11 @@
-// Whose start is next when many are wanted at once: starts of a node take turns, app by app.
+// Whose start is next when many are wanted at once: starts of a node take turns, app by app; so do loads of zygotes.
 //
-// A start is a few milliseconds of a processor, in launcher, kernel and instance. So many at a time as there are
-// processors, and one to fill their gaps, are as fast as more; those beyond would only take the processors from each
-// other and from everybody else. An app that wants hundreds waits for itself, another's next start for at most one of
-// it (sched/fair_queue.h). Invariants: at most `most` turns are under way that are younger than kTurnMost; whoever
-// waits is served when one ends or grows older: what user code does at a start holds up nobody for longer.
-// Called by VersionRunner around a start. Threads: any. Cost without a queue: one lock.
+// A start is a few milliseconds of a processor, in launcher, kernel and instance; a load tenths of a second or more. So
+// many at a time as there are processors, and a few to fill their gaps, are as fast as more; those beyond would only take
+// the processors from each other and from everybody else. An app that wants hundreds waits for itself, another's next for
+// at most one of it (sched/fair_queue.h). Invariants: at most `most` turns are under way that are younger than
+// `turn_most`; whoever waits is served when one ends or grows older: what user code does holds up nobody for longer.
+// Called by VersionRunner around a start, and around a load. Threads: any. Cost without a queue: one lock.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/mutex.h"
 #include "io/one_shot.h"
 #include "io/task.h"
@@ -24,10 +25,9 @@ namespace ebb::node {
 
 class StartTurns : public std::enable_shared_from_this<StartTurns> {
  public:
-  static constexpr std::chrono::milliseconds kTurnMost{100};
-
-  /// `most` turns at a time; beyond `waiting_max` that wait a turn is given at once.
-  StartTurns(std::uint32_t most, std::size_t waiting_max) : most_(most), queue_(waiting_max) {}
+  /// `most` turns at a time that are younger than `turn_most`; beyond `waiting_max` that wait a turn is given at once.
+  StartTurns(std::uint32_t most, base::Duration turn_most, std::size_t waiting_max)
+      : most_(most), turn_most_(turn_most), queue_(waiting_max) {}
 
   /// A turn, given back at its end.
   class Turn {
@@ -69,6 +69,7 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   std::vector<Waiter> given_out(base::SteadyTime now) EBB_REQUIRES(mutex_);
 
   const std::uint32_t most_;
+  const base::Duration turn_most_;
   mutable base::Mutex mutex_;
   sched::FairQueue queue_ EBB_GUARDED_BY(mutex_);
   std::unordered_map<std::uint64_t, Waiter> waiters_ EBB_GUARDED_BY(mutex_);

@@ -5,6 +5,7 @@
 #include "node/egress.h"
 #include "node/memory_pressure.h"
 #include "node/sandbox_pool.h"
+#include "node/start_turns.h"
 #include "node/version_runner.h"
 #include "sched/keep_alive_worth.h"
 
@@ -96,6 +97,8 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
     co_return outcome;
   }
   if (knows_it_is_unfit(*sandbox, outcome)) co_return outcome;
+  // Ends with the load. Dozens of loads at once would leave the runtime zygote no processor to fork with.
+  const StartTurns::Turn turn = co_await services_.load_turns->take(uid_index_);
   const std::uint64_t id = services_.next_zygote++;
   std::vector<os::Fd> ends(2);
   auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut), &ends[0]);

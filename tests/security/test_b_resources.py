@@ -625,3 +625,19 @@ def test_b29_a_zygote_that_cannot_be_forked_uses_no_processor(node):
     assert node.call("unfit/f").json() == 1
     node.cli("rm", "unfit", "--yes")
 
+
+def test_b29_a_zygote_that_forks_no_more_hurts_only_its_function(node):
+    """User code in it can stop it for good. It counts as broken when an order has waited too long; its neighbours in the sandbox live on."""
+    app = "stuck"
+    source = ("import os, sys, time\ncount = 0\nif os.environ.get('ILL'):\n    for module in list(sys.modules.values()):\n"
+              "        if hasattr(module, 'read_fork_instance'):\n            module.read_fork_instance = lambda *_: time.sleep(1000)\n"
+              "def well(e, c):\n    global count\n    count += 1\n    return count\nill = well\n")
+    node.deploy_app(source, {"well": {}, "ill": {"env": {"ILL": "1"}, "timeout": "60s"}}, app=app)
+    assert node.call(f"{app}/well").json() == 1
+    zygotes = node.pids_in("zygotes", app)
+    assert len(zygotes) == 2
+    answer = node.call(f"{app}/ill")
+    assert answer.status_code == 503 and "zygote" in answer.json()["error"]["message"], answer.text
+    assert node.call(f"{app}/well").json() == 2
+    eventually(lambda: len(node.pids_in("zygotes", app) & zygotes) == 1, "that the broken one has ended")
+    node.cli("rm", app, "--yes")
