@@ -6,8 +6,8 @@ namespace {
 constexpr std::string_view kImageSteps[] = {
     "./make_image.sh    # needs umoci and busybox-static; the Dockerfile says the same"};
 constexpr std::string_view kGoSteps[] = {"CGO_ENABLED=0 go build -trimpath -o bootstrap ."};
-constexpr std::string_view kRustSteps[] = {"cargo build --release --locked",
-                                           "cp target/release/orders bootstrap    # its glibc is not newer than the node's"};
+constexpr std::string_view kRustSteps[] = {
+    "cargo build --release --locked", "cp target/release/orders bootstrap    # its glibc is not newer than the node's"};
 constexpr std::string_view kCppSteps[] = {
     "cmake -S . -B build -DCMAKE_PREFIX_PATH=SDK -DCMAKE_BUILD_TYPE=Release    # SDK: where sdk/cpp is installed",
     "cmake --build build"};
@@ -30,18 +30,10 @@ constexpr Template kTemplates[] = {
      {},
      "-s --data '{\"items\": [{\"price\": 3}]}'|/take/",
      "programs.md"},
-    {"go",
-     "lambda-go",
-     "a function of AWS Lambda in Go",
-     kGoSteps,
-     "-s --data '{\"items\": [{\"price\": 3}]}'|/take/",
+    {"go", "lambda-go", "a function of AWS Lambda in Go", kGoSteps, "-s --data '{\"items\": [{\"price\": 3}]}'|/take/",
      "programs.md"},
-    {"rust",
-     "lambda-rust",
-     "a function of AWS Lambda in Rust",
-     kRustSteps,
-     "-s --data '{\"items\": [{\"price\": 3}]}'|/take/",
-     "programs.md"},
+    {"rust", "lambda-rust", "a function of AWS Lambda in Rust", kRustSteps,
+     "-s --data '{\"items\": [{\"price\": 3}]}'|/take/", "programs.md"},
     {"image", "image", "a container image with a web server", kImageSteps, "-s|/site/index.html", "images.md"},
     {"model",
      "digits-model",

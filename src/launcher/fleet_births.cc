@@ -94,8 +94,8 @@ void Fleet::await_birth(Process& child) {
   });
 }
 
-// A zygote that forks no more. Others of its sandbox are none the worse; without the runtime zygote there are no more of
-// them.
+// A zygote that forks no more. Others of its sandbox are none the worse; without the runtime zygote there are no more
+// of them.
 void Fleet::give_up(Process& zygote, base::Error why) {
   if (zygote.subject == Subject::kSandbox) {
     kill_sandbox(*zygote.sandbox, std::move(why));

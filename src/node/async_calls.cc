@@ -129,20 +129,19 @@ io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncT
     if (!too_many) {
       unwritten_.bytes += call.body.size();
       unwritten_.waiters.push_back(written);
-      unwritten_.batch.added.push_back(
-          {.call = {.id = call.id,
-                    .app = call.app,
-                    .function = call.function,
-                    .version = asked_version(call),
-                    .content_type = std::move(call.content_type),
-                    .traceparent = std::move(call.traceparent),
-                    .tracestate = std::move(call.tracestate),
-                    .terms = terms,
-                    .accepted = now,
-                    .due = now,
-                    .deadline = now + terms.max_age,
-                    .event_size = base::Bytes{call.body.size()}},
-           .event = std::move(call.body)});
+      unwritten_.batch.added.push_back({.call = {.id = call.id,
+                                                 .app = call.app,
+                                                 .function = call.function,
+                                                 .version = asked_version(call),
+                                                 .content_type = std::move(call.content_type),
+                                                 .traceparent = std::move(call.traceparent),
+                                                 .tracestate = std::move(call.tracestate),
+                                                 .terms = terms,
+                                                 .accepted = now,
+                                                 .due = now,
+                                                 .deadline = now + terms.max_age,
+                                                 .event_size = base::Bytes{call.body.size()}},
+                                        .event = std::move(call.body)});
     }
   }
   if (too_many) {

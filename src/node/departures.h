@@ -1,9 +1,9 @@
 // Instances on their way out, and who waits for the room that they still take.
 //
 // An instance that was told to end keeps its room until the kernel has taken it away, milliseconds later, or seconds
-// where a web server is given time to finish. A start that finds no room meanwhile is not refused, it waits for the next that is gone:
-// whoever calls a function one call after the other would else be told 429 for what their own last call still holds.
-// Called by VersionRunner around a start and by Gate::Room. Threads: any. Cost: one lock.
+// where a web server is given time to finish. A start that finds no room meanwhile is not refused, it waits for the
+// next that is gone: whoever calls a function one call after the other would else be told 429 for what their own last
+// call still holds. Called by VersionRunner around a start and by Gate::Room. Threads: any. Cost: one lock.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Goal: a start that finds no room waits for who is on its way out, and only then. Method: waits on a loop of their own.
+// Goal: a start that finds no room waits for who is on its way out, and only then. Method: waits on a loop of their
+// own.
 #include "node/departures.h"
 
 #include <gtest/gtest.h>

@@ -23,10 +23,10 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto kTick = 100ms;
-constexpr auto kOldVersionKept = 60s;  // a runner of a version that is not current, after its last call
+constexpr auto kOldVersionKept = 60s;   // a runner of a version that is not current, after its last call
 constexpr auto kStartTurnMost = 100ms;  // start_turns.h
-constexpr auto kLoadTurnMost = 2s;  // where processors are short, all loads take long
-constexpr int kReplacedMost = 4;       // versions that one waiting call may see go
+constexpr auto kLoadTurnMost = 2s;      // where processors are short, all loads take long
+constexpr int kReplacedMost = 4;        // versions that one waiting call may see go
 constexpr unsigned kPoolThreads = 4;
 constexpr std::size_t kPoolQueue = 1024;
 

@@ -82,7 +82,7 @@ struct Services {
   Quotas quotas{};
   Organisations organisations{metadata, budgets, quotas};
   std::atomic<std::uint32_t> instances = 0;  // alive or starting, node-wide; bounded by config.max_instances
-  Departures departures{};                     // of all instances of the node
+  Departures departures{};                   // of all instances of the node
 
   /// The context of the core the caller is on; core 0's from elsewhere.
   io::asio::io_context& here() {

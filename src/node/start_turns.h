@@ -1,9 +1,9 @@
 // Whose start is next when many are wanted at once: starts of a node take turns, app by app; so do loads of zygotes.
 //
 // A start is a few milliseconds of a processor, in launcher, kernel and instance; a load tenths of a second or more. So
-// many at a time as there are processors, and a few to fill their gaps, are as fast as more; those beyond would only take
-// the processors from each other and from everybody else. An app that wants hundreds waits for itself, another's next for
-// at most one of it (sched/fair_queue.h). Invariants: at most `most` turns are under way that are younger than
+// many at a time as there are processors, and a few to fill their gaps, are as fast as more; those beyond would only
+// take the processors from each other and from everybody else. An app that wants hundreds waits for itself, another's
+// next for at most one of it (sched/fair_queue.h). Invariants: at most `most` turns are under way that are younger than
 // `turn_most`; whoever waits is served when one ends or grows older: what user code does holds up nobody for longer.
 // Called by VersionRunner around a start, and around a load. Threads: any. Cost without a queue: one lock.
 #pragma once

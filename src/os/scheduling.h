@@ -2,8 +2,9 @@
 //
 // A thread that is prompt has the lowest real-time priority (SCHED_RR): it runs as soon as it is woken, whatever fair
 // threads do, and what it starts is fair. The kernel leaves fair threads 5 % of a processor (sched_rt_runtime_us).
-// One that is patient (SCHED_BATCH) has the share of a fair one, but takes no processor from whoever runs by waking up: it waits
-// until that one sleeps, or its slice is over. What is idle by its control group (cpu.idle) gives way to it all the same.
+// One that is patient (SCHED_BATCH) has the share of a fair one, but takes no processor from whoever runs by waking up:
+// it waits until that one sleeps, or its slice is over. What is idle by its control group (cpu.idle) gives way to it
+// all the same.
 #pragma once
 
 #include <sys/types.h>
