@@ -187,7 +187,7 @@ base::Result<> Invocation::open() {
   slot_ = std::move(*slot);
   // What several write at once is nobody's in particular.
   const base::InvocationId writes = alone_ ? id_ : base::InvocationId{};
-  mark_ = instance_->shares.begin(leased_, instance_->cpu());
+  mark_ = instance_->shares.begin(leased_, [this] { return instance_->cpu(); });
   instance_->out->begin(writes);
   instance_->err->begin(writes);
   if (mark_.alone) instance_->begin_memory_peak();
@@ -341,7 +341,7 @@ void Invocation::settle() {
 void Invocation::finish() {
   VersionRunner& runner = *runner_;
   if (answered_ == base::SteadyTime{}) settle();
-  share_ = instance_->shares.end(mark_, answered_, instance_->cpu());
+  share_ = instance_->shares.end(mark_, answered_, [this] { return instance_->cpu(); });
   // What others may still be writing is read when the last of them is through, or as it comes.
   std::uint64_t dropped = share_.last ? instance_->out->finish() + instance_->err->finish() : 0;
   if (words_) dropped += end_words();
@@ -379,7 +379,7 @@ model::UsageEnd Invocation::usage_end() const {
                       .init = phases_.init,
                       .handler = phases_.handler,
                       .total = answered_ - arrived_,
-                      .memory_peak = instance_->memory_peak(),
+                      .memory_peak = mark_.alone ? instance_->memory_peak() : instance_->recent_memory_peak(answered_),
                       .cpu = share_.cpu,
                       .bytes_in = base::Bytes{bytes_in_},
                       .bytes_out = base::Bytes{bytes_out_}};

@@ -61,6 +61,15 @@ struct Instance {
     const auto peak = os::read_memory_peak(usage_.memory_peak);
     return base::Bytes{peak ? *peak : 0};
   }
+  /// As read within the last Shares::kReadEvery, or now: for one of several calls, whose peak it is in common.
+  base::Bytes recent_memory_peak(base::SteadyTime now) {
+    base::SteadyTime read_at = peak_read_at_.load(std::memory_order_acquire);
+    if (now - read_at < Shares::kReadEvery) return base::Bytes{recent_peak_.load(std::memory_order_relaxed)};
+    const base::Bytes peak = memory_peak();
+    recent_peak_.store(peak.count, std::memory_order_relaxed);
+    peak_read_at_.store(now, std::memory_order_release);
+    return peak;
+  }
   /// Where the kernel cannot begin a new peak, it stays the highest so far.
   void begin_memory_peak() const { (void)os::reset_memory_peak(usage_.memory_peak); }
   void close_output() {
@@ -71,6 +80,8 @@ struct Instance {
  private:
   os::UsageFiles usage_;
   std::atomic<bool> measured_ = false;
+  std::atomic<base::SteadyTime> peak_read_at_{};
+  std::atomic<std::uint64_t> recent_peak_ = 0;
 };
 
 }  // namespace ebb::sandbox

@@ -4,11 +4,15 @@
 // the instance was at work and the processor time it took, never more, whatever overlaps. A call that was alone has all
 // of both. O(1) for each begin and end: one running sum of "what one of those present got", read at both (the virtual
 // time of processor sharing and of fair queueing; Parekh and Gallager, 1993). Processor time that passes while no call
-// is there (starts, ends, what code does between calls) is nobody's, and is given out by take_unclaimed().
+// is there (starts, ends, what code does between calls) is nobody's, and is given out by take_unclaimed(). The kernel's
+// counter is read when the first call comes and when the last goes, and while there are several not again within
+// kReadEvery: which of them had that much of the processor is not told anyhow, and the reading costs what a tenth of a
+// short call does.
 // Called by node around each call, at the instance's end and now and then. Threads: any.
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <utility>
 
@@ -26,6 +30,8 @@ struct Share {
 
 class Shares {
  public:
+  static constexpr std::chrono::microseconds kReadEvery{250};
+
   /// The sums as a call begins. `alone`: nobody else is there.
   struct Mark {
     double time_ns = 0;
@@ -33,18 +39,20 @@ class Shares {
     bool alone = false;
   };
 
-  /// `cpu`: what the instance has used in its life.
-  Mark begin(base::SteadyTime now, base::Duration cpu) EBB_EXCLUDES(mutex_) {
+  /// `cpu`: reads what the instance has used in its life.
+  template <std::invocable Read>
+  Mark begin(base::SteadyTime now, const Read& cpu) EBB_EXCLUDES(mutex_) {
     base::MutexLock lock(mutex_);
     pass(now);
-    use(cpu);
+    look(now, present_ == 0, cpu);
     return {.time_ns = time_ns_, .cpu_ns = cpu_ns_, .alone = present_++ == 0};
   }
 
-  Share end(const Mark& mark, base::SteadyTime now, base::Duration cpu) EBB_EXCLUDES(mutex_) {
+  template <std::invocable Read>
+  Share end(const Mark& mark, base::SteadyTime now, const Read& cpu) EBB_EXCLUDES(mutex_) {
     base::MutexLock lock(mutex_);
     pass(now);
-    use(cpu);
+    look(now, present_ == 1, cpu);
     --present_;
     return {.time = whole(time_ns_ - mark.time_ns), .cpu = whole(cpu_ns_ - mark.cpu_ns), .last = present_ == 0};
   }
@@ -70,6 +78,13 @@ class Shares {
     now_ = std::max(now_, now);
   }
 
+  template <std::invocable Read>
+  void look(base::SteadyTime now, bool must, const Read& cpu) EBB_REQUIRES(mutex_) {
+    if (!must && now - read_at_ < kReadEvery) return;
+    read_at_ = now;
+    use(cpu());
+  }
+
   void use(base::Duration cpu) EBB_REQUIRES(mutex_) {
     const std::int64_t used = std::max<std::int64_t>(0, (cpu - cpu_).count());
     if (present_ > 0) {
@@ -86,6 +101,7 @@ class Shares {
   double cpu_ns_ EBB_GUARDED_BY(mutex_) = 0;
   std::int64_t unclaimed_ns_ EBB_GUARDED_BY(mutex_) = 0;
   base::SteadyTime now_ EBB_GUARDED_BY(mutex_){};
+  base::SteadyTime read_at_ EBB_GUARDED_BY(mutex_){};
   base::Duration cpu_ EBB_GUARDED_BY(mutex_){};
 };
 
