@@ -409,7 +409,7 @@ base::Result<> Fleet::fork_instance(std::uint64_t request, const wire::Fork& wan
   if (version == nullptr || version->dropping) {
     return base::not_found("version " + std::to_string(raw(wanted.version)) + " is not known");
   }
-  if (zygote == nullptr || zygote->life != Life::kRunning) return base::unavailable("the zygote is not there any more");
+  if (zygote == nullptr || zygote->life != Life::kRunning) return base::not_found("the zygote is not there any more");
   if (!zygote->ready.forkable)
     return base::invalid_argument("the zygote cannot be forked: " + zygote->ready.unfit_reason);
   const bool from_runtime = zygote->subject == Subject::kSandbox;

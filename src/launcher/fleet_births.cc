@@ -89,7 +89,7 @@ void Fleet::await_birth(Process& child) {
     Process* late = find(token);
     if (late == nullptr) return;
     const Token source = late->source;
-    fail_birth(token, base::unavailable("the zygote did not fork in time"));
+    fail_birth(token, base::not_found("the zygote did not fork in time"));
     if (Process* zygote = find(source)) give_up(*zygote, base::unavailable("a zygote left a fork order unanswered"));
   });
 }

@@ -149,7 +149,7 @@ void Fleet::end_children_of(Token zygote) {
     Process* child = find(token);
     if (child == nullptr || child->life == Life::kEnding) continue;
     if (child->life == Life::kOrdered) {
-      fail_birth(token, base::unavailable("the zygote ended before it could fork"));
+      fail_birth(token, base::not_found("the zygote ended before it could fork"));
     } else {
       if (child->request != 0 && !child->failure) {
         child->failure = base::unavailable("the zygote it was forked from has ended");

@@ -488,8 +488,14 @@ io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::
                                                kOrderLimit, nullptr);
   }
   std::string payload = encode(order);
-  co_return co_await services_.launcher->ask(wire::LauncherType::kFork, std::move(payload), std::move(fds), kOrderLimit,
-                                             nullptr);
+  auto answer = co_await services_.launcher->ask(wire::LauncherType::kFork, std::move(payload), std::move(fds),
+                                                 kOrderLimit, nullptr);
+  if (!answer && answer.error().code == base::Code::kNotFound) {
+    // Its exit may be told only later: until then every start would fail like this one, and those who wait be refused.
+    if (order.source == wire::Subject::kZygote) zygote_exited(order.source_id);
+    co_return base::unavailable(answer.error().message);
+  }
+  co_return answer;
 }
 
 void VersionRunner::forget_instance(base::InstanceId id) {

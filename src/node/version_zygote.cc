@@ -122,6 +122,7 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   (*err)->finish();
   if (!answer) {
     outcome.result = answer.error();
+    if (answer.error().code == base::Code::kNotFound) outcome.result = base::unavailable(answer.error().message);
     if (answer.error().code == base::Code::kDeadlineExceeded) {
       outcome.result = base::Error{.code = base::Code::kFunctionFailed,
                                    .message = "init of " + version_.app + "/" + version_.function +

@@ -636,8 +636,25 @@ def test_b29_a_zygote_that_forks_no_more_hurts_only_its_function(node):
     assert node.call(f"{app}/well").json() == 1
     zygotes = node.pids_in("zygotes", app)
     assert len(zygotes) == 2
-    answer = node.call(f"{app}/ill")
-    assert answer.status_code == 503 and "zygote" in answer.json()["error"]["message"], answer.text
+    caller = threading.Thread(target=lambda: node.call(f"{app}/ill"))
+    caller.start()
+    eventually(lambda: len(node.pids_in("zygotes", app) & zygotes) == 1, "that the broken one has ended", 40)
     assert node.call(f"{app}/well").json() == 2
-    eventually(lambda: len(node.pids_in("zygotes", app) & zygotes) == 1, "that the broken one has ended")
     node.cli("rm", app, "--yes")
+    caller.join()
+
+
+def test_b29_a_call_that_waits_for_a_fork_when_its_zygote_ends_is_served_by_the_next(node):
+    node.deploy_function("def handler(e, c):\n    return 1\n", app="heir")
+    zygote, = node.pids_in("zygotes", "heir")
+    os.kill(zygote, signal.SIGSTOP)
+    answers = []
+    callers = [threading.Thread(target=lambda: answers.append(node.call("heir/f"))) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    eventually(lambda: node.functions("heir")["heir/f"]["instances"]["starting"] > 0, "the fork")
+    os.kill(zygote, signal.SIGKILL)
+    for caller in callers:
+        caller.join()
+    assert [answer.status_code for answer in answers] == [200] * 8, answers[0].text
+    node.cli("rm", "heir", "--yes")
