@@ -113,8 +113,13 @@ void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, A
   if (!instances_.contains(instance)) return;
   const bool for_nobody = spare_ == instance && queue_.empty();
   if (spare_ == instance) spares_.failed();
+  const bool beside_the_last = instances_.at(instance).since < start_failed_at_;
   remove(instance);
-  if (!for_nobody && ++start_failures_ >= kStartFailuresMax) {
+  if (!for_nobody && !beside_the_last) {
+    ++start_failures_;
+    start_failed_at_ = now;
+  }
+  if (start_failures_ >= kStartFailuresMax) {
     start_failures_ = 0;
     minimum_retry_at_ = now + kStartPause;
     refuse_all(Refuse::Why::kStartFailed, out);

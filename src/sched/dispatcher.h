@@ -102,8 +102,8 @@ class Dispatcher {
   /// There is no room for that instance beside those there are: calls wait for these, and nothing is started for
   /// kStartPause. Without any, what waits is refused.
   void no_room(base::InstanceId instance, base::SteadyTime now, Actions& out);
-  /// The start failed, so no call was lost with it. After `kStartFailuresMax` in a row what waits is refused, and
-  /// nothing is started for the minimum for kStartPause.
+  /// The start failed, so no call was lost with it. After `kStartFailuresMax` in a row, of which those that were under
+  /// way together count as one, what waits is refused, and nothing is started for the minimum for kStartPause.
   void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// A call has left its instance, which is free again, or has more room; without reuse it is retired.
   void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
@@ -232,6 +232,7 @@ class Dispatcher {
   };
 
   std::uint32_t start_failures_ = 0;     // in a row
+  base::SteadyTime start_failed_at_{};   // the last of them
   base::SteadyTime minimum_retry_at_{};  // after failures
   base::SteadyTime room_retry_at_{};     // of any start, while there are instances to wait for
   bool no_room_ = false;                 // for the last start that was wanted

@@ -285,6 +285,19 @@ TEST(Dispatcher, StartsThatKeepFailingEndInARefusalNotInALoop) {
   EXPECT_EQ(room.dispatcher.instances(), 0u);
 }
 
+TEST(Dispatcher, StartsThatFailTogetherAreOneFailure) {
+  Room room({.instances_max = 8, .idle_timeout = 60s, .queue_max = 10, .starting_max = 8});
+  for (std::uint64_t call = 1; call <= 8; ++call) room.dispatcher.call_arrived(CallId{call}, room.now, room.actions);
+  room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
+  const auto starts = room.drain<StartInstance>();
+  ASSERT_EQ(starts.size(), 8u);
+  base::SteadyTime now = room.now + 1s;  // the zygote has ended, and all its forks with it
+  for (const StartInstance& start : starts) room.dispatcher.start_failed(start.instance, now += 1us, room.actions);
+  EXPECT_TRUE(room.drain<Refuse>().empty());
+  EXPECT_EQ(room.dispatcher.queued(), 8u);
+  EXPECT_FALSE(room.drain<StartInstance>().empty()) << "they are tried again";
+}
+
 // Room for one instance where two are to be kept: it must not be tried again and again without a pause.
 TEST(Dispatcher, TheMinimumIsTriedAgainAfterAPause) {
   Room room({.instances_min = 2, .instances_max = 4, .idle_timeout = 60s, .queue_max = 10, .starting_max = 8});
