@@ -1,8 +1,15 @@
 // Goal: what was committed is there after a reopening, bounds hold, failed calls make way for new ones and only they
-// do. Method: the real SQLite in temporary files.
+// do, and who reads does not wait for the disk. Method: the real SQLite in temporary files, on a disk that a test
+// holds.
 #include "store/calls.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <array>
+#include <condition_variable>
+#include <future>
+#include <mutex>
 
 #include "store/sqlite_calls.h"
 #include "store/temp_dir.h"
@@ -12,6 +19,79 @@ namespace {
 
 using namespace std::chrono_literals;
 using State = StoredCall::State;
+
+/// SQLite's own file system, with a log whose fsync can be counted and held. One at a time.
+class HeldDisk {
+ public:
+  HeldDisk() {
+    the = this;
+    real_ = sqlite3_vfs_find(nullptr);
+    held_ = *real_;
+    held_.zName = "held";
+    held_.pNext = nullptr;
+    held_.xOpen = open;
+    sqlite3_vfs_register(&held_, 1);
+  }
+  ~HeldDisk() {
+    let_go();
+    sqlite3_vfs_register(real_, 1);
+    sqlite3_vfs_unregister(&held_);
+  }
+  HeldDisk(const HeldDisk&) = delete;
+  HeldDisk& operator=(const HeldDisk&) = delete;
+
+  void hold() {
+    std::lock_guard lock(mutex_);
+    holds_ = true;
+  }
+  void let_go() {
+    std::lock_guard lock(mutex_);
+    holds_ = false;
+    changed_.notify_all();
+  }
+  void wait_until_somebody_waits() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return waiting_ > 0; });
+  }
+  int syncs() {
+    std::lock_guard lock(mutex_);
+    return syncs_;
+  }
+
+ private:
+  static int open(sqlite3_vfs*, sqlite3_filename name, sqlite3_file* file, int flags, int* out_flags) {
+    const int rc = the->real_->xOpen(the->real_, name, file, flags, out_flags);
+    if (rc == SQLITE_OK && (flags & SQLITE_OPEN_WAL) != 0) {
+      the->real_log_ = file->pMethods;
+      the->log_ = *file->pMethods;
+      the->log_.xSync = sync;
+      file->pMethods = &the->log_;
+    }
+    return rc;
+  }
+  static int sync(sqlite3_file* file, int flags) {
+    {
+      std::unique_lock lock(the->mutex_);
+      ++the->syncs_;
+      ++the->waiting_;
+      the->changed_.notify_all();
+      the->changed_.wait(lock, [] { return !the->holds_; });
+      --the->waiting_;
+    }
+    return the->real_log_->xSync(file, flags);
+  }
+
+  static inline HeldDisk* the = nullptr;
+  sqlite3_vfs* real_ = nullptr;
+  sqlite3_vfs held_{};
+  const sqlite3_io_methods* real_log_ = nullptr;
+  sqlite3_io_methods log_{};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool holds_ = false;
+  int waiting_ = 0;
+  int syncs_ = 0;
+};
 
 class CallsTest : public testing::Test {
  protected:
@@ -57,6 +137,7 @@ class CallsTest : public testing::Test {
     ASSERT_TRUE(calls_->commit(batch));
   }
 
+  HeldDisk disk_;
   TempDir temp_;
   std::unique_ptr<SqliteCalls> calls_;
 };
@@ -206,6 +287,39 @@ TEST_F(CallsTest, ForgetsWhatFailedLongAgo) {
   EXPECT_TRUE(calls_->call(young.call.id));
   EXPECT_TRUE(calls_->call(waits.call.id));
   EXPECT_EQ(calls_->forget_failed(at(500)).value(), 1U) << "and never one that waits";
+}
+
+TEST_F(CallsTest, WhatIsReadDoesNotWaitForTheDiskBehindWhatIsWritten) {
+  const NewCall call = call_of("a", "event");
+  ASSERT_TRUE(add(call));
+  disk_.hold();
+  auto writes = std::async(std::launch::async, [this] { return add(call_of("a")); });
+  disk_.wait_until_somebody_waits();
+  auto reads = std::async(std::launch::async, [this, id = call.call.id] {
+    const auto one = calls_->call(id);
+    const auto event = calls_->with_event(id);
+    const auto all = calls_->calls({.app = "a"}, State::kWaiting);
+    return one && event && event->event == "event" && all && all->size() == 1 && calls_->waiting()->size() == 1;
+  });
+  // The limit is for a test that fails: else it would hang.
+  const bool answered = reads.wait_for(30s) == std::future_status::ready;
+  disk_.let_go();
+  EXPECT_TRUE(answered);
+  EXPECT_TRUE(reads.get()) << "as it was before the commit that is under way";
+  EXPECT_TRUE(writes.get());
+  EXPECT_EQ(calls_->waiting()->size(), 2U) << "and after it";
+}
+
+TEST_F(CallsTest, ALookForOldOnesWhereThereAreNoneDoesNotTouchTheDisk) {
+  const NewCall failed = call_of("a");
+  ASSERT_TRUE(add(failed));
+  fail(failed.call.id, 400);
+  const int before = disk_.syncs();
+  EXPECT_EQ(calls_->forget_failed(at(300)).value(), 0U);
+  EXPECT_EQ(disk_.syncs(), before);
+  EXPECT_EQ(calls_->forget_failed(at(500)).value(), 1U);
+  EXPECT_GT(disk_.syncs(), before);
+  EXPECT_TRUE(calls_->kept().empty());
 }
 
 TEST_F(CallsTest, RefusesAFileOfANewerEbb) {

@@ -74,18 +74,26 @@ SqliteDatabase::~SqliteDatabase() {
   sqlite3_close(handle_);
 }
 
-base::Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(const std::string& path) {
+base::Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::connect(const std::string& path, int flags) {
   sqlite3* handle = nullptr;
   // Full mutexing is not needed: callers serialise.
-  const int rc =
-      sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int rc = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
   if (handle == nullptr) return base::internal("open metadata " + path + ": out of memory");
   std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(handle, path));
   if (rc != SQLITE_OK) return database->error();
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_timeout(handle, kBusyTimeoutMs);
+  return database;
+}
+
+base::Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(const std::string& path) {
+  EBB_TRY(auto database, connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
   EBB_CHECKED(database->prepare_file());
   return database;
+}
+
+base::Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open_to_read(const std::string& path) {
+  return connect(path, SQLITE_OPEN_READONLY);
 }
 
 base::Result<void> SqliteDatabase::prepare_file() {

@@ -52,6 +52,9 @@ class SqliteDatabase {
   /// Opens or creates the file with write-ahead log, full sync and foreign keys.
   /// Errors: kInternal naming the file and the remedy when it is damaged or not a database.
   static base::Result<std::unique_ptr<SqliteDatabase>> open(const std::string& path);
+  /// A further connection to a file that open() gave one to, for reading: it sees what was committed before each of its
+  /// statements, and waits for no writer. To be closed before that one. Errors: as open.
+  static base::Result<std::unique_ptr<SqliteDatabase>> open_to_read(const std::string& path);
   ~SqliteDatabase();
   SqliteDatabase(const SqliteDatabase&) = delete;
   SqliteDatabase& operator=(const SqliteDatabase&) = delete;
@@ -67,6 +70,7 @@ class SqliteDatabase {
  private:
   struct Statements;
   SqliteDatabase(sqlite3* handle, std::string path);
+  static base::Result<std::unique_ptr<SqliteDatabase>> connect(const std::string& path, int flags);
   base::Result<void> prepare_file();
 
   sqlite3* handle_;

@@ -1,6 +1,7 @@
 #include "store/sqlite_calls.h"
 
 #include <chrono>
+#include <utility>
 
 #include "base/check.h"
 
@@ -35,6 +36,9 @@ constexpr const char* kTables =
          event BLOB NOT NULL);
        CREATE INDEX calls_of_app ON calls (app, state, due_ns);
        CREATE INDEX calls_of_state ON calls (state, due_ns);)";
+
+// Of a row that is removed, what the sums are to know.
+#define EBB_GONE " RETURNING app, state, event_bytes"
 
 #define EBB_CALL_COLUMNS                                                                         \
   "id, app, function, version, content_type, traceparent, tracestate, retries, retry_after_ns, " \
@@ -100,10 +104,19 @@ base::Error no_such_call(const base::InvocationId& id) {
 Result<std::unique_ptr<SqliteCalls>> SqliteCalls::open(const std::string& path, CallBounds bounds) {
   EBB_TRY(auto database, SqliteDatabase::open(path));
   std::unique_ptr<SqliteCalls> calls(new SqliteCalls(std::move(database), bounds));
-  base::MutexLock lock(calls->mutex_);
-  EBB_CHECKED(calls->make_tables(path));
-  EBB_CHECKED(calls->add_up());
+  {
+    base::MutexLock lock(calls->mutex_);
+    EBB_CHECKED(calls->make_tables(path));
+    EBB_CHECKED(calls->add_up());
+  }
+  EBB_CHECKED(calls->open_to_read(path));
   return calls;
+}
+
+Result<> SqliteCalls::open_to_read(const std::string& path) {
+  base::MutexLock lock(reading_mutex_);
+  EBB_TRY(reading_, SqliteDatabase::open_to_read(path));
+  return {};
 }
 
 Result<> SqliteCalls::make_tables(const std::string& path) {
@@ -142,9 +155,13 @@ Result<> SqliteCalls::add_up() {
     sum_.failed += kept.failed;
     sum_.bytes += kept.bytes;
   }
+  show();
+  return {};
+}
+
+void SqliteCalls::show() {
   base::MutexLock lock(shown_mutex_);
   shown_ = sums_;
-  return {};
 }
 
 Result<std::vector<Calls::Refusal>> SqliteCalls::commit(const CallBatch& batch) {
@@ -154,8 +171,7 @@ Result<std::vector<Calls::Refusal>> SqliteCalls::commit(const CallBatch& batch) 
     EBB_CHECKED(add_up());  // what was rolled back is not counted
     return written;
   }
-  base::MutexLock shown_lock(shown_mutex_);
-  shown_ = sums_;
+  show();
   return written;
 }
 
@@ -168,7 +184,10 @@ Result<std::vector<Calls::Refusal>> SqliteCalls::write(const CallBatch& batch) {
     refusals.push_back(full.empty() ? std::nullopt : Refusal(too_many(full)));
   }
   for (const CallChange& changed : batch.changed) EBB_CHECKED(change(changed));
-  for (const base::InvocationId& id : batch.removed) EBB_CHECKED(remove(base::to_string(id)));
+  for (const base::InvocationId& id : batch.removed) {
+    EBB_TRY(SqliteQuery query, database_->query("DELETE FROM calls WHERE id = ?" EBB_GONE));
+    EBB_CHECKED(remove(query.bind(base::to_string(id))));
+  }
   EBB_CHECKED(transaction.commit());
   return refusals;
 }
@@ -219,18 +238,15 @@ Result<> SqliteCalls::add(const NewCall& added) {
 
 // The oldest failed call of the app, of any for "", gives its room. False when there is none.
 Result<bool> SqliteCalls::make_way(std::string_view app) {
-  std::string id;
-  {
-    EBB_TRY(SqliteQuery oldest,
-            app.empty() ? database_->query("SELECT id FROM calls WHERE state = 1 ORDER BY due_ns LIMIT 1")
-                        : database_->query("SELECT id FROM calls WHERE app = ? AND state = 1 ORDER BY due_ns LIMIT 1"));
-    if (!app.empty()) oldest.bind(app);
-    EBB_TRY(const bool there, oldest.step());
-    if (!there) return false;
-    id = oldest.text(0);
-  }
-  EBB_CHECKED(remove(id));
-  return true;
+  EBB_TRY(SqliteQuery query,
+          app.empty() ? database_->query("DELETE FROM calls WHERE id = "
+                                         "(SELECT id FROM calls WHERE state = 1 ORDER BY due_ns LIMIT 1)" EBB_GONE)
+                      : database_->query(
+                            "DELETE FROM calls WHERE id = "
+                            "(SELECT id FROM calls WHERE app = ? AND state = 1 ORDER BY due_ns LIMIT 1)" EBB_GONE));
+  if (!app.empty()) query.bind(app);
+  EBB_TRY(const std::uint64_t gone, remove(query));
+  return gone > 0;
 }
 
 Result<> SqliteCalls::change(const CallChange& change) {
@@ -258,39 +274,48 @@ Result<> SqliteCalls::change(const CallChange& change) {
   return {};
 }
 
-Result<> SqliteCalls::remove(std::string_view id) {
-  std::string app;
-  Kept gone{.calls = 1};
-  {
-    EBB_TRY(SqliteQuery find, database_->query("SELECT app, state, event_bytes FROM calls WHERE id = ?"));
-    EBB_TRY(const bool there, find.bind(id).step());
-    if (!there) return {};
-    app = find.text(0);
-    gone.failed = static_cast<std::uint64_t>(find.number(1));
-    gone.bytes = static_cast<std::uint64_t>(find.number(2));
+// By a statement with EBB_GONE. Gives how many. The sums change when all of it is done.
+Result<std::uint64_t> SqliteCalls::remove(SqliteQuery& query) {
+  Sums gone;
+  while (true) {
+    EBB_TRY(const bool row, query.step());
+    if (!row) break;
+    Kept& of_app = gone[query.text(0)];
+    ++of_app.calls;
+    of_app.failed += static_cast<std::uint64_t>(query.number(1));
+    of_app.bytes += static_cast<std::uint64_t>(query.number(2));
   }
-  EBB_TRY(SqliteQuery query, database_->query("DELETE FROM calls WHERE id = ?"));
-  EBB_CHECKED(query.bind(id).run());
-  for (Kept* one : {&sums_[app], &sum_}) {
-    one->calls -= gone.calls;
-    one->failed -= gone.failed;
-    one->bytes -= gone.bytes;
+  std::uint64_t count = 0;
+  for (const auto& [app, kept] : gone) {
+    for (Kept* one : {&sums_[app], &sum_}) {
+      one->calls -= kept.calls;
+      one->failed -= kept.failed;
+      one->bytes -= kept.bytes;
+    }
+    if (sums_[app].calls == 0) sums_.erase(app);
+    count += kept.calls;
   }
-  if (sums_[app].calls == 0) sums_.erase(app);
-  return {};
+  return count;
+}
+
+// Outside of a transaction: the statement is one.
+Result<std::uint64_t> SqliteCalls::remove_now(SqliteQuery query) {
+  EBB_TRY(const std::uint64_t count, remove(query));
+  if (count > 0) show();
+  return count;
 }
 
 Result<StoredCall> SqliteCalls::call(const base::InvocationId& id) {
-  base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT " EBB_CALL_COLUMNS " FROM calls WHERE id = ?"));
+  base::MutexLock lock(reading_mutex_);
+  EBB_TRY(SqliteQuery query, reading_->query("SELECT " EBB_CALL_COLUMNS " FROM calls WHERE id = ?"));
   EBB_TRY(const bool there, query.bind(base::to_string(id)).step());
   if (!there) return no_such_call(id);
   return read_call(query);
 }
 
 Result<NewCall> SqliteCalls::with_event(const base::InvocationId& id) {
-  base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT " EBB_CALL_COLUMNS ", event FROM calls WHERE id = ?"));
+  base::MutexLock lock(reading_mutex_);
+  EBB_TRY(SqliteQuery query, reading_->query("SELECT " EBB_CALL_COLUMNS ", event FROM calls WHERE id = ?"));
   EBB_TRY(const bool there, query.bind(base::to_string(id)).step());
   if (!there) return no_such_call(id);
   EBB_TRY(StoredCall call, read_call(query));
@@ -298,11 +323,11 @@ Result<NewCall> SqliteCalls::with_event(const base::InvocationId& id) {
 }
 
 Result<std::vector<StoredCall>> SqliteCalls::calls(const CallFilter& filter, State state) {
-  base::MutexLock lock(mutex_);
+  base::MutexLock lock(reading_mutex_);
   EBB_TRY(SqliteQuery query,
-          database_->query("SELECT " EBB_CALL_COLUMNS
-                           " FROM calls WHERE state = ?1 AND (?2 = '' OR app = ?2) AND (?3 = '' OR function = ?3) "
-                           "ORDER BY id DESC LIMIT ?4"));
+          reading_->query("SELECT " EBB_CALL_COLUMNS
+                          " FROM calls WHERE state = ?1 AND (?2 = '' OR app = ?2) AND (?3 = '' OR function = ?3) "
+                          "ORDER BY id DESC LIMIT ?4"));
   query.bind(static_cast<std::int64_t>(state))
       .bind(filter.app)
       .bind(filter.function)
@@ -311,37 +336,25 @@ Result<std::vector<StoredCall>> SqliteCalls::calls(const CallFilter& filter, Sta
 }
 
 Result<std::vector<StoredCall>> SqliteCalls::waiting() {
-  base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT " EBB_CALL_COLUMNS " FROM calls WHERE state = 0 ORDER BY id"));
+  base::MutexLock lock(reading_mutex_);
+  EBB_TRY(SqliteQuery query, reading_->query("SELECT " EBB_CALL_COLUMNS " FROM calls WHERE state = 0 ORDER BY id"));
   return read_calls(query);
 }
 
 Result<std::uint64_t> SqliteCalls::remove_all(std::string_view app, std::string_view function) {
   base::MutexLock lock(mutex_);
-  {
-    EBB_TRY(SqliteQuery query, database_->query("DELETE FROM calls WHERE app = ?1 AND (?2 = '' OR function = ?2)"));
-    EBB_CHECKED(query.bind(app).bind(function).run());
-  }
-  const std::uint64_t before = sum_.calls;
-  EBB_CHECKED(add_up());
-  return before - sum_.calls;
+  EBB_TRY(SqliteQuery query,
+          database_->query("DELETE FROM calls WHERE app = ?1 AND (?2 = '' OR function = ?2)" EBB_GONE));
+  query.bind(app).bind(function);
+  return remove_now(std::move(query));
 }
 
+// Where there is none, nothing is written and the disk is not waited for.
 Result<std::uint64_t> SqliteCalls::forget_failed(base::WallTime before) {
   base::MutexLock lock(mutex_);
-  if (sum_.failed == 0) return 0;
-  {
-    EBB_TRY(SqliteQuery query, database_->query("SELECT 1 FROM calls WHERE state = 1 AND due_ns < ? LIMIT 1"));
-    EBB_TRY(const bool any, query.bind(ns_of(before)).step());
-    if (!any) return 0;
-  }
-  {
-    EBB_TRY(SqliteQuery query, database_->query("DELETE FROM calls WHERE state = 1 AND due_ns < ?"));
-    EBB_CHECKED(query.bind(ns_of(before)).run());
-  }
-  const std::uint64_t were = sum_.calls;
-  EBB_CHECKED(add_up());
-  return were - sum_.calls;
+  EBB_TRY(SqliteQuery query, database_->query("DELETE FROM calls WHERE state = 1 AND due_ns < ?" EBB_GONE));
+  query.bind(ns_of(before));
+  return remove_now(std::move(query));
 }
 
 std::map<std::string, Calls::Kept> SqliteCalls::kept() {

@@ -1,5 +1,5 @@
 // Asynchronous calls in one SQLite file of their own: a commit waits for the disk, and nobody who asks for metadata
-// shall wait behind it.
+// shall wait behind it. Nor who reads calls: that has a connection of its own.
 #pragma once
 
 #include <memory>
@@ -39,6 +39,7 @@ class SqliteCalls final : public Calls {
 
   SqliteCalls(std::unique_ptr<SqliteDatabase> database, CallBounds bounds)
       : bounds_(bounds), database_(std::move(database)) {}
+  base::Result<> open_to_read(const std::string& path);
   base::Result<> make_tables(const std::string& path) EBB_REQUIRES(mutex_);
   base::Result<> add_up() EBB_REQUIRES(mutex_);
   base::Result<std::vector<Refusal>> write(const CallBatch& batch) EBB_REQUIRES(mutex_);
@@ -47,15 +48,19 @@ class SqliteCalls final : public Calls {
   base::Result<> add(const NewCall& added) EBB_REQUIRES(mutex_);
   base::Result<> change(const CallChange& change) EBB_REQUIRES(mutex_);
   base::Result<bool> make_way(std::string_view app) EBB_REQUIRES(mutex_);
-  base::Result<> remove(std::string_view id) EBB_REQUIRES(mutex_);
+  base::Result<std::uint64_t> remove(SqliteQuery& query) EBB_REQUIRES(mutex_);
+  base::Result<std::uint64_t> remove_now(SqliteQuery query) EBB_REQUIRES(mutex_);
+  void show() EBB_REQUIRES(mutex_);
 
   const CallBounds bounds_;
-  base::Mutex mutex_;
+  base::Mutex mutex_;  // who writes
   std::unique_ptr<SqliteDatabase> database_ EBB_GUARDED_BY(mutex_);
   Sums sums_ EBB_GUARDED_BY(mutex_);  // of what is in the database, and in the transaction under way
   Kept sum_ EBB_GUARDED_BY(mutex_);   // of all apps
 
-  // Apart: a scrape must not wait for a disk.
+  // Apart, as all that reads: it must not wait for the disk behind who writes.
+  base::Mutex reading_mutex_;
+  std::unique_ptr<SqliteDatabase> reading_ EBB_GUARDED_BY(reading_mutex_);
   base::Mutex shown_mutex_;
   Sums shown_ EBB_GUARDED_BY(shown_mutex_);
 };
