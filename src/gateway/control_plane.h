@@ -86,6 +86,10 @@ class ControlPlane {
   io::Task<Answer> async_calls(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> async_call(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> async_event(Caller caller, http::Request request, http::PathParams params);
+  using CallChange = io::Task<base::Result<>> (node::Node::*)(base::InvocationId id);
+  /// `done` is what the log says then.
+  io::Task<Answer> change_async_call(CallChange change, const char* done, Caller caller, http::Request request,
+                                     http::PathParams params);
   io::Task<Answer> retry_async_call(Caller caller, http::Request request, http::PathParams params);
   io::Task<Answer> remove_async_call(Caller caller, http::Request request, http::PathParams params);
   // control_plane_webhooks.cc

@@ -1,4 +1,6 @@
 // The control plane's methods about asynchronous calls: those that wait, run or failed for good.
+#include <utility>
+
 #include "base/co_checked.h"
 #include "base/limits_async.h"
 #include "base/log.h"
@@ -60,26 +62,27 @@ io::Task<ControlPlane::Answer> ControlPlane::async_event(Caller caller, http::Re
   co_return response;
 }
 
-io::Task<ControlPlane::Answer> ControlPlane::retry_async_call(Caller caller, http::Request request,
-                                                              http::PathParams params) {
+io::Task<ControlPlane::Answer> ControlPlane::change_async_call(CallChange change, const char* done, Caller caller,
+                                                               http::Request request, http::PathParams params) {
   const auto call = co_await async_call_of(caller, request, params);
   if (!call) co_return call.error();
-  const auto retried = co_await node_.retry_async_call(call->call.id);
-  if (!retried) co_return retried.error();
-  base::log(base::LogLevel::kInfo, "async_call_retried",
-            {{"call", base::to_string(call->call.id)}, {"by", caller.key_id}});
+  io::Task<base::Result<>> changing = (node_.*change)(call->call.id);
+  const base::Result<> changed = co_await std::move(changing);
+  if (!changed) co_return changed.error();
+  base::log(base::LogLevel::kInfo, done, {{"call", base::to_string(call->call.id)}, {"by", caller.key_id}});
   co_return http::Response{.status = 204};
+}
+
+io::Task<ControlPlane::Answer> ControlPlane::retry_async_call(Caller caller, http::Request request,
+                                                              http::PathParams params) {
+  return change_async_call(&node::Node::retry_async_call, "async_call_retried", std::move(caller), std::move(request),
+                           std::move(params));
 }
 
 io::Task<ControlPlane::Answer> ControlPlane::remove_async_call(Caller caller, http::Request request,
                                                                http::PathParams params) {
-  const auto call = co_await async_call_of(caller, request, params);
-  if (!call) co_return call.error();
-  const auto removed = co_await node_.remove_async_call(call->call.id);
-  if (!removed) co_return removed.error();
-  base::log(base::LogLevel::kInfo, "async_call_removed",
-            {{"call", base::to_string(call->call.id)}, {"by", caller.key_id}});
-  co_return http::Response{.status = 204};
+  return change_async_call(&node::Node::remove_async_call, "async_call_removed", std::move(caller), std::move(request),
+                           std::move(params));
 }
 
 }  // namespace ebb::gateway
