@@ -19,7 +19,7 @@ using How = sched::AsyncEnd::How;
 using Next = sched::AsyncVerdict::Next;
 using Stored = store::StoredCall::State;
 
-constexpr auto kFailedLook = std::chrono::seconds(10);  // between two looks for what has been kept long enough
+constexpr auto kFailedLook = std::chrono::seconds(10);  // between two looks at the clock, and for what is old
 
 // Durations outlive a clock that is set while the daemon runs: wall time is for the disk, steady time for the rest.
 base::WallTime wall_of(base::SteadyTime time, base::SteadyTime now, base::WallTime wall) { return wall + (time - now); }
@@ -32,6 +32,7 @@ sched::AsyncCall waiting_call(const store::StoredCall& stored, base::SteadyTime 
   return {.id = stored.id,
           .app = stored.app,
           .function = stored.function,
+          .version = stored.version,
           .terms = stored.terms,
           .accepted = now - age,
           .due = from_now(stored.due, limits::kAsyncRetryAfterMax),
@@ -44,7 +45,6 @@ base::Error it_runs(const base::InvocationId& id) {
                      .message = "call " + base::to_string(id) + " runs at this moment: wait for its end"};
 }
 
-// What an alias stands for is found out when the call is delivered.
 std::string asked_version(const Call& call) {
   if (!call.alias.empty()) return call.alias;
   return call.version_number == 0 ? std::string() : std::to_string(call.version_number);
@@ -58,6 +58,15 @@ class Discard final : public http::BodyWriter {
 };
 
 }  // namespace
+
+// What an alias stands for is found out when the call is delivered.
+void ask_for_version(Call& call, const std::string& version) {
+  if (const auto number = model::parse_version_number(version)) {
+    call.version_number = *number;
+  } else {
+    call.alias = version;
+  }
+}
 
 /// One attempt under way. Whatever ends it ends it once: by default as a fault of the platform.
 class AsyncCalls::Attempt {
@@ -77,11 +86,12 @@ class AsyncCalls::Attempt {
   const sched::AsyncCall call_;
 };
 
-AsyncCalls::AsyncCalls(Services& services, store::Calls& calls, Node& node, PlacesOf places_of)
+AsyncCalls::AsyncCalls(Services& services, store::Calls& calls, Node& node, InvokeAttempt invoke, RoomOf room_of)
     : services_(services),
       calls_(calls),
       node_(node),
-      places_of_(std::move(places_of)),
+      invoke_(invoke ? std::move(invoke) : [](Node& of, Call call) { return of.invoke(std::move(call)); }),
+      room_of_(std::move(room_of)),
       queue_({.per_app = limits::kAsyncRunningPerApp, .per_node = limits::kAsyncRunningPerNode}) {}
 
 void AsyncCalls::close() {
@@ -114,12 +124,11 @@ void AsyncCalls::stop() {
 
 io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncTerms terms) {
   const base::WallTime now = base::wall_now();
-  AcceptedCall accepted;
-  {
+  std::string version = asked_version(call);
+  AcceptedCall accepted{.waits_because = kept_by_budget(call.app)};
+  if (accepted.waits_because.empty()) {
     base::MutexLock lock(mutex_);
-    accepted.waits_because = leave_of(call.app, call.function).why_not;
-    if (accepted.waits_because.empty())
-      accepted.waits_because = queue_.held_because(call.app, call.function, base::steady_now());
+    accepted.waits_because = queue_.held_because(call.app, call.function, version, base::steady_now());
   }
   const Written written = std::make_shared<io::OneShot<base::Result<>>>();
   bool too_many = false;
@@ -132,7 +141,7 @@ io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncT
       unwritten_.batch.added.push_back({.call = {.id = call.id,
                                                  .app = call.app,
                                                  .function = call.function,
-                                                 .version = asked_version(call),
+                                                 .version = std::move(version),
                                                  .content_type = std::move(call.content_type),
                                                  .traceparent = std::move(call.traceparent),
                                                  .tracestate = std::move(call.tracestate),
@@ -167,9 +176,9 @@ io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncT
 
 void AsyncCalls::run() {
   meter::Retention retention(limits::kAsyncFailedDays, base::steady_now(), base::wall_now());
-  base::SteadyTime looked;
+  base::SteadyTime look = base::steady_now();
   for (;;) {
-    Unwritten unwritten = next_batch();
+    Unwritten unwritten = next_batch(look);
     const bool written = unwritten.empty() || write(std::move(unwritten));
     {
       std::lock_guard lock(unwritten_mutex_);
@@ -177,27 +186,30 @@ void AsyncCalls::run() {
       if (ending_ && (unwritten_.empty() || !written)) return;
     }
     const base::SteadyTime now = base::steady_now();
-    const base::WallTime wall = base::wall_now();
-    retention.see(now, wall);
-    if (now - looked < kFailedLook) continue;
-    looked = now;
-    const auto before = retention.before(now, wall);
-    const auto forgotten = before ? calls_.forget_failed(*before) : 0;
-    if (!forgotten) {
-      base::log(base::LogLevel::kError, "async_failed_calls_not_forgotten", {{"error", forgotten.error().message}});
-    }
+    if (now < look) continue;
+    look = now + kFailedLook;
+    forget_old(retention, now);
   }
 }
 
-AsyncCalls::Unwritten AsyncCalls::next_batch() {
+void AsyncCalls::forget_old(meter::Retention& retention, base::SteadyTime now) {
+  const base::WallTime wall = base::wall_now();
+  retention.see(now, wall);
+  const auto before = retention.before(now, wall);
+  const auto forgotten = before ? calls_.forget_failed(*before) : 0;
+  if (!forgotten) {
+    base::log(base::LogLevel::kError, "async_failed_calls_not_forgotten", {{"error", forgotten.error().message}});
+  }
+}
+
+AsyncCalls::Unwritten AsyncCalls::next_batch(base::SteadyTime until) {
   std::unique_lock lock(unwritten_mutex_);
-  changed_.wait_for(lock, kFailedLook, [this] { return ending_ || !unwritten_.empty(); });
+  changed_.wait_until(lock, until, [this] { return ending_ || !unwritten_.empty(); });
   return std::exchange(unwritten_, {});
 }
 
 bool AsyncCalls::write(Unwritten unwritten) {
-  const base::SteadyTime now = base::steady_now();
-  const auto refusals = commit(unwritten.batch, now);
+  const auto refusals = commit(unwritten.batch);
   if (!refusals) {
     for (const Written& waiter : unwritten.waiters) waiter->set(refusals.error());
     // What is done makes room on a full disk, if what is new does not stand in its way.
@@ -211,23 +223,26 @@ bool AsyncCalls::write(Unwritten unwritten) {
     const store::Calls::Refusal& refusal = refusals->at(at);
     unwritten.waiters[at]->set(refusal ? base::Result<>(*refusal) : base::Result<>());
   }
-  tick(now);
+  tick(base::steady_now());
   return true;
 }
 
-// What a removal takes away is on disk and queued, or neither.
-base::Result<std::vector<store::Calls::Refusal>> AsyncCalls::commit(const store::CallBatch& batch,
-                                                                    base::SteadyTime now) {
+base::Result<std::vector<store::Calls::Refusal>> AsyncCalls::commit(const store::CallBatch& batch) {
   base::MutexLock changing(changing_);
   EBB_TRY(auto refusals, calls_.commit(batch));
-  const base::WallTime wall = base::wall_now();
-  base::MutexLock lock(mutex_);
   for (std::size_t at = 0; at < batch.added.size(); ++at) {
     if (refusals.at(at)) continue;
-    queue_.add(waiting_call(batch.added[at].call, now, wall));
+    queue_up(batch.added[at].call);
     accepted_.add();
   }
   return refusals;
+}
+
+// It is on disk, waiting: what a removal takes away is there and queued, or neither.
+void AsyncCalls::queue_up(const store::StoredCall& stored) {
+  const sched::AsyncCall call = waiting_call(stored, base::steady_now(), base::wall_now());
+  base::MutexLock lock(mutex_);
+  queue_.add(call);
 }
 
 // What has become of calls is written when the disk is well again.
@@ -253,12 +268,17 @@ void AsyncCalls::change(store::CallChange change) {
 
 // --- delivery ---
 
-sched::AsyncQueue::Leave AsyncCalls::leave_of(const std::string& app, const std::string& function) const {
-  sched::AsyncQueue::Leave leave{.ask_again = limits::kAsyncBudgetLook};
+std::string AsyncCalls::kept_by_budget(const std::string& app) const {
   const auto account = services_.budgets.account(app);
-  if (account->spent()) leave.why_not = services_.budgets.refusal(*account, base::wall_now()).message;
-  leave.places = places_of_(app, function);
-  return leave;
+  return account->spent() ? services_.budgets.refusal(*account, base::wall_now()).message : std::string();
+}
+
+sched::AsyncQueue::Leave AsyncCalls::leave_of(const sched::AsyncCall& call) const {
+  const Room room = room_of_(call);
+  return {.version = room.version,
+          .places = room.places,
+          .why_not = kept_by_budget(call.app),
+          .ask_again = limits::kAsyncBudgetLook};
 }
 
 void AsyncCalls::tick(base::SteadyTime now) {
@@ -268,7 +288,7 @@ void AsyncCalls::tick(base::SteadyTime now) {
     base::MutexLock lock(mutex_);
     if (stopped_) return;
     expired = queue_.expire(now);
-    const auto leave = [this](const std::string& app, const std::string& function) { return leave_of(app, function); };
+    const auto leave = [this](const sched::AsyncCall& call) { return leave_of(call); };
     while (auto call = queue_.next(now, leave)) begun.push_back(*std::move(call));
   }
   for (auto& call : expired) fail(call.id, call.attempts, std::move(call.why));
@@ -288,11 +308,7 @@ void AsyncCalls::release() {
 
 Call AsyncCalls::call_of(store::NewCall stored, std::uint32_t attempt) {
   Call call{.id = stored.call.id, .app = std::move(stored.call.app), .function = std::move(stored.call.function)};
-  if (const auto number = model::parse_version_number(stored.call.version)) {
-    call.version_number = *number;
-  } else {
-    call.alias = std::move(stored.call.version);
-  }
+  ask_for_version(call, stored.call.version);
   call.kind = Call::Kind::kDirect;
   call.key_shown = Call::KeyShown::kGranted;
   call.content_type = std::move(stored.call.content_type);
@@ -320,7 +336,7 @@ io::Task<> AsyncCalls::deliver(AsyncCalls& self, sched::AsyncCall picked) {
   Call call = call_of(*std::move(stored), number);
   const auto outcome = std::make_shared<std::optional<model::Outcome>>();
   call.outcome = outcome;
-  Reply reply = co_await self.node_.invoke(std::move(call));
+  Reply reply = co_await self.invoke_(self.node_, std::move(call));
   if (reply.stream) {
     Discard nobody;
     const auto ended = co_await reply.stream(nobody);
@@ -448,10 +464,9 @@ base::Result<std::string> AsyncCalls::event(const base::InvocationId& id) {
 base::Result<> AsyncCalls::retry(const base::InvocationId& id) {
   base::MutexLock changing(changing_);
   EBB_TRY(store::StoredCall stored, calls_.call(id));
-  const base::SteadyTime now = base::steady_now();
   if (stored.state == Stored::kWaiting) {
     base::MutexLock lock(mutex_);
-    if (!queue_.hasten(id, now)) return it_runs(id);
+    if (!queue_.hasten(id, base::steady_now())) return it_runs(id);
   } else {
     const base::WallTime wall = base::wall_now();
     stored.state = Stored::kWaiting;
@@ -461,10 +476,9 @@ base::Result<> AsyncCalls::retry(const base::InvocationId& id) {
     store::CallBatch batch;
     batch.changed.push_back({.id = id, .due = wall, .error = stored.error, .deadline = stored.deadline});
     EBB_CHECKED(calls_.commit(batch));
-    base::MutexLock lock(mutex_);
-    queue_.add(waiting_call(stored, now, wall));
+    queue_up(stored);
   }
-  tick(now);
+  tick(base::steady_now());
   return {};
 }
 

@@ -34,13 +34,20 @@
 
 namespace ebb::node {
 
+/// As the caller named it, when the call was accepted: a number, an alias, or "" for the current one.
+void ask_for_version(Call& call, const std::string& version);
+
 class AsyncCalls {
  public:
-  /// How many attempts of a function may be under way at one time.
-  using PlacesOf = std::function<std::uint32_t(const std::string& app, const std::string& function)>;
+  /// The version that a call would go to at this moment, and how many attempts at that may be under way at one time.
+  struct Room {
+    std::uint32_t version = 0;  // 0: not known
+    std::uint32_t places = 1;
+  };
+  using RoomOf = std::function<Room(const sched::AsyncCall& call)>;
 
-  /// Borrows them, which outlive it.
-  AsyncCalls(Services& services, store::Calls& calls, Node& node, PlacesOf places_of);
+  /// Borrows them, which outlive it. `invoke`: as Node::start has it.
+  AsyncCalls(Services& services, store::Calls& calls, Node& node, InvokeAttempt invoke, RoomOf room_of);
   ~AsyncCalls() { close(); }
   AsyncCalls(const AsyncCalls&) = delete;
   AsyncCalls& operator=(const AsyncCalls&) = delete;
@@ -91,7 +98,8 @@ class AsyncCalls {
 
   static io::Task<> deliver(AsyncCalls& self, sched::AsyncCall picked);
   static Call call_of(store::NewCall stored, std::uint32_t attempt);
-  sched::AsyncQueue::Leave leave_of(const std::string& app, const std::string& function) const;
+  std::string kept_by_budget(const std::string& app) const;
+  sched::AsyncQueue::Leave leave_of(const sched::AsyncCall& call) const;
   void settle(const sched::AsyncCall& call, const sched::AsyncEnd& end);
   void fail(const base::InvocationId& id, std::uint32_t attempts, std::string why);
   void change(store::CallChange change);
@@ -99,15 +107,18 @@ class AsyncCalls {
   bool is_done(const AsyncCallView& view, base::SteadyTime now);
 
   void run();
-  Unwritten next_batch();
+  Unwritten next_batch(base::SteadyTime until);
+  void forget_old(meter::Retention& retention, base::SteadyTime now);
   bool write(Unwritten unwritten);
-  base::Result<std::vector<store::Calls::Refusal>> commit(const store::CallBatch& batch, base::SteadyTime now);
+  base::Result<std::vector<store::Calls::Refusal>> commit(const store::CallBatch& batch);
+  void queue_up(const store::StoredCall& stored) EBB_REQUIRES(changing_);
   void put_back(Unwritten unwritten, const base::Error& error);
 
   Services& services_;
   store::Calls& calls_;
   Node& node_;
-  const PlacesOf places_of_;
+  const InvokeAttempt invoke_;
+  const RoomOf room_of_;
 
   base::Mutex mutex_;
   sched::AsyncQueue queue_ EBB_GUARDED_BY(mutex_);

@@ -85,7 +85,7 @@ void keep_place(Reply& reply, Gate::Place place) {
 
 }  // namespace
 
-Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
+Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores, InvokeAttempt invoke_attempt)
     : stores_(std::move(stores)),
       metrics_(EBB_VERSION),
       pool_(kPoolThreads, kPoolQueue),
@@ -105,9 +105,8 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores)
       egress_(services_),
       pressure_(services_),
       deployments_(services_, *this),
-      async_calls_(services_, *stores_.calls, *this, [this](const std::string& app, const std::string& function) {
-        return async_places(app, function);
-      }) {
+      async_calls_(services_, *stores_.calls, *this, std::move(invoke_attempt),
+                   [this](const sched::AsyncCall& call) { return async_room(call); }) {
   services_.sandboxes = &sandboxes_;
   services_.egress = &egress_;
   services_.pressure = &pressure_;
@@ -440,9 +439,10 @@ io::Task<> Engine::drain(base::Duration limit) {
   (void)services_.usage.flush();
 }
 
-base::Result<std::unique_ptr<Node>> Node::start(io::Cores& cores, const model::Config& config, os::Fd launcher_socket) {
+base::Result<std::unique_ptr<Node>> Node::start(io::Cores& cores, const model::Config& config, os::Fd launcher_socket,
+                                                InvokeAttempt invoke_attempt) {
   EBB_TRY(Stores stores, open_stores(config));
-  auto engine = std::make_unique<Engine>(cores, config, std::move(stores));
+  auto engine = std::make_unique<Engine>(cores, config, std::move(stores), std::move(invoke_attempt));
   EBB_CHECKED(engine->begin(std::move(launcher_socket)));
   return std::unique_ptr<Node>(std::move(engine));
 }

@@ -31,7 +31,7 @@ namespace ebb::node {
 
 class Engine final : public Node, private Publisher {
  public:
-  Engine(io::Cores& cores, const model::Config& config, Stores stores);
+  Engine(io::Cores& cores, const model::Config& config, Stores stores, InvokeAttempt invoke_attempt);
   ~Engine() override;
 
   /// Connects to the launcher and begins to rebuild what the metadata says.
@@ -123,7 +123,7 @@ class Engine final : public Node, private Publisher {
   std::vector<std::shared_ptr<VersionRunner>> all_runners();
   /// Of an alias with a weight: one of its two.
   io::Task<base::Result<model::Version>> called_version(Call& call);
-  std::uint32_t async_places(const std::string& app, const std::string& function);
+  AsyncCalls::Room async_room(const sched::AsyncCall& call);
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);

@@ -1,4 +1,4 @@
-// Asynchronous calls as the engine takes them: which may be one, and for how many attempts a function has room.
+// Asynchronous calls as the engine takes them: which may be one, and for how many attempts a version has room.
 #include "base/limits_async.h"
 #include "node/engine.h"
 
@@ -49,13 +49,18 @@ io::Task<base::Result<AcceptedCall>> Engine::accept(Call call) {
   co_return co_await async_calls_.accept(std::move(call), version->spec.async);
 }
 
-// Half of what it has: the rest is for callers that wait. One function has room for one attempt at least.
-std::uint32_t Engine::async_places(const std::string& app, const std::string& function) {
-  base::MutexLock lock(mutex_);
-  const auto at = current_.find({app, function});
-  if (at == current_.end()) return 1;
-  const model::FunctionSpec& spec = at->second->version().spec;
-  return std::max<std::uint32_t>(1, spec.scale.max * spec.concurrency / 2);
+// Half of what the version has: the rest is for callers that wait. One attempt has room at least. A version that is not
+// loaded gets that one, which loads it; of one that is not there it says so.
+AsyncCalls::Room Engine::async_room(const sched::AsyncCall& call) {
+  Call asked{.id = call.id, .app = call.app, .function = call.function};
+  ask_for_version(asked, call.version);
+  asked.key_shown = Call::KeyShown::kGranted;
+  const base::Result<Runner> runner = known_runner(asked);
+  if (!runner) return {};
+  if (!*runner) return {.version = asked.version_number};
+  const model::Version& version = (*runner)->version();
+  const model::FunctionSpec& spec = version.spec;
+  return {.version = version.number, .places = std::max<std::uint32_t>(1, spec.scale.max * spec.concurrency / 2)};
 }
 
 io::Task<base::Result<std::vector<AsyncCallView>>> Engine::async_calls(AsyncCallQuery query) {

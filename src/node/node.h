@@ -264,12 +264,19 @@ struct LedgerReport {
   std::vector<std::string> damage;
 };
 
+class Node;
+
+/// What invokes an attempt of an asynchronous call, by Node::invoke and with whatever shall be around it. On the core
+/// of the call; its task holds what it needs for as long as it runs.
+using InvokeAttempt = std::function<io::Task<Reply>(Node& node, Call call)>;
+
 class Node {
  public:
   /// `launcher_socket` is the seqpacket to the launcher. Opens the data directory, recovers usage records, and begins
-  /// to rebuild the zygotes of all current versions in the background. Blocking; called before the cores run.
+  /// to rebuild the zygotes of all current versions in the background. `invoke_attempt`: nothing for Node::invoke
+  /// alone. Blocking; called before the cores run.
   static base::Result<std::unique_ptr<Node>> start(io::Cores& cores, const model::Config& config,
-                                                   os::Fd launcher_socket);
+                                                   os::Fd launcher_socket, InvokeAttempt invoke_attempt = {});
   virtual ~Node() = default;
 
   /// Runs one invocation. Cancelling the coroutine kills the invocation. Never fails: errors are in the reply.

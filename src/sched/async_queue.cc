@@ -28,14 +28,13 @@ void AsyncQueue::add(AsyncCall call) {
 }
 
 void AsyncQueue::wait(Entry& entry) {
-  const bool fresh = lanes_[{entry.call.app, entry.call.function}]
-                         .waiting.emplace(Turn{entry.call.due, entry.order}, entry.call.id)
-                         .second;
+  Lane& lane = lanes_[name_of(entry.call)];
+  const bool fresh = lane.waiting.emplace(Turn{entry.call.due, entry.order}, entry.call.id).second;
   EBB_CHECK(fresh);
 }
 
 void AsyncQueue::leave_lane(const Entry& entry) {
-  const Name name{entry.call.app, entry.call.function};
+  const Name name = name_of(entry.call);
   lanes_.at(name).waiting.erase({entry.call.due, entry.order});
   forget_lane(name);
 }
@@ -51,16 +50,21 @@ bool AsyncQueue::has_room(const std::string& app) const {
   return (at == running_of_.end() ? 0 : at->second) < std::min(bounds_.per_app, free);
 }
 
-bool AsyncQueue::may_begin(const Name& name, Lane& lane, base::SteadyTime now, const LeaveOf& leave_of) const {
-  if (lane.waiting.empty() || lane.waiting.begin()->first.first > now || lane.held_until > now) return false;
-  if (!has_room(name.first)) return false;
-  Leave leave = leave_of(name.first, name.second);
+std::optional<AsyncQueue::VersionName> AsyncQueue::may_begin(Lane& lane, base::SteadyTime now,
+                                                             const LeaveOf& leave_of) const {
+  if (lane.waiting.empty() || lane.waiting.begin()->first.first > now || lane.held_until > now) return std::nullopt;
+  const AsyncCall& call = calls_.at(lane.waiting.begin()->second).call;
+  if (!has_room(call.app)) return std::nullopt;
+  Leave leave = leave_of(call);
   lane.held_because = std::move(leave.why_not);
   if (!lane.held_because.empty()) {
     lane.held_until = now + leave.ask_again;
-    return false;
+    return std::nullopt;
   }
-  return lane.running < std::max<std::uint32_t>(1, leave.places);
+  const VersionName version{call.app, call.function, leave.version};
+  const auto at = running_at_.find(version);
+  if (at != running_at_.end() && at->second >= leave.places) return std::nullopt;
+  return version;
 }
 
 std::optional<AsyncCall> AsyncQueue::next(base::SteadyTime now, const LeaveOf& leave_of) {
@@ -68,13 +72,16 @@ std::optional<AsyncCall> AsyncQueue::next(base::SteadyTime now, const LeaveOf& l
   for (std::size_t looked_at = 0; looked_at < lanes_.size(); ++looked_at, ++at) {
     if (at == lanes_.end()) at = lanes_.begin();
     auto& [name, lane] = *at;
-    if (!may_begin(name, lane, now, leave_of)) continue;
+    const std::optional<VersionName> version = may_begin(lane, now, leave_of);
+    if (!version) continue;
     Entry& entry = calls_.at(lane.waiting.begin()->second);
     lane.waiting.erase(lane.waiting.begin());
     entry.running = true;
+    entry.version = std::get<2>(*version);
     ++lane.running;
     ++running_;
-    ++running_of_[name.first];
+    ++running_of_[entry.call.app];
+    ++running_at_[*version];
     last_ = name;
     return entry.call;
   }
@@ -82,10 +89,14 @@ std::optional<AsyncCall> AsyncQueue::next(base::SteadyTime now, const LeaveOf& l
 }
 
 void AsyncQueue::ended_running(const Entry& entry) {
-  const Name name{entry.call.app, entry.call.function};
+  const AsyncCall& call = entry.call;
+  const Name name = name_of(call);
   --lanes_.at(name).running;
   --running_;
-  if (--running_of_.at(name.first) == 0) running_of_.erase(name.first);
+  if (--running_of_.at(call.app) == 0) running_of_.erase(call.app);
+  const auto at = running_at_.find({call.app, call.function, entry.version});
+  EBB_CHECK(at != running_at_.end());
+  if (--at->second == 0) running_at_.erase(at);
   forget_lane(name);
 }
 
@@ -113,7 +124,7 @@ std::optional<AsyncVerdict> AsyncQueue::ended(const base::InvocationId& id, cons
       }
       break;
     case How::kRefused: {
-      Lane& lane = lanes_.at({call.app, call.function});
+      Lane& lane = lanes_.at(name_of(call));
       const base::Duration least = std::chrono::seconds(1);
       lane.held_until = now + std::clamp<base::Duration>(end.retry_after, least, limits::kAsyncHoldMax);
       lane.held_because = end.why;
@@ -143,7 +154,7 @@ std::vector<AsyncQueue::Expired> AsyncQueue::expire(base::SteadyTime now) {
       ++at;
       continue;
     }
-    const std::string held = held_because(entry.call.app, entry.call.function, now);
+    const std::string held = held_because(entry.call.app, entry.call.function, entry.call.version, now);
     expired.push_back({.id = entry.call.id,
                        .attempts = entry.call.attempts,
                        .why = "it waited for its max_age of " + base::to_string(entry.call.terms.max_age) + ", after " +
@@ -195,8 +206,9 @@ void AsyncQueue::release() {
   for (auto& [name, lane] : lanes_) lane.held_until = {};
 }
 
-std::string AsyncQueue::held_because(const std::string& app, const std::string& function, base::SteadyTime now) const {
-  const auto at = lanes_.find({app, function});
+std::string AsyncQueue::held_because(const std::string& app, const std::string& function, const std::string& version,
+                                     base::SteadyTime now) const {
+  const auto at = lanes_.find({app, function, version});
   // A moment after its end it is still what kept them: they are looked at again with the next tick.
   const bool held = at != lanes_.end() && at->second.held_until + limits::kAsyncBudgetLook > now;
   return held ? at->second.held_because : std::string();
@@ -207,7 +219,7 @@ std::optional<AsyncQueue::View> AsyncQueue::view(const base::InvocationId& id, b
   if (at == calls_.end()) return std::nullopt;
   const Entry& entry = at->second;
   if (entry.running) return View{.running = true};
-  View view{.waits_because = held_because(entry.call.app, entry.call.function, now)};
+  View view{.waits_because = held_because(entry.call.app, entry.call.function, entry.call.version, now)};
   if (view.waits_because.empty() && entry.call.due > now) {
     view.waits_because = entry.faults > 0
                              ? "the platform failed, it is tried again soon"

@@ -3,12 +3,13 @@
 //
 // 1. A call is inside from its acceptance until it is done or has failed; one that runs is inside too.
 // 2. Functions take turns, so that none waits for another's backlog; within one, who is due first goes first. One that
-//    may not begin (no room, a budget spent) is held, with the reason, and keeps nobody else back.
+//    may not begin (no room, a budget spent) is held, with the reason, and keeps nobody else back. A version that is
+//    called by number or by an alias is as a function of its own: its instances are others.
 // 3. An app has at most Bounds::per_app attempts under way, and never more than are left free on the node: however many
 //    apps are greedy, another one's first call finds room. (Dynamic thresholds: Choudhury and Hahne, 1998.)
 // 4. What user code does counts as an attempt; refusals and faults of the platform do not, and end with the deadline.
 // Pure: no I/O, time comes in. Used by node/async_calls.h, which locks. Cost: O(functions that have calls) to find the
-// next call, O(log calls) for all else.
+// next call, O(log calls) for all else. A version has its places however it is called.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -30,6 +32,7 @@ struct AsyncCall {
   base::InvocationId id;
   std::string app;
   std::string function;
+  std::string version;  // as it was called: a number, an alias, or "" for the current one
   model::AsyncTerms terms;
   base::SteadyTime accepted{};
   base::SteadyTime due{};       // no attempt begins before
@@ -64,13 +67,14 @@ class AsyncQueue {
     std::uint32_t per_app = 0;
     std::uint32_t per_node = 0;
   };
-  /// What a function may do now.
+  /// What a call may do now.
   struct Leave {
-    std::uint32_t places = 1;  // its attempts at one time
-    std::string why_not{};     // nothing begins until it is asked again after `ask_again`
+    std::uint32_t version = 0;  // of the function, that it would go to; 0: not known
+    std::uint32_t places = 1;   // attempts at that version at one time
+    std::string why_not{};      // nothing begins until it is asked again after `ask_again`
     base::Duration ask_again{};
   };
-  using LeaveOf = std::function<Leave(const std::string& app, const std::string& function)>;
+  using LeaveOf = std::function<Leave(const AsyncCall& call)>;
 
   explicit AsyncQueue(Bounds bounds) : bounds_(bounds) {}
 
@@ -105,8 +109,9 @@ class AsyncQueue {
   std::optional<View> view(const base::InvocationId& id, base::SteadyTime now) const;
   /// Those of an app that run ("": of all), of one function ("": of all).
   std::vector<base::InvocationId> running(const std::string& app, const std::string& function) const;
-  /// Why a call of this function would wait at present, "" if it would not.
-  std::string held_because(const std::string& app, const std::string& function, base::SteadyTime now) const;
+  /// Why a call of this function, by this version or alias, would wait at present, "" if it would not.
+  std::string held_because(const std::string& app, const std::string& function, const std::string& version,
+                           base::SteadyTime now) const;
 
   struct Count {
     std::uint64_t waiting = 0;
@@ -117,24 +122,28 @@ class AsyncQueue {
   std::map<std::string, Count> counts() const;
 
  private:
-  using Name = std::pair<std::string, std::string>;         // app, function
+  using Name = std::tuple<std::string, std::string, std::string>;           // app, function, version as called
+  using VersionName = std::tuple<std::string, std::string, std::uint32_t>;  // app, function, number
   using Turn = std::pair<base::SteadyTime, std::uint64_t>;  // when it is due, and in which order it came
 
   struct Entry {
     AsyncCall call;
     std::uint64_t order = 0;
-    std::uint32_t faults = 0;  // in a row
+    std::uint32_t faults = 0;   // in a row
+    std::uint32_t version = 0;  // that it runs at
     bool running = false;
   };
   struct Lane {
     std::map<Turn, base::InvocationId> waiting;
-    std::uint32_t running = 0;
+    std::uint32_t running = 0;  // of those that came this way
     base::SteadyTime held_until{};
     std::string held_because;
   };
 
+  static Name name_of(const AsyncCall& call) { return {call.app, call.function, call.version}; }
   bool has_room(const std::string& app) const;
-  bool may_begin(const Name& name, Lane& lane, base::SteadyTime now, const LeaveOf& leave_of) const;
+  /// The version that the first of the lane goes to; nothing: it may not begin.
+  std::optional<VersionName> may_begin(Lane& lane, base::SteadyTime now, const LeaveOf& leave_of) const;
   void wait(Entry& entry);
   void leave_lane(const Entry& entry);
   void ended_running(const Entry& entry);
@@ -144,6 +153,7 @@ class AsyncQueue {
   std::map<base::InvocationId, Entry> calls_;
   std::map<Name, Lane> lanes_;                       // those that have calls
   std::map<std::string, std::uint32_t> running_of_;  // by app
+  std::map<VersionName, std::uint32_t> running_at_;  // by version
   std::uint32_t running_ = 0;
   std::set<std::pair<base::SteadyTime, base::InvocationId>> deadlines_;
   Name last_;  // whose turn it was

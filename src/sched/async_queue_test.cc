@@ -23,10 +23,12 @@ base::InvocationId id_of(std::uint8_t number) {
 
 class AsyncQueueTest : public testing::Test {
  protected:
-  void add(std::uint8_t number, const std::string& app = "a", const std::string& function = "f") {
+  void add(std::uint8_t number, const std::string& app = "a", const std::string& function = "f",
+           const std::string& version = "") {
     queue_.add({.id = id_of(number),
                 .app = app,
                 .function = function,
+                .version = version,
                 .terms = terms_,
                 .accepted = now_,
                 .due = now_,
@@ -34,11 +36,13 @@ class AsyncQueueTest : public testing::Test {
   }
   // The number of the call that begins, 0 for none.
   int begun() {
-    const auto leave = [this](const std::string& app, const std::string& function) {
+    const auto leave = [this](const AsyncCall& call) {
       ++asked_;
-      const auto closed = closed_.find(app);
-      const auto places = places_.find(function);
-      return AsyncQueue::Leave{.places = places == places_.end() ? 100 : places->second,
+      const auto closed = closed_.find(call.app);
+      const auto places = places_.find(call.function);
+      const auto version = versions_.find(call.version);
+      return AsyncQueue::Leave{.version = version == versions_.end() ? 0 : version->second,
+                               .places = places == places_.end() ? 100 : places->second,
                                .why_not = closed == closed_.end() ? "" : closed->second,
                                .ask_again = 1s};
     };
@@ -54,8 +58,9 @@ class AsyncQueueTest : public testing::Test {
 
   base::SteadyTime now_{1000h};
   model::AsyncTerms terms_;
-  std::map<std::string, std::string> closed_;  // by app
-  std::map<std::string, std::uint32_t> places_;
+  std::map<std::string, std::string> closed_;      // by app
+  std::map<std::string, std::uint32_t> places_;    // by function
+  std::map<std::string, std::uint32_t> versions_;  // by how they are called
   int asked_ = 0;
   AsyncQueue queue_{{.per_app = 4, .per_node = 8}};
 };
@@ -109,6 +114,36 @@ TEST_F(AsyncQueueTest, AFunctionHasAsManyPlacesAsItIsGiven) {
   end(2, How::kDone);
   end(3, How::kDone);
   EXPECT_EQ(begun(), 4) << "one at the least";
+}
+
+TEST_F(AsyncQueueTest, AnAliasesBacklogKeepsNobodyBackWhoCallsAnotherVersion) {
+  places_["f"] = 1;
+  versions_ = {{"", 2}, {"live", 1}};
+  for (std::uint8_t number = 1; number <= 3; ++number) add(number, "a", "f", "live");
+  add(10);
+  EXPECT_EQ(begun(), 10);
+  EXPECT_EQ(begun(), 1) << "another version has places of its own";
+  EXPECT_EQ(begun(), 0);
+  end(10, How::kRefused, 5s);
+  EXPECT_EQ(begun(), 0) << "the version that runs is full, the other one held";
+  end(1, How::kDone);
+  EXPECT_EQ(begun(), 2) << "and holds up only those who called the same way";
+}
+
+TEST_F(AsyncQueueTest, AVersionHasItsPlacesHoweverItIsCalled) {
+  places_["f"] = 2;
+  versions_ = {{"", 7}, {"live", 7}, {"7", 7}};
+  add(1);
+  add(2, "a", "f", "live");
+  add(3, "a", "f", "7");
+  EXPECT_EQ(begun(), 1);
+  EXPECT_EQ(begun(), 3);
+  EXPECT_EQ(begun(), 0);
+  versions_["live"] = 6;  // what it stands for is found out when its turn comes
+  EXPECT_EQ(begun(), 2);
+  for (std::uint8_t number = 1; number <= 3; ++number) end(number, How::kDone);
+  add(4);
+  EXPECT_EQ(begun(), 4) << "what ended gives its place back";
 }
 
 TEST_F(AsyncQueueTest, FailuresAreTriedAgainWithDoublingPausesAndThenGivenUp) {
@@ -203,8 +238,8 @@ TEST_F(AsyncQueueTest, ASpentBudgetHoldsAndIsAskedForOnceASecond) {
   }
   EXPECT_LE(asked_, 11) << "no busy loop";
   EXPECT_EQ(waits(2), "app a has used its budget");
-  EXPECT_EQ(queue_.held_because("a", "f", now_), "app a has used its budget");
-  EXPECT_EQ(queue_.held_because("b", "f", now_), "");
+  EXPECT_EQ(queue_.held_because("a", "f", "", now_), "app a has used its budget");
+  EXPECT_EQ(queue_.held_because("b", "f", "", now_), "");
   closed_.clear();
   queue_.release();
   EXPECT_EQ(begun(), 1) << "at once, without waiting for the next look";
