@@ -112,15 +112,21 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
 
   if (const auto raised = raise_walls(config); !raised) return failed("the daemon's walls", raised.error());
   io::Cores cores(cores_for(config));
-  auto node = node::Node::start(cores, config, std::move(launcher_socket));
+  auto traces = Traces::start(config);
+  if (!traces) return failed("calls cannot be traced", traces.error());
+  node::InvokeAttempt invoke_attempt;
+  if (*traces) {
+    invoke_attempt = [&traces](node::Node& of, node::Call call) {
+      return Traces::attempt(**traces, of, std::move(call));
+    };
+  }
+  auto node = node::Node::start(cores, config, std::move(launcher_socket), std::move(invoke_attempt));
   if (!node) return failed("the node cannot start", node.error());
   const auto listen = model::parse_listen(config.listen);
   if (!listen) return failed("the daemon cannot listen", listen.error());
 
   const auto keys = (*node)->stored_keys();
   if (!keys) return failed("the keys cannot be read", keys.error());
-  auto traces = Traces::start(config);
-  if (!traces) return failed("calls cannot be traced", traces.error());
   Gateway gateway(**node, *keys, traces->get());
   http::ServerOptions options = gateway.server_options();
   options.host = listen->host;

@@ -77,30 +77,6 @@ http::Response refused(const base::Error& error, const base::InvocationId& id) {
   return response;
 }
 
-template <typename Client>
-io::Task<base::Result<>> traced(std::function<io::Task<base::Result<>>(Client&)> relay,
-                                std::shared_ptr<OpenTrace> trace, Client& client) {
-  const base::Result<> ended = co_await relay(client);
-  trace->end_stream(ended);
-  co_return ended;
-}
-
-// A stream that nobody asks for ends with the last reference to it.
-void trace_to_the_end(std::shared_ptr<OpenTrace> trace, node::Reply& reply) {
-  trace->answered(reply);
-  if (reply.stream) {
-    reply.stream = [trace = std::move(trace), relay = std::move(reply.stream)](http::BodyWriter& writer) {
-      return traced(relay, trace, writer);
-    };
-  } else if (reply.tunnel) {
-    reply.tunnel = [trace = std::move(trace), relay = std::move(reply.tunnel)](http::Tunnel& client) {
-      return traced(relay, trace, client);
-    };
-  } else {
-    trace->end();
-  }
-}
-
 }  // namespace
 
 base::Result<> FunctionUrl::add_routes(http::Router& router) {
@@ -114,8 +90,8 @@ base::Result<> FunctionUrl::add_routes(http::Router& router) {
       [this](http::Request request, http::PathParams params) { return direct(std::move(request), std::move(params)); });
 }
 
-std::shared_ptr<OpenTrace> FunctionUrl::trace(node::Call& call, http::Headers& headers) {
-  if (traces_ != nullptr) return traces_->begin(call, headers);
+std::shared_ptr<OpenTrace> FunctionUrl::trace(node::Call& call, http::Headers& headers, CallTrace::Part part) {
+  if (traces_ != nullptr) return traces_->begin(call, headers, part);
   call.traceparent = traceparent_of(headers);
   if (!call.traceparent.empty()) call.tracestate = tracestate_of(headers);
   return nullptr;
@@ -129,9 +105,10 @@ io::Task<http::Response> FunctionUrl::run(node::Call call, std::shared_ptr<OpenT
   co_return answer_of(std::move(reply), id, base::steady_now() - arrived);
 }
 
-io::Task<http::Response> FunctionUrl::accept(node::Call call) {
+io::Task<http::Response> FunctionUrl::accept(node::Call call, std::shared_ptr<OpenTrace> trace) {
   const base::InvocationId id = call.id;
   const auto accepted = co_await node_.accept(std::move(call));
+  if (trace) trace->accepted(accepted);
   if (!accepted) co_return refused(accepted.error(), id);
   http::Response response = json_response(202, accepted_json(id, *accepted));
   response.headers.add("Location", async_call_path(id));
@@ -156,7 +133,7 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
   strip_keys(request.headers);
   call.body = std::move(request.body);
   call.request = std::move(request);
-  std::shared_ptr<OpenTrace> open = trace(call, call.request.headers);
+  std::shared_ptr<OpenTrace> open = trace(call, call.request.headers, CallTrace::Part::kWhole);
   http::Response response = co_await run(std::move(call), std::move(open));
   co_return response;
 }
@@ -189,12 +166,11 @@ io::Task<http::Response> FunctionUrl::direct(http::Request request, http::PathPa
   call.arrived = request.received_at;
   call.body = std::move(request.body);
   if (async == "true") {
-    call.traceparent = traceparent_of(request.headers);
-    if (!call.traceparent.empty()) call.tracestate = tracestate_of(request.headers);
-    http::Response accepted = co_await accept(std::move(call));
+    std::shared_ptr<OpenTrace> begun = trace(call, request.headers, CallTrace::Part::kAcceptance);
+    http::Response accepted = co_await accept(std::move(call), std::move(begun));
     co_return accepted;
   }
-  std::shared_ptr<OpenTrace> open = trace(call, request.headers);
+  std::shared_ptr<OpenTrace> open = trace(call, request.headers, CallTrace::Part::kWhole);
   http::Response response = co_await run(std::move(call), std::move(open));
   co_return response;
 }

@@ -34,8 +34,8 @@ class FunctionUrl {
  private:
   io::Task<http::Response> by_url(http::Request request, http::PathParams params);
   io::Task<http::Response> direct(http::Request request, http::PathParams params);
-  std::shared_ptr<OpenTrace> trace(node::Call& call, http::Headers& headers);
-  io::Task<http::Response> accept(node::Call call);
+  std::shared_ptr<OpenTrace> trace(node::Call& call, http::Headers& headers, CallTrace::Part part);
+  io::Task<http::Response> accept(node::Call call, std::shared_ptr<OpenTrace> trace);
   io::Task<http::Response> run(node::Call call, std::shared_ptr<OpenTrace> trace);
 
   node::Node& node_;

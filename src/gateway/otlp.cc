@@ -11,8 +11,12 @@
 namespace ebb::gateway {
 namespace {
 
+using Part = CallTrace::Part;
+
 constexpr int kInternal = 1;  // SpanKind
 constexpr int kServer = 2;
+constexpr int kProducer = 4;
+constexpr int kConsumer = 5;
 constexpr int kStatusError = 2;
 
 // One JSON list of attributes, open while it lives.
@@ -79,11 +83,45 @@ std::string_view known_method(std::string_view method) {
   return at == kKnown.end() ? "_OTHER" : *at;
 }
 
+// The operation's name among messaging systems, which begins the span's.
+std::string_view operation_of(Part part) { return part == Part::kAcceptance ? "send" : "process"; }
+
+int kind_of(Part part) {
+  switch (part) {
+    case Part::kWhole: break;
+    case Part::kAcceptance: return kProducer;
+    case Part::kAttempt: return kConsumer;
+  }
+  return kServer;
+}
+
+std::string name_of(const CallTrace& call) {
+  std::string name = call.app + "/" + call.function;
+  if (call.part == Part::kWhole) return name;
+  return std::string(operation_of(call.part)) + " " + name;
+}
+
+void append_message(Attributes& attributes, const CallTrace& call) {
+  attributes.add("messaging.system", "ebb");
+  attributes.add("messaging.operation.name", operation_of(call.part));
+  attributes.add("messaging.operation.type", operation_of(call.part));
+  attributes.add("messaging.destination.name", call.app + "/" + call.function);
+  attributes.add("messaging.message.id", base::to_string(call.id));
+  attributes.add_number("messaging.message.body.size", static_cast<std::int64_t>(call.event_bytes));
+  if (call.part == Part::kAttempt) attributes.add_number("ebb.attempt", call.attempt);
+}
+
+std::string_view trigger_of(const CallTrace& call) {
+  if (call.part != Part::kWhole) return "pubsub";
+  return call.kind == node::Call::Kind::kHttp ? "http" : "other";
+}
+
 void append_attributes(std::string& out, const CallTrace& call) {
   Attributes attributes(out);
   const bool http = call.kind == node::Call::Kind::kHttp;
   attributes.add("faas.invocation_id", base::to_string(call.id));
-  attributes.add("faas.trigger", http ? "http" : "other");
+  attributes.add("faas.trigger", trigger_of(call));
+  if (call.part != Part::kWhole) append_message(attributes, call);
   if (call.phases.handler > base::Duration::zero()) {
     attributes.add_bool("faas.coldstart", call.phases.rung > model::Rung::kSpare);
     attributes.add("ebb.rung", model::name_of(call.phases.rung));
@@ -97,14 +135,18 @@ void append_attributes(std::string& out, const CallTrace& call) {
     attributes.add("url.scheme", call.over_tls ? "https" : "http");
     attributes.add("client.address", call.client);
   }
-  if (call.status != 0) attributes.add_number("http.response.status_code", call.status);
+  // Nobody is answered by an attempt.
+  if (call.status != 0 && call.part != Part::kAttempt) attributes.add_number("http.response.status_code", call.status);
   if (!call.error.empty()) attributes.add("error.type", call.error);
 }
 
 void append_call(std::string& out, const CallTrace& call) {
-  begin_span(out, call, call.context.span, call.app + "/" + call.function, kServer, call.arrived,
-             call.arrived + call.total);
+  begin_span(out, call, call.context.span, name_of(call), kind_of(call.part), call.arrived, call.arrived + call.total);
   if (call.parent) out += R"("parentSpanId":")" + meter::hex_of(*call.parent) + R"(",)";
+  if (call.parent && call.part == Part::kAttempt) {
+    out += R"("links":[{"traceId":")" + meter::hex_of(call.context.trace) + R"(","spanId":")" +
+           meter::hex_of(*call.parent) + R"("}],)";
+  }
   append_attributes(out, call);
   if (!call.error.empty() || call.status >= 500) {
     out += R"(,"status":{"code":)" + std::to_string(kStatusError);

@@ -54,6 +54,14 @@ base::Duration retry_after(const http::Headers& headers) {
   return std::min<base::Duration>(std::chrono::seconds(seconds), limits::kTraceBackoffMax);
 }
 
+template <typename Client>
+io::Task<base::Result<>> traced(std::function<io::Task<base::Result<>>(Client&)> relay,
+                                std::shared_ptr<OpenTrace> trace, Client& client) {
+  const base::Result<> ended = co_await relay(client);
+  trace->end_stream(ended);
+  co_return ended;
+}
+
 }  // namespace
 
 OpenTrace::OpenTrace(Traces& traces, CallTrace call, base::SteadyTime arrived)
@@ -61,7 +69,9 @@ OpenTrace::OpenTrace(Traces& traces, CallTrace call, base::SteadyTime arrived)
 
 OpenTrace::~OpenTrace() {
   if (ended_) return;
-  fail(base::Error{.code = base::Code::kCancelled, .message = "the caller went away"});
+  const bool nobody_waits = call_.part == CallTrace::Part::kAttempt;
+  fail(base::Error{.code = base::Code::kCancelled,
+                   .message = nobody_waits ? "the node is stopping" : "the caller went away"});
   end();
 }
 
@@ -78,6 +88,12 @@ void OpenTrace::answered(const node::Reply& reply) {
   if (reply.error) fail(*reply.error);
 }
 
+void OpenTrace::accepted(const base::Result<node::AcceptedCall>& how) {
+  call_.status = how ? 202 : base::http_status_of(how.error().code);
+  if (!how) fail(how.error());
+  end();
+}
+
 void OpenTrace::end() {
   ended_ = true;
   call_.total = base::steady_now() - arrived_;
@@ -89,6 +105,21 @@ void OpenTrace::end_stream(const base::Result<>& how) {
   call_.phases.handler = base::steady_now() - arrived_ - phases.queue - phases.start - phases.init;
   if (!how) fail(how.error());
   end();
+}
+
+void trace_to_the_end(std::shared_ptr<OpenTrace> trace, node::Reply& reply) {
+  trace->answered(reply);
+  if (reply.stream) {
+    reply.stream = [trace = std::move(trace), relay = std::move(reply.stream)](http::BodyWriter& writer) {
+      return traced(relay, trace, writer);
+    };
+  } else if (reply.tunnel) {
+    reply.tunnel = [trace = std::move(trace), relay = std::move(reply.tunnel)](http::Tunnel& client) {
+      return traced(relay, trace, client);
+    };
+  } else {
+    trace->end();
+  }
 }
 
 base::Result<std::optional<Traces::Options>> Traces::options(const model::Config& config) {
@@ -121,20 +152,22 @@ Traces::~Traces() {
   thread_.join();
 }
 
-std::shared_ptr<OpenTrace> Traces::begin(node::Call& call, http::Headers& headers) {
+std::shared_ptr<OpenTrace> Traces::begin(node::Call& call, http::Headers& headers, CallTrace::Part part) {
   std::optional<meter::TraceContext> caller;
   if (headers.count("traceparent") == 1) caller = meter::parse_traceparent(headers.get("traceparent"));
   std::string state = tracestate_of(headers);
   if (!caller || state.empty()) headers.remove("tracestate");  // it says nothing without its traceparent
   if (!caller) state.clear();
 
-  CallTrace traced{.context = caller ? *caller : meter::begin_trace(call.id, options_.sample_ratio), .state = state};
+  CallTrace traced{
+      .part = part, .context = caller ? *caller : meter::begin_trace(call.id, options_.sample_ratio), .state = state};
   const bool sampled = traced.context.sampled();
   if (!caller || sampled) {
     if (caller) traced.parent = caller->span;
     traced.context.span = meter::new_span_id();
     meter::TraceContext told = traced.context;
-    if (sampled) told.span = meter::child_of(told.span, kHandlerSpan);
+    // Attempts continue from the acceptance itself.
+    if (sampled && part != CallTrace::Part::kAcceptance) told.span = meter::child_of(told.span, kHandlerSpan);
     call.traceparent = meter::traceparent_of(told);
     headers.set("traceparent", call.traceparent);
   } else {
@@ -148,6 +181,8 @@ std::shared_ptr<OpenTrace> Traces::begin(node::Call& call, http::Headers& header
   traced.function = call.function;
   traced.kind = call.kind;
   traced.arrived = base::wall_now() - (base::steady_now() - call.arrived);
+  traced.attempt = call.attempt;
+  traced.event_bytes = call.body.size();
   if (call.kind == node::Call::Kind::kHttp) {
     traced.method = cut(call.request.method);
     traced.path = cut(call.request.path);
@@ -155,6 +190,23 @@ std::shared_ptr<OpenTrace> Traces::begin(node::Call& call, http::Headers& header
     traced.over_tls = call.request.over_tls;
   }
   return std::make_shared<OpenTrace>(*this, std::move(traced), call.arrived);
+}
+
+io::Task<node::Reply> Traces::attempt(Traces& traces, node::Node& node, node::Call call) {
+  http::Headers kept;
+  if (!call.traceparent.empty()) kept.add("traceparent", std::exchange(call.traceparent, {}));
+  if (!call.tracestate.empty()) kept.add("tracestate", std::exchange(call.tracestate, {}));
+  std::shared_ptr<OpenTrace> trace = traces.begin(call, kept, CallTrace::Part::kAttempt);
+  const std::shared_ptr<std::optional<model::Outcome>> outcome = call.outcome;
+  node::Reply reply = co_await node.invoke(std::move(call));
+  if (!trace) co_return reply;
+  const bool got_an_instance = outcome && *outcome;
+  if (!got_an_instance && reply.error && reply.error->code == base::Code::kResourceExhausted) {
+    trace->drop();
+  } else {
+    trace_to_the_end(std::move(trace), reply);
+  }
+  co_return reply;
 }
 
 void Traces::record(CallTrace call) {

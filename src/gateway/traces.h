@@ -5,7 +5,11 @@
 // 2. Off the request path: a call that has ended is one entry of a bounded queue; a thread of its own sends them. A
 //    collector that is slow, down or hostile costs traces, never a call.
 // 3. No call is told twice by choice: a batch is sent again only when the collector said so, or did not answer.
-// Made by the daemon where otlp_traces_endpoint is set. Used by FunctionUrl.
+// 4. An asynchronous call has a span for its acceptance, whose context is kept with the event, and one for each
+// attempt,
+//    which continues from there. A try that was refused for want of room is no attempt and has none: it comes again
+//    every few seconds.
+// Made by the daemon where otlp_traces_endpoint is set. Used by FunctionUrl, and by the node for attempts.
 #pragma once
 
 #include <condition_variable>
@@ -21,6 +25,7 @@
 #include "base/result.h"
 #include "gateway/otlp.h"
 #include "http/message.h"
+#include "io/task.h"
 #include "meter/metrics.h"
 #include "model/config.h"
 #include "node/node.h"
@@ -40,8 +45,12 @@ class OpenTrace {
 
   /// The node has answered, with the whole or with the head of a stream.
   void answered(const node::Reply& reply);
+  /// The call is on disk, or refused: this was all of it.
+  void accepted(const base::Result<node::AcceptedCall>& how);
   /// The answer is whole.
   void end();
+  /// Nobody is told.
+  void drop() { ended_ = true; }
   /// The stream of the answer has ended.
   void end_stream(const base::Result<>& how);
 
@@ -76,9 +85,13 @@ class Traces {
   Traces(const Traces&) = delete;
   Traces& operator=(const Traces&) = delete;
 
-  /// Sets what the function is told, in `headers` and in the call. nullptr when the call is not sampled. Before the
-  /// call is moved from; `headers` are those of the caller. Cost: 0.25 us, with the end about 1 us. Threads: any.
-  std::shared_ptr<OpenTrace> begin(node::Call& call, http::Headers& headers);
+  /// Sets what the function is told, or what is kept of an acceptance, in `headers` and in the call. nullptr when the
+  /// call is not sampled. Before the call is moved from; `headers` are those of the caller. Cost: 0.25 us, with the end
+  /// about 1 us. Threads: any.
+  std::shared_ptr<OpenTrace> begin(node::Call& call, http::Headers& headers,
+                                   CallTrace::Part part = CallTrace::Part::kWhole);
+  /// One attempt of an asynchronous call, invoked as node::InvokeAttempt says. Borrows `traces` and `node`.
+  static io::Task<node::Reply> attempt(Traces& traces, node::Node& node, node::Call call);
   /// Never waits for more than the queue's lock. Threads: any.
   void record(CallTrace call);
 
@@ -112,6 +125,10 @@ class Traces {
   bool done_ = false;
   std::thread thread_;
 };
+
+/// The trace is told of the reply, and of the end of its stream: one that nobody asks for ends with the last reference
+/// to it.
+void trace_to_the_end(std::shared_ptr<OpenTrace> trace, node::Reply& reply);
 
 /// As the caller sent it, for a function of a node that does not trace; "" when malformed.
 std::string traceparent_of(const http::Headers& headers);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <chrono>
 #include <cstdio>
@@ -80,6 +81,40 @@ node::Call call_of(const char* traceparent) {
   call.request.headers.add("Tracestate", "a=1");
   call.request.headers.add("Tracestate", " b=2 ");
   return call;
+}
+
+TEST(OtlpJson, HasAnAttemptAsAMessageThatIsProcessed) {
+  CallTrace call = a_call();
+  call.part = CallTrace::Part::kAttempt;
+  call.kind = node::Call::Kind::kDirect;
+  call.parent = call.context.span;
+  call.context.span = meter::new_span_id();
+  call.attempt = 3;
+  call.event_bytes = 17;
+  const auto parsed = boost::json::parse(otlp_json({&call, 1}, "here"));
+  const auto& span = parsed.at("resourceSpans").at(0).at("scopeSpans").at(0).at("spans").at(0);
+  EXPECT_EQ(span.at("name").as_string(), "process vision/digits");
+  EXPECT_EQ(span.at("kind").as_int64(), 5);
+  EXPECT_EQ(span.at("parentSpanId").as_string(), "b7ad6b7169203331");
+  EXPECT_EQ(span.at("links").as_array().size(), 1U);
+  EXPECT_EQ(span.at("links").at(0).at("traceId").as_string(), "0af7651916cd43dd8448eb211c80319c");
+  EXPECT_EQ(span.at("links").at(0).at("spanId").as_string(), "b7ad6b7169203331");
+  const std::string text = boost::json::serialize(span.at("attributes"));
+  EXPECT_NE(text.find(R"("key":"ebb.attempt","value":{"intValue":"3"})"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"("key":"messaging.message.body.size","value":{"intValue":"17"})"), std::string::npos) << text;
+}
+
+TEST(Traces, KeepsTheAcceptancesOwnSpanForTheAttempts) {
+  Traces traces({.endpoint = kNowhere, .sample_ratio = 0});
+  node::Call call = call_of(kTraceparent);
+  const auto open = traces.begin(call, call.request.headers, CallTrace::Part::kAcceptance);
+  ASSERT_NE(open, nullptr);
+  open->accepted(node::AcceptedCall{});
+  const auto kept = meter::parse_traceparent(call.traceparent);
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(meter::hex_of(kept->trace), "0af7651916cd43dd8448eb211c80319c");
+  EXPECT_NE(meter::hex_of(kept->span), "b7ad6b7169203331");
+  EXPECT_EQ(kept->span.back() & 7, 0) << "the acceptance itself";
 }
 
 TEST(Traces, ContinuesTheCallersTrace) {

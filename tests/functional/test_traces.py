@@ -1,6 +1,7 @@
 """Traces: what a collector on the loopback receives of real calls, what functions are told, and calls while the collector fails."""
 
 import collections
+import concurrent.futures
 import http.server
 import json
 import subprocess
@@ -29,6 +30,12 @@ def streams(event, context):
     yield "a"
     time.sleep(0.2)
     yield "b"
+
+def notes(event, context):
+    print(context.traceparent, context.tracestate)
+    time.sleep(event.get("s", 0))
+    if event.get("fails"):
+        raise ValueError("no luck")
 '''
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -120,7 +127,8 @@ def traced(collector, tmp_path_factory):
     node = Node({"otlp_traces_endpoint": f"http://127.0.0.1:{collector.port}/v1/traces", "otlp_headers_file": str(secret)})
     try:
         node.start()
-        node.deploy_app(SOURCE, {"tells": {}, "direct": {}, "fails": {}, "streams": {}})
+        once_more = {"async": {"retries": 1, "retry_after": "1s"}}
+        node.deploy_app(SOURCE, {"tells": {}, "direct": {}, "fails": {}, "streams": {}, "notes": once_more})
         yield node
     finally:
         node.stop()
@@ -202,6 +210,82 @@ def test_direct_calls_failures_refusals_and_streams(traced, collector):
     spans = collector.call(stream.headers["X-Ebb-Request-Id"])
     took = int(spans["handler"]["endTimeUnixNano"]) - int(spans["handler"]["startTimeUnixNano"])
     assert took >= 200_000_000, "the handler's span ends with the stream"
+
+
+def left(node, event, **headers):
+    """An asynchronous call's id."""
+    answer = node.call("/api/v1/apps/app/functions/notes/invocations?async=true", json=event,
+                       headers={"Authorization": f"Bearer {node.key}", **headers})
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+def spans_of(collector, call, count):
+    """The acceptance and the attempts of an asynchronous call, in that order, once there are so many."""
+    def of_it():
+        found = [span for span in collector.spans() if span["attributes"].get("faas.invocation_id") == call]
+        assert len(found) <= count, found
+        return len(found) == count and sorted(found, key=lambda span: int(span["startTimeUnixNano"]))
+    return eventually(of_it, f"the spans of {call}", 30, evidence=lambda: collector.bodies)
+
+
+def children_of(collector, span):
+    return {one["name"]: one for one in collector.spans() if one.get("parentSpanId") == span["spanId"]}
+
+
+def test_each_attempt_of_an_asynchronous_call_continues_from_its_acceptance(traced, collector):
+    call = left(traced, {"fails": True}, traceparent=f"00-{TRACE}-{SPAN}-01", tracestate="vendor=x")
+    send, *attempts = spans_of(collector, call, 3)
+    assert (send["name"], send["kind"], send["parentSpanId"]) == ("send app/notes", 4, SPAN)
+    assert send["attributes"]["http.response.status_code"] == 202 and "links" not in send
+    assert [attempt["attributes"]["ebb.attempt"] for attempt in attempts] == [1, 2]
+    told = [line["text"] for line in traced.logs("app/notes", request=call) if line["stream"] == "out"]
+    for attempt, words in zip(attempts, told, strict=True):
+        assert (attempt["name"], attempt["kind"], attempt["traceId"], attempt["traceState"]) == ("process app/notes", 5, TRACE, "vendor=x")
+        assert attempt["parentSpanId"] == send["spanId"]
+        assert attempt["links"] == [{"traceId": TRACE, "spanId": send["spanId"]}]
+        attributes = attempt["attributes"]
+        assert attributes["faas.trigger"] == "pubsub" and attributes["messaging.message.id"] == call
+        assert attributes["error.type"] == "function_failed" and "http.response.status_code" not in attributes
+        phases = children_of(collector, attempt)
+        assert "handler" in phases and set(phases) <= {"queue", "start", "init", "handler"}
+        assert words == f"00-{TRACE}-{phases['handler']['spanId']}-01 vendor=x"
+    traced.cli("calls", "rm", call)
+
+
+def test_the_trace_of_an_accepted_call_outlives_the_node(traced, collector):
+    traced.cli("budget", "set", "app", "0")
+    call = left(traced, {})
+    send, = spans_of(collector, call, 1)
+    assert "parentSpanId" not in send
+    traced.kill_daemon()
+    eventually(traced.is_ready, "the next daemon", 30)
+    traced.cli("budget", "rm", "app")
+    _, attempt = spans_of(collector, call, 2)
+    assert (attempt["traceId"], attempt["parentSpanId"]) == (send["traceId"], send["spanId"])
+
+
+def test_an_asynchronous_call_that_is_not_sampled_has_no_spans(traced, collector):
+    call = left(traced, {}, traceparent=f"00-{TRACE}-{SPAN}-00")
+    words = eventually(lambda: [line["text"] for line in traced.logs("app/notes", request=call)], "its attempt")
+    assert f"00-{TRACE}-{SPAN}-00 None" in words
+    collector.call(get(traced, "tells").headers["X-Ebb-Request-Id"])  # spans arrive in order: its own would have come
+    assert call not in json.dumps(collector.bodies)
+
+
+def test_a_try_that_found_no_room_is_no_attempt_and_has_no_span(traced, collector):
+    traced.cli("quota", "set", "app", "--calls-at-once", "1")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        direct = pool.submit(traced.call, "/api/v1/apps/app/functions/notes/invocations", json={"s": 2})
+        eventually(lambda: traced.functions()["app/notes"]["instances"]["busy"], "that the one place is taken")
+        call = left(traced, {})
+        eventually(lambda: "at once" in traced.cli_json("calls", "show", call)["waits_because"], "that it is refused",
+                   evidence=lambda: traced.cli_json("calls", "show", call))
+        assert direct.result().status_code == 200
+    spans_of(collector, call, 2)
+    traced.cli("quota", "rm", "app")
+    collector.call(get(traced, "tells").headers["X-Ebb-Request-Id"])
+    spans_of(collector, call, 2)
 
 
 def test_the_headers_of_the_file_go_along_and_are_shown_nowhere(traced, collector):
