@@ -128,9 +128,9 @@ class Node:
         self.serve_binary = BINARY  # what `ebb serve` is started as: a test may put a wrapper around it
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="ebb-test-", dir="/tmp"))
         self.directory.chmod(0o755)  # the daemon's account has to reach its data
-        self.data = self.directory / "data"
-        self.data.mkdir(exist_ok=True)
-        self.config = {"data_dir": str(self.data), "listen": "127.0.0.1:0", **(config or {})}
+        (self.directory / "data").mkdir(exist_ok=True)
+        self.config = {"data_dir": str(self.directory / "data"), "listen": "127.0.0.1:0", **(config or {})}
+        self.data = pathlib.Path(self.config["data_dir"])
         self.log_path = self.directory / "serve.log"
         self.process = None
         self.url = None

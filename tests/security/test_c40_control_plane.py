@@ -74,6 +74,40 @@ def test_c40_disk_full(small_disk_node):
     assert [record["request_id"] for record in node.usage("full")][:len(before)] == [record["request_id"] for record in before]
 
 
+def test_c40_disk_full_asynchronous_calls(small_disk_node):
+    """What is not on the disk is refused and not accepted; what is runs, while the disk is full or when there is room again, and is not lost
+    to a kill then."""
+    node, disk = small_disk_node
+    node.deploy_function("import time\ndef handler(e, c):\n    time.sleep(0.3)\n", app="full", scale={"max": 1})
+    path = "/api/v1/apps/full/functions/f/invocations?async=true"
+
+    def leave(size=1):
+        answer = node.call(path, json="x" * size)
+        assert answer.status_code in (202, 503), answer.text
+        return answer
+
+    accepted = [leave().json()["id"] for _ in range(8)]
+    disk.fill()
+    answers = [leave(100_000)]
+    while answers[-1].status_code == 202 and len(answers) < 200:  # what room the log had left
+        answers.append(leave(100_000))
+    refused = answers.pop()
+    assert refused.status_code == 503 and "no space left" in refused.json()["error"]["message"], refused.text
+    accepted += [answer.json()["id"] for answer in answers]
+    known = {call["id"] for call in node.cli_json("calls", "ls", "full", "--limit", "1000")["calls"]}
+    assert known <= set(accepted), "what was refused is not kept"
+    daemon = node.daemon_pid
+    disk.free()
+    eventually(lambda: leave().status_code == 202, "that one is accepted again")
+    node.kill_daemon()
+    eventually(node.is_ready, "the next daemon", 30)
+    eventually(lambda: not node.cli_json("calls", "ls", "full")["calls"], "the end of all", 120,
+               evidence=lambda: node.cli_json("calls", "ls", "full"))
+    assert node.daemon_pid != daemon
+    done = {record["request_id"] for record in node.usage("full") if record["outcome"] == "ok"}
+    assert set(accepted) <= done and refused.headers["X-Ebb-Request-Id"] not in done
+
+
 def test_c40_disk_full_at_start(small_disk_node):
     """It starts, or says what is missing; never half."""
     node, disk = small_disk_node
