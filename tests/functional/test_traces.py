@@ -140,6 +140,13 @@ def working(collector):
     collector.answer = lambda number: 200
 
 
+@pytest.fixture
+def unbounded(traced):
+    yield
+    traced.cli("budget", "rm", "app", expect=None)
+    traced.cli("quota", "rm", "app", expect=None)
+
+
 def get(node, name, **headers):
     return requests.get(f"{node.url}/fn/app/{name}/some/path?secret=1", headers=headers, timeout=30)
 
@@ -253,7 +260,7 @@ def test_each_attempt_of_an_asynchronous_call_continues_from_its_acceptance(trac
     traced.cli("calls", "rm", call)
 
 
-def test_the_trace_of_an_accepted_call_outlives_the_node(traced, collector):
+def test_the_trace_of_an_accepted_call_outlives_the_node(traced, collector, unbounded):
     traced.cli("budget", "set", "app", "0")
     call = left(traced, {})
     send, = spans_of(collector, call, 1)
@@ -273,7 +280,7 @@ def test_an_asynchronous_call_that_is_not_sampled_has_no_spans(traced, collector
     assert call not in json.dumps(collector.bodies)
 
 
-def test_a_try_that_found_no_room_is_no_attempt_and_has_no_span(traced, collector):
+def test_a_try_that_found_no_room_is_no_attempt_and_has_no_span(traced, collector, unbounded):
     traced.cli("quota", "set", "app", "--calls-at-once", "1")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         direct = pool.submit(traced.call, "/api/v1/apps/app/functions/notes/invocations", json={"s": 2})
@@ -283,7 +290,6 @@ def test_a_try_that_found_no_room_is_no_attempt_and_has_no_span(traced, collecto
                    evidence=lambda: traced.cli_json("calls", "show", call))
         assert direct.result().status_code == 200
     spans_of(collector, call, 2)
-    traced.cli("quota", "rm", "app")
     collector.call(get(traced, "tells").headers["X-Ebb-Request-Id"])
     spans_of(collector, call, 2)
 
