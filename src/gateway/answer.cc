@@ -53,6 +53,7 @@ http::Response answer_of(node::Reply reply, const base::InvocationId& id, base::
     response.tunnel = std::move(reply.tunnel);
     response.stream_bytes = reply.stream_bytes;
   }
+  response.held = std::move(reply.held);
   response.headers.add("X-Ebb-Request-Id", request_id);
   if (reply.version_number != 0) response.headers.add("X-Ebb-Version", std::to_string(reply.version_number));
   response.headers.add("Server-Timing", server_timing(reply.phases, total));

@@ -138,6 +138,8 @@ struct Response {
   /// Status 101: what the connection becomes once the head is out; it closes when this returns. Not copied from, nor
   /// called twice.
   std::function<io::Task<base::Result<>>(Tunnel&)> tunnel{};
+  /// Let go of when the body is out, or never will be.
+  std::shared_ptr<const void> held{};
 };
 
 /// The protocol that a request asks to change to, when it may: HTTP/1.1, GET, no body; else empty.

@@ -116,6 +116,7 @@ std::string Metrics::render() const {
   gauge("ebb_keep_alive_price", "GB-seconds held to spare one second of waiting; 0: held while there is memory.",
         node.keep_alive_price);
   gauge("ebb_spares_max", "Spares that the node keeps at most.", node.spares_max);
+  gauge("ebb_answer_bytes", "Bytes of long answers held until their clients have taken them.", node.answer_bytes);
   append_head(out, "ebb_log_lines_dropped_total", "counter", "Lines printed by functions that could not be kept.");
   append_sample(out, "ebb_log_lines_dropped_total", "", std::to_string(node.log_lines_dropped.value()));
 

@@ -125,6 +125,7 @@ struct NodeMetrics {
   Gauge memory_budget_bytes;
   Gauge keep_alive_price;
   Gauge spares_max;
+  Gauge answer_bytes;
   Counter log_lines_dropped;
 };
 

@@ -382,6 +382,7 @@ io::Task<std::string> Engine::metrics_text() {
   metrics_.node.memory_budget_bytes.set(static_cast<std::int64_t>(services_.config.memory_budget.count));
   metrics_.node.keep_alive_price.set(services_.config.keep_alive_price);
   metrics_.node.spares_max.set(services_.config.max_spares);
+  metrics_.node.answer_bytes.set(static_cast<std::int64_t>(services_.answers.bytes()));
   metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));
   for (const std::string& app : apps) {
     const bool told = co_await read_app_cpu(app);

@@ -151,7 +151,8 @@ Invocation::Invocation(std::shared_ptr<VersionRunner> runner, const Call& call,
       told_outcome_(call.outcome),
       alone_(runner_->version_.spec.concurrency == 1),
       bytes_in_(call.body.size()),
-      timer_(runner_->services_.here()) {}
+      timer_(runner_->services_.here()),
+      held_(runner_->answers_) {}
 
 // Still open: the head of a stream found nobody, or the client left before its first byte.
 Invocation::~Invocation() {
@@ -242,7 +243,7 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call& call) {
   if (went) went = co_await channel.send(header, meta, call.body);
   do {
     if (went && it.floods()) went = co_await rest(self);
-    if (went) went = co_await channel.receive_into(it.frame_);
+    if (went) went = co_await channel.receive_into(it.frame_, &it.held_);
   } while (went && it.took_words());
 
   const bool streams = went && !it.timed_out_ && it.absorb(reply);
@@ -263,6 +264,7 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call& call) {
   }
   reply.status = it.status_;
   it.bytes_out_ = reply.body.size();
+  reply.held = it.hand_over_held();
   it.finish();
   co_return reply;
 }
@@ -281,6 +283,12 @@ bool Invocation::absorb(Reply& reply) {
   if (!streamed) return false;
   if (error_ || !begin_stream(reply)) healthy_ = false;  // its pieces are on their way
   return !error_;
+}
+
+// The answer's part of what the node may hold goes where the answer goes.
+std::shared_ptr<const void> Invocation::hand_over_held() {
+  if (held_.counted() == 0) return nullptr;
+  return std::make_shared<sandbox::HeldAnswer>(std::move(held_));
 }
 
 void Invocation::broke_protocol(std::string what) {
@@ -310,6 +318,10 @@ io::Task<> Invocation::learn_why(base::Error error) {
     healthy_ = true;
     outcome_ = model::Outcome::kPlatformFault;
     error_ = std::move(error);
+  } else if (error.code == base::Code::kTooLarge) {  // its calls are billed: the handler ran, and is to blame
+    healthy_ = instance_->several != nullptr;
+    outcome_ = model::Outcome::kFunctionError;
+    error_ = function_failed("the answer of " + name() + " found no room: " + error.message);
   } else if (error.code == base::Code::kUnavailable) {
     const base::SteadyTime told_by = base::steady_now() + kExitReport;
     exit_ = co_await instance_->exited.wait(told_by);

@@ -79,6 +79,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   bool begin_stream(const Reply& reply);
   Next judge();
   Next judge_end();
+  std::shared_ptr<const void> hand_over_held();
   io::Task<> learn_why(base::Error error);
   void broke_protocol(std::string what);
   void blame_exit();
@@ -107,6 +108,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   sandbox::Share share_;  // once it has ended
   boost::asio::steady_timer timer_;
 
+  sandbox::HeldAnswer held_;
   sandbox::Frame frame_;  // the one at hand; its memory serves a whole stream
   std::unique_ptr<sandbox::Channel> connection_;
   bool exchanged_ = false;  // the connection has had all of the answer

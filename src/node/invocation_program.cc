@@ -145,6 +145,7 @@ io::Task<Reply> Invocation::run_program(std::shared_ptr<Invocation> self, Call& 
     if (reply.stream_bytes) reply.stream = [](http::BodyWriter&) { return nothing_more(); };  // the length goes out
   }
   it.bytes_out_ = reply.body.size();
+  reply.held = it.hand_over_held();
   it.finish();
   co_return reply;
 }
@@ -270,11 +271,13 @@ io::Task<> Invocation::read_failure(const http::ResponseHead& head) {
   error_ = base::Error{.code = base::Code::kFunctionFailed, .message = name() + " " + told_failure(head, body)};
 }
 
-// What is there, and the rest when it is not much. What is left is to be streamed.
+// What is there, and the rest when it is not much and finds room. What is left is to be streamed.
 io::Task<base::Result<>> Invocation::read_whole(std::shared_ptr<Invocation> self, std::string& body) {
   http::Upstream& upstream = *self->upstream_;
   base::Result<> read = upstream.take_pending(body);
-  while (read && !upstream.ended() && upstream.left() > 0 && body.size() + upstream.left() <= kWholeBytes) {
+  const std::uint64_t whole = body.size() + upstream.left();
+  const bool fits = upstream.left() > 0 && whole <= kWholeBytes && self->held_.grow_to(whole);
+  while (read && fits && !upstream.ended()) {
     read = co_await upstream.receive_piece(body);
   }
   if (!read && read.error().code == base::Code::kUnavailable) co_return base::unavailable("broke its answer off");

@@ -13,6 +13,10 @@ namespace asio = io::asio;
 
 // False, with the error, when the first piece is more than the head announced.
 bool Invocation::begin_stream(const Reply& reply) {
+  if (held_.counted() > 0) {  // a long head, which has been taken in: while it streams there is a piece, not counted
+    frame_.meta = {};
+    held_.release();
+  }
   const bool bodiless = head_only_ || reply.status == 204 || reply.status == 304;
   if (!bodiless) bytes_promised_ = reply.stream_bytes;
   if (!bytes_promised_ || frame_.body.size() <= *bytes_promised_) return true;
@@ -39,7 +43,7 @@ io::Task<base::Result<>> Invocation::relay(std::shared_ptr<Invocation> self, htt
     if (!went) went = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
     do {
       if (went && it.floods()) went = co_await rest(self);
-      if (went) went = co_await channel.receive_into(it.frame_);
+      if (went) went = co_await channel.receive_into(it.frame_, &it.held_);
     } while (went && it.took_words());
     if (!went || it.timed_out_) {
       base::Error error = went ? base::unavailable("the time is up") : went.error();

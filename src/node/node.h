@@ -95,6 +95,7 @@ struct Reply {
   /// Status 101: what the client's connection becomes; as `stream` otherwise. `headers` say to what ("Upgrade").
   std::function<io::Task<base::Result<>>(http::Tunnel&)> tunnel{};
   std::optional<std::uint64_t> stream_bytes{};  // announced by the function: it writes as many, or fails
+  std::shared_ptr<const void> held{};           // kept as long as the body: its part of what the node may hold
   Phases phases;
   std::uint32_t version_number = 0;
   std::optional<base::Error> error;  // set: render it as an error response; kFunctionFailed carries type and message

@@ -21,6 +21,7 @@
 #include "node/quotas.h"
 #include "node/reserves.h"
 #include "node/secrets.h"
+#include "sandbox/answers.h"
 #include "sandbox/launcher_client.h"
 #include "store/function_log.h"
 #include "store/metadata.h"
@@ -80,6 +81,7 @@ struct Services {
   std::atomic<std::uint64_t> next_build = 1;
   Reserves reserves;
   Quotas quotas{};
+  sandbox::Answers answers{};
   Organisations organisations{metadata, budgets, quotas};
   std::atomic<std::uint32_t> instances = 0;  // alive or starting, node-wide; bounded by config.max_instances
   Departures departures{};                   // of all instances of the node

@@ -93,7 +93,7 @@ io::Task<base::Result<Frame>> Channel::receive() {
   co_return frame;
 }
 
-io::Task<base::Result<>> Channel::receive_into(Frame& frame) {
+io::Task<base::Result<>> Channel::receive_into(Frame& frame, HeldAnswer* held) {
   std::array<char, wire::kFrameHeaderBytes> head;
   auto got = co_await read_exactly(head.data(), head.size());
   if (!got) co_return got.error();
@@ -101,6 +101,8 @@ io::Task<base::Result<>> Channel::receive_into(Frame& frame) {
   if (!header) co_return header.error();
 
   frame.header = *header;
+  if (held != nullptr) got = held->grow_to(header->meta_bytes);
+  if (!got) co_return got.error();
   frame.meta.resize(header->meta_bytes);
   got = co_await read_exactly(frame.meta.data(), frame.meta.size());
   if (!got) co_return got.error();
@@ -108,7 +110,10 @@ io::Task<base::Result<>> Channel::receive_into(Frame& frame) {
   const std::size_t whole = header->body_bytes;
   std::size_t have = 0;
   do {
-    frame.body.resize(std::min(whole, std::max(kBodyAhead, 2 * have)));
+    const std::size_t room = std::min(whole, std::max(kBodyAhead, 2 * have));
+    if (held != nullptr) got = held->grow_to(header->meta_bytes + room);
+    if (!got) co_return got.error();
+    frame.body.resize(room);
     got = co_await read_exactly(frame.body.data() + have, frame.body.size() - have);
     if (!got) co_return got.error();
     have = frame.body.size();

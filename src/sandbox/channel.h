@@ -18,6 +18,7 @@
 #include "base/result.h"
 #include "io/task.h"
 #include "os/fd.h"
+#include "sandbox/answers.h"
 #include "wire/frame.h"
 
 namespace ebb::sandbox {
@@ -48,8 +49,9 @@ class Channel {
   /// Errors: kUnavailable when the instance has gone (the only sign of a crash); kInvalidArgument for a broken frame;
   /// kCancelled.
   io::Task<base::Result<Frame>> receive();
-  /// The same into `frame`, whose memory is used again; it is undefined after an error. It outlives the call.
-  io::Task<base::Result<>> receive_into(Frame& frame);
+  /// The same into `frame`, whose memory is used again; it is undefined after an error. `held` counts what the frame
+  /// takes, where it is given. Both outlive the call. Errors: also those of HeldAnswer; the channel is then dead.
+  io::Task<base::Result<>> receive_into(Frame& frame, HeldAnswer* held = nullptr);
   /// True when nothing has come behind the last frame. Cost: a system call.
   bool is_quiet();
   /// Of a connection that is quiet, for the next call. The channel is then of no more use.

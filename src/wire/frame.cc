@@ -25,6 +25,8 @@ bool is_well_sized(const FrameHeader& header) {
     case FrameType::kErr:
       return header.meta_bytes == 0 && header.body_bytes >= 1 && header.body_bytes <= limits::kStreamPieceBytes;
     case FrameType::kEnd: return header.meta_bytes == 0 && header.body_bytes == 0;
+    case FrameType::kReady:
+    case FrameType::kError: return header.body_bytes == 0;
     default: return true;
   }
 }

@@ -1,0 +1,74 @@
+// Goal: what the daemon holds of answers stays within its bounds, an app cannot take another's part, and what is given
+// back is there again. Method: holds of sizes around the bounds.
+#include "sandbox/answers.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "base/limits.h"
+#include "base/limits_answers.h"
+
+namespace ebb::sandbox {
+namespace {
+
+TEST(Answers, SmallOnesAreNotCounted) {
+  Answers answers;
+  HeldAnswer held(answers.of("a"));
+  EXPECT_TRUE(held.grow_to(limits::kAnswerFreeBytes));
+  EXPECT_EQ(answers.bytes(), 0u);
+  EXPECT_TRUE(held.grow_to(limits::kAnswerFreeBytes + 1));
+  EXPECT_EQ(answers.bytes(), limits::kAnswerFreeBytes + 1);
+}
+
+TEST(Answers, OneGrowsAndIsGivenBackOnce) {
+  Answers answers;
+  {
+    HeldAnswer held(answers.of("a"));
+    EXPECT_TRUE(held.grow_to(1'000'000));
+    EXPECT_TRUE(held.grow_to(3'000'000));
+    EXPECT_TRUE(held.grow_to(2'000'000)) << "it never gets smaller";
+    EXPECT_EQ(answers.bytes(), 3'000'000u);
+    const HeldAnswer moved(std::move(held));
+    EXPECT_EQ(moved.counted(), 3'000'000u);
+    EXPECT_EQ(answers.bytes(), 3'000'000u);
+  }
+  EXPECT_EQ(answers.bytes(), 0u);
+}
+
+TEST(Answers, AnAppHasItsBoundAndTheErrorNamesIt) {
+  Answers answers;
+  std::vector<HeldAnswer> held;
+  for (std::uint64_t taken = 0; taken < limits::kAnswerBytesPerApp; taken += limits::kHttpBodyBytes) {
+    EXPECT_TRUE(held.emplace_back(answers.of("hog")).grow_to(limits::kHttpBodyBytes));
+  }
+  HeldAnswer more(answers.of("hog"));
+  const base::Result<> refused = more.grow_to(limits::kAnswerFreeBytes + 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kTooLarge);
+  EXPECT_NE(refused.error().message.find("app hog as it may, 256Mi"), std::string::npos) << refused.error().message;
+  EXPECT_TRUE(more.grow_to(limits::kAnswerFreeBytes)) << "small ones pass";
+  EXPECT_EQ(answers.bytes(), limits::kAnswerBytesPerApp) << "what was refused is not counted";
+  EXPECT_TRUE(HeldAnswer(answers.of("other")).grow_to(limits::kHttpBodyBytes));
+  held.pop_back();
+  EXPECT_TRUE(more.grow_to(limits::kHttpBodyBytes));
+}
+
+TEST(Answers, TheLargestFindsRoomInAFullNode) {
+  Answers answers;
+  std::vector<HeldAnswer> held;
+  for (const char* hog : {"hog1", "hog2"}) {
+    for (std::uint64_t taken = 0; taken < limits::kAnswerBytesPerApp; taken += limits::kHttpBodyBytes) {
+      EXPECT_TRUE(held.emplace_back(answers.of(hog)).grow_to(limits::kHttpBodyBytes));
+    }
+  }
+  EXPECT_EQ(answers.bytes(), limits::kAnswerBytesPerNode);
+  HeldAnswer other(answers.of("other")), second(answers.of("other"));
+  EXPECT_TRUE(other.grow_to(limits::kHttpBodyBytes + limits::kFrameMetaBytes));
+  const base::Result<> refused = second.grow_to(limits::kAnswerFreeBytes + 1);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("all apps as it may, 512Mi"), std::string::npos) << refused.error().message;
+}
+
+}  // namespace
+}  // namespace ebb::sandbox
