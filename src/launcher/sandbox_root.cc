@@ -109,12 +109,14 @@ void plan_names(RootPlan& plan, const RootSources& sources) {
       sources.resolver.empty() ? "" : "nameserver " + sources.resolver + "\noptions timeout:3 attempts:2\n");
 }
 
-// Debian's Python reads a sitecustomize from /etc/python3.N.
-base::Result<> plan_python_configuration(RootPlan& plan) {
+// Of Debian's Python a sitecustomize lies in /etc/python3.N; of its Java in /etc/java-N-openjdk what no JVM starts
+// without.
+base::Result<> plan_language_configuration(RootPlan& plan) {
   const std::unique_ptr<DIR, int (*)(DIR*)> etc(::opendir("/etc"), [](DIR* open) { return ::closedir(open); });
   if (!etc) return {};
   while (const dirent* entry = ::readdir(etc.get())) {
-    if (std::string_view(entry->d_name).starts_with("python3")) {
+    const std::string_view name(entry->d_name);
+    if (name.starts_with("python3") || (name.starts_with("java-") && name.ends_with("-openjdk"))) {
       EBB_CHECKED(place_host_if_present(plan, std::string("etc/") + entry->d_name));
     }
   }
@@ -123,7 +125,7 @@ base::Result<> plan_python_configuration(RootPlan& plan) {
 
 base::Result<> plan_etc(RootPlan& plan, const RootSources& sources) {
   for (const char* name : kEtc) EBB_CHECKED(place_host_if_present(plan, std::string("etc/") + name));
-  EBB_CHECKED(plan_python_configuration(plan));
+  EBB_CHECKED(plan_language_configuration(plan));
   const std::string id = std::to_string(sources.user);
   plan.files.emplace_back("etc/passwd",
                           "root:x:0:0:root:/root:/usr/sbin/nologin\n"

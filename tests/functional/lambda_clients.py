@@ -64,19 +64,23 @@ def missing(language):
     return ", ".join(lacking)
 
 
-def package(language):
-    """The folder to deploy, but for its ebb.yaml: not to be written to."""
-    source = SOURCES / language
-    key = hashlib.sha256(pathlib.Path(__file__).read_bytes())
+def built(source, top, builder, recipe):
+    """The folder `package` that `builder` makes in a copy of the sources; made once for what sources and recipe say, below `top`."""
+    key = hashlib.sha256(pathlib.Path(recipe).read_bytes())
     for path in sorted(source.rglob("*")):
         if path.is_file():
             key.update(f"{path.relative_to(source)}\0".encode() + path.read_bytes())
-    built = BUILT / f"{language}-{key.hexdigest()[:16]}"
-    if not built.is_dir():
-        shutil.rmtree(BUILT / language, ignore_errors=True)  # of a build that failed
-        shutil.copytree(source, BUILT / language)
-        (BUILT / language / "package").mkdir()
-        _BUILDERS[language](BUILT / language)
-        (BUILT / language / "package").rename(built)
-        shutil.rmtree(BUILT / language)
-    return built
+    done, work = top / f"{source.name}-{key.hexdigest()[:16]}", top / source.name
+    if not done.is_dir():
+        shutil.rmtree(work, ignore_errors=True)  # of a build that failed
+        shutil.copytree(source, work)
+        (work / "package").mkdir()
+        builder(work)
+        (work / "package").rename(done)
+        shutil.rmtree(work)
+    return done
+
+
+def package(language):
+    """The folder to deploy, but for its ebb.yaml: not to be written to."""
+    return built(SOURCES / language, BUILT, _BUILDERS[language], __file__)

@@ -1,0 +1,3 @@
+module example/shelf
+
+go 1.22
