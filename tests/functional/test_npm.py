@@ -127,6 +127,19 @@ def test_a_web_server_and_the_build_command_find_packages_and_their_programs(nod
 
 
 @needs_npm
+@pytest.mark.skipif(shutil.which("runsc") is None, reason="runsc is not installed (apt-get install runsc)")
+def test_on_a_kernel_in_user_space_packages_are_found_the_same(node, words):
+    files = {"index.js": CJS, "modern.mjs": ESM, **lock(words, "modern", "serve")}
+    handlers = {name: {"runtime": "node", "handler": f"{file}.handler"} for name, file in (("cjs", "index"), ("esm", "modern"))}
+    functions = {**handlers, "web": {"runtime": "http", "command": "exec serve"}}
+    deploy(node, "apart", files, {name: {**spec, "memory": "512Mi", "isolation": "gvisor"} for name, spec in functions.items()})
+    assert node.call("apart/cjs").json() == ["words 1.0.0 of letters", "/ebb/layer/node_modules/words/lib/words.js"]
+    assert node.call("apart/esm").json() == ["an ES module", "words 1.0.0 of letters"]
+    assert node.call("apart/web").text == "words 1.0.0 of letters"
+    assert all("gvisor" in one["zygote_note"] for one in node.functions("apart").values())
+
+
+@needs_npm
 def test_the_packages_own_node_modules_win(node, registry, words):
     mine = {"node_modules/words/package.json": '{"name": "words"}', "node_modules/words/index.js": "exports.text = 'my own words';"}
     asked = len(registry.asked)
