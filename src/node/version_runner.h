@@ -221,8 +221,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   const std::uint32_t uid_index_;
   const base::Result<SecretValues> secrets_;
   const std::shared_ptr<meter::FunctionMetrics> metrics_;
-  const std::shared_ptr<meter::Account> account_;    // the app's
-  const std::shared_ptr<Gate> gate_;                 // the app's
+  const std::shared_ptr<meter::Account> account_;  // the app's
+  const std::shared_ptr<Gate> gate_;               // the app's
   const std::shared_ptr<sandbox::AnswersOfApp> answers_;
   const std::shared_ptr<RuntimePlan> runtime_plan_;  // of the runtime zygote beneath; none without keep_alive_price
 

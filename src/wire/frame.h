@@ -10,9 +10,9 @@
 //
 // kConfigure comes down first, to an instance that was started fresh: no meta, the body is the `config` of
 //         zygote_protocol.h.
-// kReady  meta {"init_ns": n}, no body: the instance has its walls, user init (if it ran here) took init_ns. A web server's also
-//         "port": where its program listens, on the loopback of its network; no frames follow then. So does that of
-//         a runtime that takes several calls at a time: where it takes the connections for them.
+// kReady  meta {"init_ns": n}, no body: the instance has its walls, user init (if it ran here) took init_ns. A web
+//         server's also "port": where its program listens, on the loopback of its network; no frames follow then. So
+//         does that of a runtime that takes several calls at a time: where it takes the connections for them.
 // kInvoke meta {"kind": "http"|"direct", "event": {...}, "request_id", "deadline_ms": epoch}; http: the event of
 // payload version 2.0 without
 //         "body" and "isBase64Encoded", which the runtime adds from the raw body; direct: no event, the body is the
