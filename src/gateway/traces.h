@@ -6,9 +6,8 @@
 //    collector that is slow, down or hostile costs traces, never a call.
 // 3. No call is told twice by choice: a batch is sent again only when the collector said so, or did not answer.
 // 4. An asynchronous call has a span for its acceptance, whose context is kept with the event, and one for each
-// attempt,
-//    which continues from there. A try that was refused for want of room is no attempt and has none: it comes again
-//    every few seconds.
+//    attempt, which continues from there. A try that was refused for want of room is no attempt and has none: it comes
+//    again every few seconds.
 // Made by the daemon where otlp_traces_endpoint is set. Used by FunctionUrl, and by the node for attempts.
 #pragma once
 
