@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/limits.h"
+#include "base/limits_answers.h"
 #include "io/cores.h"
 #include "os/seqpacket.h"
 #include "sandbox/channel.h"
@@ -121,6 +122,25 @@ TEST(Channel, AHostilePeerIsAnErrorNotAnAllocation) {
     ends[1].reset();
     EXPECT_FALSE(run(channel.receive(), context));
   }
+}
+
+TEST(Channel, ABodyThatFindsNoRoomIsRefusedBeforeItTakesAny) {
+  asio::io_context context;
+  auto ends = stream_pair();
+  Channel channel(std::move(ends[0]));
+  ASSERT_TRUE(channel.move_to(context));
+  Answers answers;
+  HeldAnswer others(answers.of("app")), held(answers.of("app"));
+  ASSERT_TRUE(others.grow_to(limits::kAnswerBytesPerApp - (1 << 20)));
+  const std::string bytes = frame_bytes(wire::FrameType::kResult, "{}", std::string(2 << 20, 'x'));
+  std::thread peer([&] { write_all(ends[1].get(), bytes); });
+  Frame frame;
+  const auto received = run(channel.receive_into(frame, &held), context);
+  channel.shut_down();
+  peer.join();
+  ASSERT_FALSE(received);
+  EXPECT_EQ(received.error().code, base::Code::kTooLarge);
+  EXPECT_LE(frame.body.capacity(), std::size_t{1} << 20);
 }
 
 TEST(Channel, AnAnnouncedBodyTakesMemoryOnlyAsItComes) {

@@ -139,6 +139,10 @@ TEST(Frame, PiecesOfAStreamAreBoundedAndNeverEmpty) {
   EXPECT_TRUE(is_taken({.type = FrameType::kEnd}));
   EXPECT_FALSE(is_taken({.type = FrameType::kEnd, .body_bytes = 1}));
   EXPECT_FALSE(is_taken({.type = FrameType::kEnd, .meta_bytes = 2}));
+  for (const FrameType type : {FrameType::kReady, FrameType::kError}) {
+    EXPECT_TRUE(is_taken({.type = type, .meta_bytes = 2}));
+    EXPECT_FALSE(is_taken({.type = type, .meta_bytes = 2, .body_bytes = 1}));
+  }
   EXPECT_FALSE(is_taken({.type = FrameType::kConfigure})) << "it comes down, never up";
   EXPECT_FALSE(is_taken({.type = static_cast<FrameType>(11)}));
   EXPECT_FALSE(is_taken({.type = static_cast<FrameType>(0)}));
