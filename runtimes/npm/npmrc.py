@@ -14,19 +14,27 @@ import urllib.parse
 PREFIX = "EBB_NPMRC_"  # of what stands for a variable, in the environment
 _REGISTRY = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*:)?registry\Z")
 _CREDENTIAL = re.compile(r"//[^\s:/]+(?::\d+)?(?:/[^\s:]*)?:(?:_authToken|_auth|username|_password|email)\Z")
+_SECRET = re.compile(r"(?:^|:)_(?:authToken|auth|password)\Z", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _URL = re.compile(r"https?://[^\s]+\Z")
 
 
+def _text_of(written):
+    """Without its quotes, or without the comment behind it."""
+    written = written.strip()
+    return written.strip("\"'") if written[:1] in ("\"", "'") else re.split("[;#]", written, maxsplit=1)[0].strip()
+
+
 def _settings(text):
-    """[(number, key, value)] of lines "key = value"."""
+    """[(number, key, value, whether npm heeds it: it heeds no sections)] of lines "key = value"."""
+    heeded = True
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
         key, equals, value = line.partition("=")
-        if line.startswith("["):  # npm heeds no sections
-            return
-        if equals and line[0] not in "#;":
-            yield number, key.strip(), value.strip().strip("\"'")
+        if line.startswith("["):
+            heeded = False
+        elif equals and line[0] not in "#;":
+            yield number, _text_of(key).removesuffix("[]"), _text_of(value), heeded
 
 
 def _value_of(name, number, environment):
@@ -84,12 +92,14 @@ def _logins(settings):
 def read(text, environment):
     """(lines for npm, what no output may show). Errors: ValueError, with the line's number and the remedy."""
     settings, shown_never = {}, set()
-    for number, key, value in _settings(text):
+    for number, key, value, heeded in _settings(text):
+        if _SECRET.search(key) and not _VARIABLE.fullmatch(value):  # whoever heeds it: the package is kept
+            raise ValueError(f"line {number} has a credential in the clear: write ${{NPM_TOKEN}} there, and set the app's secret npm-token")
+        if not heeded:
+            continue
         if _CREDENTIAL.match(key):
             if "${" in key:
                 raise ValueError(f"line {number} has a variable in the place that a credential is for: write host and path there")
-            if not _VARIABLE.fullmatch(value) and not key.endswith((":username", ":email")):
-                raise ValueError(f"line {number} has a credential in the clear: write ${{NPM_TOKEN}} there, and set the app's secret npm-token")
         elif not _REGISTRY.match(key):
             continue
         elif "${" in value or not _URL.match(value) or "@" in value.partition("//")[2].partition("/")[0]:

@@ -212,7 +212,7 @@ class Server:
 
     async def _serve(self, channel):
         self.loop = asyncio.get_running_loop()
-        await self.loop.create_server(lambda: _Connection(self), sock=self._listener)
+        await self.loop.create_server(lambda: _Connection(self), sock=self._listener, backlog=_ACCEPTS_WAITING)
         ended = self.loop.create_future()
         self.loop.add_reader(channel.fileno(), lambda: ended.done() or ended.set_result(None))  # nothing else comes on it
         await ended

@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 
 // Asynchronous calls.
 inline constexpr std::size_t kAsyncEventBytes = 1024 * 1024;        // of one call: 413 beyond
+inline constexpr std::size_t kAsyncContentTypeBytes = 256;          // kept with it: 400 beyond
 inline constexpr std::size_t kAsyncCallsPerApp = 10'000;            // kept: those that wait, run or failed
 inline constexpr std::size_t kAsyncCallsPerNode = 100'000;          // of all apps
 inline constexpr std::uint64_t kAsyncBytesPerApp = 256ull << 20;    // of their events

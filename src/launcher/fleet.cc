@@ -432,18 +432,20 @@ base::Result<> Fleet::fork_instance(std::uint64_t request, const wire::Fork& wan
   }
   Process& instance = enlist(Subject::kInstance, id, *zygote->sandbox, version, request);
   expect(instance, wanted.room.expected_bytes);
+  const Token token = instance.token;
   base::Result<> ordered =
       order(*zygote, instance, wire::ZygoteType::kForkInstance,
             wire::encode_fork_instance(instance.token, from_runtime, from_runtime ? version->spec.config : ""),
             std::move(fds));
   if (!ordered) {
-    fail_birth(instance.token, std::move(ordered).error());
+    fail_birth(token, std::move(ordered).error());
     return {};
   }
+  if (find(token) == nullptr) return {};  // the zygote was given up over it, and it was answered
   // The zygote is forking by now; making a cgroup, when none is left in stock, hides behind that.
   base::Result<InstanceSlot> slot = take_slot(*version);
   if (!slot) {
-    fail_birth(instance.token, std::move(slot).error());
+    fail_birth(token, std::move(slot).error());
     return {};
   }
   instance.slot = std::move(*slot);

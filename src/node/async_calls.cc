@@ -215,16 +215,25 @@ bool AsyncCalls::write(Unwritten unwritten) {
     // What is done makes room on a full disk, if what is new does not stand in its way.
     const bool with_new = !unwritten.batch.added.empty();
     unwritten.batch.added.clear();
-    if (with_new && calls_.commit(unwritten.batch)) return true;
+    if (with_new && calls_.commit(unwritten.batch)) {
+      on_disk(unwritten.batch);
+      return true;
+    }
     put_back(std::move(unwritten), refusals.error());
     return false;
   }
+  on_disk(unwritten.batch);
   for (std::size_t at = 0; at < unwritten.waiters.size(); ++at) {
     const store::Calls::Refusal& refusal = refusals->at(at);
     unwritten.waiters[at]->set(refusal ? base::Result<>(*refusal) : base::Result<>());
   }
   tick(base::steady_now());
   return true;
+}
+
+void AsyncCalls::on_disk(const store::CallBatch& batch) {
+  base::MutexLock lock(mutex_);
+  for (const store::CallChange& changed : batch.changed) failing_.erase(changed.id);
 }
 
 base::Result<std::vector<store::Calls::Refusal>> AsyncCalls::commit(const store::CallBatch& batch) {
@@ -374,6 +383,10 @@ void AsyncCalls::settle(const sched::AsyncCall& call, const sched::AsyncEnd& end
 // The reason may hold what the function says: it is kept with the call, and not logged.
 void AsyncCalls::fail(const base::InvocationId& id, std::uint32_t attempts, std::string why) {
   failed_.add();
+  {
+    base::MutexLock lock(mutex_);
+    failing_.insert(id);
+  }
   base::log(base::LogLevel::kWarning, "async_call_failed",
             {{"call", base::to_string(id)}, {"attempts", attempts}, {"see", "ebb calls show"}});
   change({.id = id, .state = Stored::kFailed, .attempts = attempts, .due = base::wall_now(), .error = std::move(why)});
@@ -390,6 +403,8 @@ AsyncCallView AsyncCalls::view_of(store::StoredCall stored, base::SteadyTime now
     if (auto inside = queue_.view(stored.id, now)) {
       view.state = inside->running ? AsyncCallView::State::kRunning : AsyncCallView::State::kWaiting;
       view.waits_because = std::move(inside->waits_because);
+    } else if (failing_.contains(stored.id)) {
+      view.state = AsyncCallView::State::kRunning;
     }
   }
   view.call = std::move(stored);
@@ -399,7 +414,8 @@ AsyncCallView AsyncCalls::view_of(store::StoredCall stored, base::SteadyTime now
 // Its end is on its way to the disk.
 bool AsyncCalls::is_done(const AsyncCallView& view, base::SteadyTime now) {
   base::MutexLock lock(mutex_);
-  return view.call.state == Stored::kWaiting && !queue_.view(view.call.id, now);
+  const base::InvocationId& id = view.call.id;
+  return view.call.state == Stored::kWaiting && !queue_.view(id, now) && !failing_.contains(id);
 }
 
 base::Result<std::vector<AsyncCallView>> AsyncCalls::list(const AsyncCallQuery& query,
@@ -452,6 +468,10 @@ base::Result<AsyncCallView> AsyncCalls::look(const base::InvocationId& id) {
   EBB_TRY(store::StoredCall stored, calls_.call(id));
   const base::SteadyTime now = base::steady_now();
   AsyncCallView view = view_of(std::move(stored), now);
+  if (!is_done(view, now)) return view;
+  // Its failure may have come to the disk since that was read.
+  EBB_TRY(stored, calls_.call(id));
+  view = view_of(std::move(stored), now);
   if (is_done(view, now)) return store::no_such_call(id);
   return view;
 }
@@ -484,24 +504,28 @@ base::Result<> AsyncCalls::retry(const base::InvocationId& id) {
 
 base::Result<> AsyncCalls::remove(const base::InvocationId& id) {
   base::MutexLock changing(changing_);
-  EBB_CHECKED(calls_.call(id));
+  EBB_TRY(const store::StoredCall stored, calls_.call(id));
+  auto removed = sched::AsyncQueue::Removed::kNotInside;
   {
     base::MutexLock lock(mutex_);
-    if (queue_.remove(id) == sched::AsyncQueue::Removed::kRuns) return it_runs(id);
+    removed = queue_.remove(id);
   }
+  if (removed == sched::AsyncQueue::Removed::kRuns) return it_runs(id);
   store::CallBatch batch;
   batch.removed.push_back(id);
-  EBB_CHECKED(calls_.commit(batch));
-  return {};
+  const auto committed = calls_.commit(batch);
+  if (committed) return {};
+  if (removed == sched::AsyncQueue::Removed::kYes) queue_up(stored);  // it goes on as before
+  return committed.error();
 }
 
 base::Result<std::uint64_t> AsyncCalls::remove_all(const std::string& app, const std::string& function) {
   base::MutexLock changing(changing_);
-  {
-    base::MutexLock lock(mutex_);
-    queue_.remove_all(app, function);
-  }
-  return calls_.remove_all(app, function);
+  // From the disk first: one that begins meanwhile finds no event.
+  EBB_TRY(const std::uint64_t count, calls_.remove_all(app, function));
+  base::MutexLock lock(mutex_);
+  queue_.remove_all(app, function);
+  return count;
 }
 
 std::string AsyncCalls::metrics_text() {

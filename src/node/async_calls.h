@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -110,6 +111,7 @@ class AsyncCalls {
   Unwritten next_batch(base::SteadyTime until);
   void forget_old(meter::Retention& retention, base::SteadyTime now);
   bool write(Unwritten unwritten);
+  void on_disk(const store::CallBatch& batch);
   base::Result<std::vector<store::Calls::Refusal>> commit(const store::CallBatch& batch);
   void queue_up(const store::StoredCall& stored) EBB_REQUIRES(changing_);
   void put_back(Unwritten unwritten, const base::Error& error);
@@ -122,6 +124,7 @@ class AsyncCalls {
 
   base::Mutex mutex_;
   sched::AsyncQueue queue_ EBB_GUARDED_BY(mutex_);
+  std::set<base::InvocationId> failing_ EBB_GUARDED_BY(mutex_);  // for good, which the disk does not say yet
   bool stopped_ EBB_GUARDED_BY(mutex_) = true;
   base::Mutex changing_;  // one change of what is kept, by hand or of a batch, at a time
   std::atomic<unsigned> next_core_ = 0;

@@ -6,6 +6,8 @@ namespace ebb::node {
 
 namespace {
 
+constexpr std::size_t kTraceparentChars = 55;  // of version 00; later ones may have more, which nobody here knows
+
 // Web servers take requests, and models their protocol's.
 bool takes_direct_calls(const model::Version& version) {
   const std::string& runtime = version.spec.runtime;
@@ -39,6 +41,12 @@ io::Task<base::Result<AcceptedCall>> Engine::accept(Call call) {
                                      " bytes, an asynchronous call takes " + std::to_string(limits::kAsyncEventBytes) +
                                      ": store it elsewhere and send where it is"};
   }
+  if (call.content_type.size() > limits::kAsyncContentTypeBytes) {
+    co_return base::invalid_argument("the content type has " + std::to_string(call.content_type.size()) +
+                                     " bytes, an asynchronous call keeps one of up to " +
+                                     std::to_string(limits::kAsyncContentTypeBytes));
+  }
+  call.traceparent.resize(std::min(call.traceparent.size(), kTraceparentChars));  // of later versions, what is known
   const auto version = co_await called_version(call);
   if (!version) co_return version.error();
   if (!takes_direct_calls(*version)) {

@@ -61,6 +61,24 @@ io::Task<base::Result<std::vector<SecretView>>> Engine::secrets(std::string app)
   co_return views;
 }
 
+// Versions that aliases stand for serve as the current ones do. Blocking; under naming_, so that none is added.
+base::Result<> Engine::check_aliases_do_without(const std::string& app, const std::string& secret) {
+  EBB_TRY(const std::vector<model::Alias> aliases, services_.metadata.aliases());
+  for (const model::Alias& alias : aliases) {
+    if (alias.app != app) continue;
+    for (const std::uint32_t number : {alias.version, alias.weight.version}) {
+      if (number == 0) continue;
+      EBB_TRY(const model::Version version, services_.metadata.version(app, alias.function, number));
+      if (!binds(version.spec, secret)) continue;
+      return base::Error{.code = base::Code::kConflict,
+                         .message = "secret " + secret + " is used by version " + std::to_string(number) + " of " +
+                                    alias.function + ", which alias " + alias.name +
+                                    " stands for: move the alias or remove it first"};
+    }
+  }
+  return {};
+}
+
 io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name) {
   std::string users;
   for (const std::string& function : users_of(app, name)) users += (users.empty() ? "" : ", ") + function;
@@ -72,6 +90,7 @@ io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name
   }
   std::function<base::Result<>()> remove = [this, app, name]() -> base::Result<> {
     base::MutexLock naming(naming_);
+    EBB_CHECKED(check_aliases_do_without(app, name));
     EBB_CHECKED(services_.metadata.remove_secret(app, name));
     secret_changed(app, name);
     return {};

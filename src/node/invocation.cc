@@ -314,8 +314,8 @@ io::Task<> Invocation::learn_why(base::Error error) {
     outcome_ = model::Outcome::kCancelled;
     error_ = base::Error{.code = base::Code::kCancelled, .message = "the caller went away"};
     healthy_ = instance_->several != nullptr;  // the connection's end says to the runtime what to give up
-  } else if (error.code == base::Code::kResourceExhausted) {
-    healthy_ = true;
+  } else if (error.code == base::Code::kResourceExhausted) {  // for a connection to it, or for its answer
+    healthy_ = instance_->program != nullptr || instance_->several != nullptr;
     outcome_ = model::Outcome::kPlatformFault;
     error_ = std::move(error);
   } else if (error.code == base::Code::kTooLarge) {  // its calls are billed: the handler ran, and is to blame

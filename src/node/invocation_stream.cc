@@ -14,7 +14,7 @@ namespace asio = io::asio;
 // False, with the error, when the first piece is more than the head announced.
 bool Invocation::begin_stream(const Reply& reply) {
   if (held_.counted() > 0) {  // a long head, which has been taken in: while it streams there is a piece, not counted
-    frame_.meta = {};
+    std::string().swap(frame_.meta);
     held_.release();
   }
   const bool bodiless = head_only_ || reply.status == 204 || reply.status == 304;

@@ -310,6 +310,7 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
   const base::SteadyTime limit = base::steady_now() + limits::kDepartureTimeout;
   for (int tries = 1; self->has_source(id); ++tries) {
     std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->uid_index_);
+    if (!self->has_source(id)) co_return;  // it may have gone meanwhile
     const std::uint64_t gone_of_node = of_node.so_far();
     const std::uint64_t gone_of_quota = of_quota.so_far();
     os::Fd peer;
@@ -383,6 +384,9 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
     return;
   }
   const bool no_room = !instance && started.error().code == base::Code::kResourceExhausted;
+  // Its zygote or its sandbox has ended, or the like, and what else was under way there fails with it.
+  const bool together =
+      started.error().code == base::Code::kNotFound || started.error().code == base::Code::kUnavailable;
   bool told = false;
   {
     base::MutexLock lock(mutex_);
@@ -399,10 +403,11 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
   }
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     last_start_error_ = started.error();
+    if (last_start_error_.code == base::Code::kNotFound) last_start_error_.code = base::Code::kUnavailable;
     if (no_room) {
       dispatcher_.no_room(id, now, actions);
     } else {
-      dispatcher_.start_failed(id, now, actions);
+      dispatcher_.start_failed(id, now, actions, together);
     }
   });
 }
@@ -436,13 +441,17 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   const bool quick = instance->rung == model::Rung::kFork && !starts_program;
   const base::SteadyTime deadline =
       base::steady_now() + (quick ? base::Duration(kOrderLimit) : base::Duration(limits::kInitTimeout));
-  auto frame = co_await io::with_deadline(instance->channel.receive(), deadline, "the instance's first frame");
-  if (!frame) co_return frame.error();
+  sandbox::HeldAnswer held(answers_);  // no answer yet, but whatever it sends in place of the frame that is due
+  sandbox::Frame frame;
+  const auto got =
+      co_await io::with_deadline(instance->channel.receive_into(frame, &held), deadline, "the instance's first frame");
+  if (!got && got.error().code == base::Code::kResourceExhausted) co_return base::unavailable(got.error().message);
+  if (!got) co_return got.error();
   boost::system::error_code bad_json;
-  const boost::json::value meta = boost::json::parse(frame->meta, bad_json);
+  const boost::json::value meta = boost::json::parse(frame.meta, bad_json);
   const boost::json::object* fields = bad_json ? nullptr : meta.if_object();
   if (fields == nullptr) co_return base::internal("the instance's first frame is not JSON");
-  if (frame->header.type == wire::FrameType::kError) {
+  if (frame.header.type == wire::FrameType::kError) {
     const auto* message = fields->if_contains("message");
     const auto* type = fields->if_contains("type");
     std::string text = type && type->is_string() ? std::string(type->get_string()) + ": " : std::string();
@@ -450,7 +459,7 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
     co_return base::Error{.code = base::Code::kFunctionFailed,
                           .message = "init of " + version_.app + "/" + version_.function + " failed: " + text};
   }
-  if (frame->header.type != wire::FrameType::kReady)
+  if (frame.header.type != wire::FrameType::kReady)
     co_return base::internal("the instance's first frame is not kReady");
   const auto* init_ns = fields->if_contains("init_ns");
   if (init_ns && init_ns->is_int64())
@@ -494,7 +503,6 @@ io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::
   if (!answer && answer.error().code == base::Code::kNotFound) {
     // Its exit may be told only later: until then every start would fail like this one, and those who wait be refused.
     if (order.source == wire::Subject::kZygote) zygote_exited(order.source_id);
-    co_return base::unavailable(answer.error().message);
   }
   co_return answer;
 }

@@ -263,6 +263,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   base::Error last_too_long_ EBB_GUARDED_BY(mutex_);  // as it was told last: a flood is told the same again and again
   std::uint32_t zygote_failures_ EBB_GUARDED_BY(mutex_) = 0;  // in a row: the backoff
   base::SteadyTime zygote_ordered_at_ EBB_GUARDED_BY(mutex_){};
+  base::Duration waited_for_turn_ EBB_GUARDED_BY(mutex_){};  // the last load
   base::SteadyTime zygote_made_at_ EBB_GUARDED_BY(mutex_){};
   base::Duration zygote_init_ EBB_GUARDED_BY(mutex_){};
   bool zygote_booted_sandbox_ EBB_GUARDED_BY(mutex_) = false;

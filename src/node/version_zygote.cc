@@ -98,7 +98,9 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   }
   if (knows_it_is_unfit(*sandbox, outcome)) co_return outcome;
   // Ends with the load. Dozens of loads at once would leave the runtime zygote no processor to fork with.
+  const base::SteadyTime lined_up = base::steady_now();
   const StartTurns::Turn turn = co_await services_.load_turns->take(uid_index_);
+  const base::Duration waited = base::steady_now() - lined_up;
   const std::uint64_t id = services_.next_zygote++;
   std::vector<os::Fd> ends(2);
   auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut), &ends[0]);
@@ -114,6 +116,7 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   {
     base::MutexLock lock(mutex_);
     wanted.room.expected_bytes = zygote_bytes_.count;
+    waited_for_turn_ = waited;
   }
   std::string order = encode(wanted);
   auto answer = co_await services_.launcher->ask(wire::LauncherType::kMakeZygote, std::move(order), std::move(ends),
@@ -244,6 +247,7 @@ void VersionRunner::zygote_made(ZygoteOutcome outcome) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     last_zygote_ = outcome;
     zygote_made_at_ = now;
+    last_used_ = std::max(last_used_, now);  // whoever had it loaded is yet to use it
     waiters = std::move(zygote_waiters_);
     zygote_waiters_.clear();
     if (outcome.result) {
@@ -257,7 +261,7 @@ void VersionRunner::zygote_made(ZygoteOutcome outcome) {
       if (residency_) {
         const std::uint64_t held = zygote_id_ != 0 ? zygote_bytes_.count : 0;
         static_cast<sched::WorthKeepAlive&>(residency_->policy())
-            .set_costs(static_cast<double>(held) / (1 << 30), now - zygote_ordered_at_);
+            .set_costs(static_cast<double>(held) / (1 << 30), now - zygote_ordered_at_ - waited_for_turn_);
       }
       dispatcher_.zygote_ready(outcome.unfit_reason.empty() ? sched::ZygoteState::kReady : sched::ZygoteState::kUnfit,
                                now, actions);
@@ -277,7 +281,7 @@ void VersionRunner::zygote_exited(std::uint64_t zygote) {
   services_.directory.remove(wire::Subject::kZygote, zygote);
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     if (zygote == leaving_zygote_ && zygote_left_) std::exchange(zygote_left_, nullptr)->set(true);
-    if (zygote != zygote_id_) return;
+    if (zygote == 0 || zygote != zygote_id_) return;
     zygote_id_ = 0;
     zygotes_runtime_.reset();
     dispatcher_.zygote_lost(base::steady_now(), actions);

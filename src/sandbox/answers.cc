@@ -12,11 +12,12 @@ namespace {
 
 constexpr std::uint64_t kLargest = limits::kHttpBodyBytes + limits::kFrameMetaBytes;
 
-base::Error full(const std::string& whose, std::uint64_t bytes) {
-  return base::Error{.code = base::Code::kTooLarge,
+base::Error full(base::Code code, const std::string& whose, std::uint64_t bytes) {
+  return base::Error{.code = code,
                      .message = "the node holds as much of the answers of " + whose + " as it may, " +
                                 base::to_string(base::Bytes{bytes}) +
-                                ", until their clients have taken them: stream long answers"};
+                                ", until their clients have taken them: stream long answers",
+                     .retry_after = std::chrono::seconds(1)};
 }
 
 }  // namespace
@@ -37,8 +38,8 @@ base::Result<> HeldAnswer::grow_to(std::uint64_t bytes) {
   }
   app_->bytes.fetch_sub(more, std::memory_order_relaxed);
   app_->node->fetch_sub(more, std::memory_order_relaxed);
-  if (app_full) return full("app " + app_->app, limits::kAnswerBytesPerApp);
-  return full("all apps", limits::kAnswerBytesPerNode);
+  if (app_full) return full(base::Code::kTooLarge, "app " + app_->app, limits::kAnswerBytesPerApp);
+  return full(base::Code::kResourceExhausted, "all apps", limits::kAnswerBytesPerNode);
 }
 
 void HeldAnswer::release() {
@@ -53,6 +54,7 @@ std::shared_ptr<AnswersOfApp> Answers::of(const std::string& app) {
   std::weak_ptr<AnswersOfApp>& known = apps_[app];
   std::shared_ptr<AnswersOfApp> answers = known.lock();
   if (!answers) {
+    std::erase_if(apps_, [&](const auto& one) { return one.first != app && one.second.expired(); });
     answers = std::make_shared<AnswersOfApp>(app, held_);
     known = answers;
   }

@@ -42,8 +42,8 @@ class HeldAnswer {
   HeldAnswer& operator=(const HeldAnswer&) = delete;
   HeldAnswer& operator=(HeldAnswer&&) = delete;
 
-  /// The answer is about to take so many bytes in all; it never gets smaller. Errors: kTooLarge, which names the bound;
-  /// then what was counted before stays.
+  /// The answer is about to take so many bytes in all; it never gets smaller. Errors, which name the bound:
+  /// kTooLarge for the app's, kResourceExhausted for the node's. Then what was counted before stays.
   base::Result<> grow_to(std::uint64_t bytes);
   void release();
   std::uint64_t counted() const { return counted_; }

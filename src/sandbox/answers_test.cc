@@ -67,6 +67,7 @@ TEST(Answers, TheLargestFindsRoomInAFullNode) {
   EXPECT_TRUE(other.grow_to(limits::kHttpBodyBytes + limits::kFrameMetaBytes));
   const base::Result<> refused = second.grow_to(limits::kAnswerFreeBytes + 1);
   ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted) << "not its own doing";
   EXPECT_NE(refused.error().message.find("all apps as it may, 512Mi"), std::string::npos) << refused.error().message;
 }
 

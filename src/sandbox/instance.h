@@ -71,7 +71,10 @@ struct Instance {
     return peak;
   }
   /// Where the kernel cannot begin a new peak, it stays the highest so far.
-  void begin_memory_peak() const { (void)os::reset_memory_peak(usage_.memory_peak); }
+  void begin_memory_peak() {
+    (void)os::reset_memory_peak(usage_.memory_peak);
+    peak_read_at_.store({}, std::memory_order_release);
+  }
   void close_output() {
     if (out) out->close();
     if (err) err->close();

@@ -109,11 +109,11 @@ void Dispatcher::no_room(base::InstanceId instance, base::SteadyTime now, Action
   check();
 }
 
-void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out) {
+void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out, bool together) {
   if (!instances_.contains(instance)) return;
   const bool for_nobody = spare_ == instance && queue_.empty();
   if (spare_ == instance) spares_.failed();
-  const bool beside_the_last = instances_.at(instance).since < start_failed_at_;
+  const bool beside_the_last = together && instances_.at(instance).since < start_failed_at_;
   remove(instance);
   if (!for_nobody && !beside_the_last) {
     ++start_failures_;

@@ -102,9 +102,10 @@ class Dispatcher {
   /// There is no room for that instance beside those there are: calls wait for these, and nothing is started for
   /// kStartPause. Without any, what waits is refused.
   void no_room(base::InstanceId instance, base::SteadyTime now, Actions& out);
-  /// The start failed, so no call was lost with it. After `kStartFailuresMax` in a row, of which those that were under
-  /// way together count as one, what waits is refused, and nothing is started for the minimum for kStartPause.
-  void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out);
+  /// The start failed, so no call was lost with it. After `kStartFailuresMax` in a row, what waits is refused, and
+  /// nothing is started for the minimum for kStartPause. `together`: for a reason that others which are under way share
+  /// (their zygote has ended): they count as one.
+  void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out, bool together = false);
   /// A call has left its instance, which is free again, or has more room; without reuse it is retired.
   void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// The same for a call after which the instance is not fit for another: it is retired when its last call has left.

@@ -142,19 +142,21 @@ Result<> SqliteCalls::make_tables(const std::string& path) {
 Result<> SqliteCalls::add_up() {
   EBB_TRY(SqliteQuery query, database_->query("SELECT app, count(*), coalesce(sum(state), 0), "
                                               "coalesce(sum(event_bytes), 0) FROM calls GROUP BY app"));
-  sums_.clear();
-  sum_ = {};
+  Sums sums;
+  Kept sum;
   while (true) {
     EBB_TRY(const bool row, query.step());
     if (!row) break;
     const Kept kept{.calls = static_cast<std::uint64_t>(query.number(1)),
                     .failed = static_cast<std::uint64_t>(query.number(2)),
                     .bytes = static_cast<std::uint64_t>(query.number(3))};
-    sums_[query.text(0)] = kept;
-    sum_.calls += kept.calls;
-    sum_.failed += kept.failed;
-    sum_.bytes += kept.bytes;
+    sums[query.text(0)] = kept;
+    sum.calls += kept.calls;
+    sum.failed += kept.failed;
+    sum.bytes += kept.bytes;
   }
+  sums_ = std::move(sums);
+  sum_ = sum;
   show();
   return {};
 }

@@ -316,6 +316,20 @@ def test_old_versions_go_and_what_only_they_needed(fresh_node):
     assert node.call("app/f:1").status_code == 404 and serves(node) == (4, KEPT + 4)
 
 
+def test_a_secret_stays_while_an_alias_stands_for_a_version_that_uses_it(fresh_node):
+    node = fresh_node
+    source = "import os\ndef f(event, context):\n    return os.environ.get('TOKEN')\n"
+    node.cli("secret", "set", "app", "token", stdin=b"good")
+    node.deploy_app(source, {"f": {"secrets": {"TOKEN": "token"}}})
+    node.cli("alias", "set", "app/f", "live", "1")
+    node.deploy_app(source, {"f": {}})
+    refused = node.cli("secret", "rm", "app", "token", expect=5)
+    assert "version 1 of f, which alias live stands for" in refused.stderr
+    assert node.call("app/f:live").text == "good"
+    node.cli("alias", "rm", "app/f", "live")
+    node.cli("secret", "rm", "app", "token")
+
+
 def test_a_new_secret_reaches_what_an_alias_stands_for(fresh_node):
     node = fresh_node
     node.cli("secret", "set", "app", "word", stdin=b"one")

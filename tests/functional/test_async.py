@@ -279,6 +279,8 @@ def test_what_is_no_event_is_refused(node):
     path = "/api/v1/apps/left/functions/note/invocations?async=true"
     large = node.call(path, data=b"x" * (1024 * 1024 + 1), headers={"Content-Type": "application/octet-stream"})
     assert large.status_code == 413 and "1048576" in large.json()["error"]["message"]
+    typed = node.call(path, data=b"{}", headers={"Content-Type": "application/json; x=" + "y" * 300})
+    assert typed.status_code == 400 and "content type" in typed.json()["error"]["message"], typed.text
     assert leave(node, "left/nothing", {}).status_code == 404
     assert leave(node, "left/note", {}, more="&version=99").status_code == 404
     node.deploy({"ebb.yaml": "app: web\nfunctions: {f: {runtime: http, command: python3 server.py}}\n", "server.py": SERVER})

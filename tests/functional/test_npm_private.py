@@ -176,6 +176,9 @@ def refused(node, files, npmrc, text):
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
 def test_what_cannot_be_used_is_refused(node, files):
     done = refused(node, files, "//127.0.0.1:9/:_authToken=npm_in_the_clear\n", "line 1 has a credential in the clear: write ${NPM_TOKEN} there")
+    for other in ("_authToken=npm_in_the_clear", "_auth = bnBtOmluIHRoZSBjbGVhcg==", "'//127.0.0.1:9/:_authToken' = npm_in_the_clear",
+                  "//127.0.0.1:9/:_password[]=npm_in_the_clear", "//127.0.0.1:9/:_authToken=${NPM_TOKEN}npm_in_the_clear", "[a]\n_password=npm_in_the_clear"):
+        refused(node, files, f"{other}\n", "has a credential in the clear")
     assert "npm_in_the_clear" not in done.stdout + done.stderr + node.serve_log()
     refused(node, files, "\nregistry=ftp://127.0.0.1/\n", "line 2: registry must be a URL like https://")
     refused(node, files, "registry=https://me:word@127.0.0.1/\n", "line 1: registry must be a URL like https://")

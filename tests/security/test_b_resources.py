@@ -645,16 +645,17 @@ def test_b29_a_zygote_that_forks_no_more_hurts_only_its_function(node):
 
 
 def test_b29_a_call_that_waits_for_a_fork_when_its_zygote_ends_is_served_by_the_next(node):
-    node.deploy_function("def handler(e, c):\n    return 1\n", app="heir")
+    node.deploy_function("import time\ndef handler(e, c):\n    time.sleep(0.3)\n    return 1\n", app="heir", scale={"max": 40})
     zygote, = node.pids_in("zygotes", "heir")
     os.kill(zygote, signal.SIGSTOP)
     answers = []
-    callers = [threading.Thread(target=lambda: answers.append(node.call("heir/f"))) for _ in range(8)]
+    callers = [threading.Thread(target=lambda: answers.append(node.call("heir/f"))) for _ in range(40)]
     for caller in callers:
         caller.start()
     eventually(lambda: node.functions("heir")["heir/f"]["instances"]["starting"] > 0, "the fork")
     os.kill(zygote, signal.SIGKILL)
     for caller in callers:
         caller.join()
-    assert [answer.status_code for answer in answers] == [200] * 8, answers[0].text
+    assert [answer.status_code for answer in answers] == [200] * 40, answers[0].text
+    eventually(lambda: len(node.pids_in("zygotes", "heir")) == 1, "that there is one zygote, and none beside it")
     node.cli("rm", "heir", "--yes")
