@@ -294,7 +294,6 @@ TEST(Dispatcher, StartsThatFailTogetherAreOneFailure) {
   base::SteadyTime now = room.now + 1s;  // the zygote has ended, and all its forks with it
   for (const StartInstance& start : starts)
     room.dispatcher.start_failed(start.instance, now += 1us, room.actions, true);
-  EXPECT_TRUE(room.drain<Refuse>().empty());
   EXPECT_EQ(room.dispatcher.queued(), 8u);
   const auto again = room.drain<StartInstance>();
   ASSERT_GE(again.size(), 2u) << "they are tried again";
