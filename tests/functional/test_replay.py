@@ -90,6 +90,7 @@ def test_an_app_of_that_name_is_not_touched(node, trace):
 @pytest.mark.parametrize("after", ["deploying", "replaying"])
 def test_ctrl_c_removes_what_was_deployed(node, trace, after, tmp_path):
     errors = tmp_path / "errors"
+    eventually(lambda: not sandboxes(node), "the end of those before", 30)
     process = start(node, trace, errors, "--minutes", MINUTES, "--speed", 2)
     begun = {"deploying": lambda: sandboxes(node), "replaying": lambda: "replaying" in errors.read_text()}[after]
     eventually(lambda: begun() or process.poll() is not None, after, 60)
