@@ -3,28 +3,16 @@
 #include <gtest/gtest.h>
 
 #include "base/limits_versions.h"
-#include "store/sqlite_metadata.h"
-#include "store/temp_dir.h"
+#include "store/metadata_fixture.h"
 
 namespace ebb::store {
 namespace {
 
 using model::Alias;
 
-class AliasesTest : public testing::Test {
+class AliasesTest : public MetadataFixture {
  protected:
-  AliasesTest() {
-    reopen();
-    EXPECT_TRUE(metadata_->create_or_get_app("a"));
-  }
-
-  void reopen() {
-    metadata_.reset();
-    auto opened = SqliteMetadata::open(file());
-    ASSERT_TRUE(opened) << opened.error().message;
-    metadata_ = std::move(*opened);
-  }
-  std::string file() const { return (temp_.path() / "ebb.db").string(); }
+  AliasesTest() { EXPECT_TRUE(metadata_->create_or_get_app("a")); }
 
   static NewVersion version_of(const std::string& name, std::uint32_t number) {
     NewVersion version;
@@ -51,8 +39,6 @@ class AliasesTest : public testing::Test {
     return {.app = "a", .function = "f", .name = std::move(name), .version = version};
   }
 
-  TempDir temp_;
-  std::unique_ptr<SqliteMetadata> metadata_;
   std::uint32_t deployed_ = 0;
 };
 

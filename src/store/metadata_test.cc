@@ -7,24 +7,13 @@
 #include <thread>
 
 #include "base/limits.h"
-#include "store/sqlite_metadata.h"
-#include "store/temp_dir.h"
+#include "store/metadata_fixture.h"
 
 namespace ebb::store {
 namespace {
 
-class MetadataTest : public testing::Test {
+class MetadataTest : public MetadataFixture {
  protected:
-  MetadataTest() { reopen(); }
-
-  void reopen() {
-    metadata_.reset();
-    auto opened = SqliteMetadata::open(file());
-    ASSERT_TRUE(opened) << opened.error().message;
-    metadata_ = std::move(*opened);
-  }
-  std::string file() const { return (temp_.path() / "ebb.db").string(); }
-
   static NewVersion version_of(const std::string& name, const std::string& package = "p1",
                                const std::string& layer = "") {
     NewVersion version;
@@ -35,9 +24,6 @@ class MetadataTest : public testing::Test {
     version.layer_key = layer;
     return version;
   }
-
-  TempDir temp_;
-  std::unique_ptr<SqliteMetadata> metadata_;
 };
 
 TEST_F(MetadataTest, AppsGetUidIndexesInTurn) {

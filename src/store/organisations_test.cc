@@ -3,31 +3,19 @@
 #include <gtest/gtest.h>
 
 #include "store/access_keys.h"
+#include "store/metadata_fixture.h"
 #include "store/sqlite.h"
-#include "store/sqlite_metadata.h"
-#include "store/temp_dir.h"
 
 namespace ebb::store {
 namespace {
 
-class OrganisationsTest : public testing::Test {
+class OrganisationsTest : public MetadataFixture {
  protected:
-  void SetUp() override { open(); }
-  std::string file() const { return (temp_.path() / "metadata.db").string(); }
-  void open() {
-    metadata_.reset();
-    auto opened = SqliteMetadata::open(file());
-    ASSERT_TRUE(opened) << opened.error().message;
-    metadata_ = std::move(*opened);
-  }
   model::AccessKey key(std::string app, std::string organisation) {
     FreshKey fresh = *make_key(model::Role::kRead, std::move(app), "");
     fresh.key.organisation = std::move(organisation);
     return fresh.key;
   }
-
-  TempDir temp_;
-  std::unique_ptr<SqliteMetadata> metadata_;
 };
 
 TEST_F(OrganisationsTest, ADatabaseOfTheSchemaBeforeKeepsItsDataInTheDefaultOne) {
@@ -52,7 +40,7 @@ TEST_F(OrganisationsTest, ADatabaseOfTheSchemaBeforeKeepsItsDataInTheDefaultOne)
                              "DROP TABLE aliases; ALTER TABLE versions DROP COLUMN current_ns; "
                              "DELETE FROM schema_migrations WHERE version > 5"));
   }
-  open();
+  reopen();
   const std::vector<model::Organisation> all = *metadata_->organisations();
   ASSERT_EQ(all.size(), 1U);
   EXPECT_EQ(all[0].name, "default");
@@ -75,7 +63,7 @@ TEST_F(OrganisationsTest, BudgetsAndQuotasOfOneGoWithIt) {
   ASSERT_TRUE(metadata_->set_budget({.nano_cu = 5, .organisation = "acme"}));
   ASSERT_TRUE(metadata_->set_budget({.nano_cu = 6, .organisation = "acme"}));
   ASSERT_TRUE(metadata_->set_quota({.calls_at_once = 2, .organisation = "acme"}));
-  open();
+  reopen();
   EXPECT_EQ(*metadata_->budgets(),
             (std::vector<model::Budget>{{.app = "acme", .nano_cu = 4}, {.nano_cu = 6, .organisation = "acme"}}));
   EXPECT_EQ(*metadata_->quotas(), (std::vector<model::Quota>{{.calls_at_once = 2, .organisation = "acme"}}));
@@ -94,7 +82,7 @@ TEST_F(OrganisationsTest, ANameStaysWithWhoUsedItFirst) {
   EXPECT_EQ(*metadata_->claim_app("shop", "other"), "acme");
   ASSERT_TRUE(metadata_->create_or_get_app("shop"));
   ASSERT_TRUE(metadata_->remove_app("shop"));
-  open();
+  reopen();
   EXPECT_EQ(*metadata_->claim_app("shop", "other"), "acme") << "whoever takes the name would have its records";
   EXPECT_EQ(metadata_->claim_app("new", "nobody").error().code, base::Code::kNotFound);
   EXPECT_EQ(metadata_->claim_app("../x", "acme").error().code, base::Code::kInvalidArgument);
