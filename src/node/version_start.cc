@@ -46,9 +46,9 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
   Departures& of_node = self->services_.departures;
   Departures& of_quota = Gate::departures(*self->gate_);
   const base::SteadyTime limit = base::steady_now() + limits::kDepartureTimeout;
-  for (int tries = 1; self->has_source(id); ++tries) {
+  for (int tries = 1;; ++tries) {
     std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->uid_index_);
-    if (!self->has_source(id)) co_return;  // it may have gone meanwhile
+    if (!self->has_source(id)) co_return;  // it may have gone while this waited
     const std::uint64_t gone_of_node = of_node.so_far();
     const std::uint64_t gone_of_quota = of_quota.so_far();
     os::Fd peer;
