@@ -9,23 +9,16 @@
 //     Runs the handler, which calls answer.begin(status, headers), .piece(bytes), .whole(status, headers, body) and
 //     .failed(type, message). What one of these raises is raised when the handler has returned, and ends the others.
 //     `headers` is a list of pairs of str.
+// serve(...)
+//     Calls without Python: native_host.h.
 // Callbacks of another thread than the one that called are refused: Python's state is not for them.
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030b0000
-#include <Python.h>
 #include <dlfcn.h>
-#include <pthread.h>
 
-#include "ebb/function.h"
+#include "native_host.h"
 
 enum { kHeadersMax = 1024 };
 
-struct host {
-  PyObject* answer;
-  pthread_t thread;
-};
-
-static int refused(const struct host* self) {
+int native_refused(const struct native_host* self) {
   return !pthread_equal(self->thread, pthread_self()) || PyErr_Occurred() != NULL;
 }
 
@@ -58,7 +51,7 @@ static PyObject* list_of(const struct ebb_field* headers, size_t count) {
 }
 
 // 0 when the method returned something false. Takes the argument over; NULL with an error set is one.
-static int told(struct host* self, const char* method, PyObject* arguments) {
+static int told(struct native_host* self, const char* method, PyObject* arguments) {
   if (arguments == NULL) return -1;
   PyObject* bound = PyObject_GetAttrString(self->answer, method);
   PyObject* result = bound != NULL ? PyObject_Call(bound, arguments, NULL) : NULL;
@@ -70,23 +63,18 @@ static int told(struct host* self, const char* method, PyObject* arguments) {
   return said;
 }
 
-static int begin(void* opaque, int status, const struct ebb_field* headers, size_t count) {
-  struct host* self = opaque;
-  if (refused(self)) return -1;
+int native_tell_begin(struct native_host* self, int status, const struct ebb_field* headers, size_t count) {
   PyObject* list = list_of(headers, count);
   return list == NULL ? -1 : told(self, "begin", Py_BuildValue("(iN)", status, list));
 }
 
-static int piece(void* opaque, struct ebb_text data) {
-  struct host* self = opaque;
-  if (refused(self)) return -1;
+int native_tell_piece(struct native_host* self, struct ebb_text data) {
   PyObject* bytes = bytes_of(data);
   return bytes == NULL ? -1 : told(self, "piece", Py_BuildValue("(N)", bytes));
 }
 
-static int whole(void* opaque, int status, const struct ebb_field* headers, size_t count, struct ebb_text body) {
-  struct host* self = opaque;
-  if (refused(self)) return -1;
+int native_tell_whole(struct native_host* self, int status, const struct ebb_field* headers, size_t count,
+                      struct ebb_text body) {
   PyObject* list = list_of(headers, count);
   PyObject* bytes = list != NULL ? bytes_of(body) : NULL;
   if (bytes == NULL) {
@@ -96,9 +84,9 @@ static int whole(void* opaque, int status, const struct ebb_field* headers, size
   return told(self, "whole", Py_BuildValue("(iNN)", status, list, bytes));
 }
 
-static void failed(void* opaque, struct ebb_text type, struct ebb_text message) {
-  struct host* self = opaque;
-  if (refused(self)) return;
+int native_tell_twice(struct native_host* self) { return told(self, "twice", PyTuple_New(0)); }
+
+void native_tell_failed(struct native_host* self, struct ebb_text type, struct ebb_text message) {
   PyObject* kind = bytes_of(type);
   PyObject* text = kind != NULL ? bytes_of(message) : NULL;
   if (text == NULL) {
@@ -108,7 +96,21 @@ static void failed(void* opaque, struct ebb_text type, struct ebb_text message) 
   (void)told(self, "failed", Py_BuildValue("(NN)", kind, text));
 }
 
-static struct ebb_host host_of(struct host* self) {
+static int begin(void* self, int status, const struct ebb_field* headers, size_t count) {
+  return native_refused(self) ? -1 : native_tell_begin(self, status, headers, count);
+}
+
+static int piece(void* self, struct ebb_text data) { return native_refused(self) ? -1 : native_tell_piece(self, data); }
+
+static int whole(void* self, int status, const struct ebb_field* headers, size_t count, struct ebb_text body) {
+  return native_refused(self) ? -1 : native_tell_whole(self, status, headers, count, body);
+}
+
+static void failed(void* self, struct ebb_text type, struct ebb_text message) {
+  if (!native_refused(self)) native_tell_failed(self, type, message);
+}
+
+static struct ebb_host host_of(struct native_host* self) {
   return (struct ebb_host){.self = self, .begin = begin, .piece = piece, .whole = whole, .failed = failed};
 }
 
@@ -136,7 +138,7 @@ static const struct ebb_function* function_of(PyObject* number) { return PyLong_
 
 static PyObject* run_hook(PyObject* args, int is_init) {
   PyObject* number = NULL;
-  struct host self = {.answer = NULL, .thread = pthread_self()};
+  struct native_host self = {.answer = NULL, .thread = pthread_self()};
   if (!PyArg_ParseTuple(args, "OO", &number, &self.answer)) return NULL;
   const struct ebb_function* function = function_of(number);
   if (function == NULL) return NULL;
@@ -185,7 +187,7 @@ static PyObject* call(PyObject* module, PyObject* args) {
   (void)module;
   static struct ebb_field headers[kHeadersMax];  // an instance runs one call at a time
   PyObject *number = NULL, *list = NULL;
-  struct host self = {.answer = NULL, .thread = pthread_self()};
+  struct native_host self = {.answer = NULL, .thread = pthread_self()};
   const char* text[8] = {0};
   Py_ssize_t size[8] = {0};
   int is_http = 0;
@@ -221,11 +223,9 @@ static PyObject* call(PyObject* module, PyObject* args) {
 }
 
 static PyMethodDef kMethods[] = {
-    {"load", load, METH_VARARGS, NULL},
-    {"init", init, METH_VARARGS, NULL},
-    {"started", started, METH_VARARGS, NULL},
-    {"call", call, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"load", load, METH_VARARGS, NULL},          {"init", init, METH_VARARGS, NULL},
+    {"started", started, METH_VARARGS, NULL},    {"call", call, METH_VARARGS, NULL},
+    {"serve", native_serve, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef kModule = {

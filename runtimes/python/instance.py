@@ -124,9 +124,9 @@ class Instance:
             meta = b'{"init_ns":%d,"port":%d}' % (init_ns, self._several.port)
         wire.send_frame(self._sock, wire.CHANNEL_READY, _NO_INVOCATION, meta)
 
-    def _receive(self, recv_into, buffer, view):
-        """(meta, body, invocation) of the next frame; None when the channel has ended."""
-        have = recv_into(buffer)
+    def _receive(self, recv_into, buffer, view, have=0):
+        """(meta, body, invocation) of the next frame, of which `have` bytes are there; None when the channel has ended."""
+        have = have or recv_into(buffer)
         while have < wire.FRAME.size:
             got = recv_into(view[have:]) if have else 0
             if got == 0:
@@ -222,6 +222,29 @@ class Instance:
             self._orphans.look()
         return True
 
+    def _serve_library(self, buffer):
+        """What a library can serve by itself. The bytes in `buffer` of a frame that it cannot; 0 at the channel's end; None when the process must end."""
+        def stream_of(invocation, head_only):
+            return stream.Stream(self._sock, invocation, bool(head_only))
+
+        while True:
+            left = self._web.serve(CHANNEL_FD, buffer, stream_of, self._orphans.look)
+            if isinstance(left, int):
+                return left
+            if os.getpid() != self._pid:
+                self._leave_worker(left)
+            if not self._stream(left.stream, lambda _, answer: answer.finish(), left):
+                return None
+
+    def _leave_worker(self, answer):
+        """A process that the handler forked came back from it: the answer is its parent's."""
+        try:
+            answer.check()
+        except BaseException as error:
+            trace.report(trace.trace_of(error))
+            leave(1)
+        leave(0)
+
     def serve(self, invocations_max=None):
         """Serves until the channel ends (returns 0), or an invocation ended the process (returns 1)."""
         if self._several is not None:
@@ -230,11 +253,17 @@ class Instance:
         buffer = bytearray(_BUFFER_BYTES)
         view = memoryview(buffer)
         recv_into = self._sock.recv_into
+        library = self._function.interface == "native" and invocations_max is None
+        have = 0
         while invocations_max is None or invocations_max > 0:
             if invocations_max is not None:
                 invocations_max -= 1
             try:
-                frame = self._receive(recv_into, buffer, view)
+                if library:
+                    have = self._serve_library(buffer)
+                    if not have:
+                        return 0 if have == 0 else 1
+                frame = self._receive(recv_into, buffer, view, have)
             except (EOFError, OSError):
                 return 0
             if frame is None:

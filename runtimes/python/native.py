@@ -22,17 +22,25 @@ def _text(data):
 class Answer:
     """What the library says of one call, or of a hook (without a stream)."""
 
-    __slots__ = ("_stream", "failure")
+    __slots__ = ("_stream", "failure", "raised")
 
     def __init__(self, stream=None):
         self._stream = stream
         self.failure = None
+        self.raised = None  # by what the library called, where _native.serve has called the library
+
+    @property
+    def stream(self):
+        return self._stream
 
     def _head(self, status, headers):
         if self._stream is None or self._stream.head is not None:
-            raise results.Unserialisable("the handler answered twice: a stream is ended by returning its end()")
+            self.twice()
         given = [results._header(_text(name), web.header_text(value)) for name, value in headers]
         self._stream.head = results.Head(results._status(status), given)
+
+    def twice(self):
+        raise results.Unserialisable("the handler answered twice: a stream is ended by returning its end()")
 
     def begin(self, status, headers):
         self._head(status, headers)
@@ -57,8 +65,16 @@ class Answer:
 
     def check(self):
         """Errors: trace.Reported."""
+        if self.raised is not None:
+            raise self.raised
         if self.failure is not None:
             raise self.failure
+
+    def finish(self):
+        """When the handler has returned. Errors: what a callback raised; trace.Reported; results.Unserialisable."""
+        self.check()
+        if self._stream.head is None:
+            raise results.Unserialisable("the handler gave no answer: end() of a stream was returned that was not begun")
 
 
 def _ends_beyond(file, head):
@@ -129,9 +145,16 @@ class Handler:
             headers = [("content-type", meta["content_type"])]
         _native.call(self._number, answer, is_http, method, path, query, headers, body, context.request_id, function.app,
                      function.name, function.version, context.deadline_ms, function.memory_bytes)
-        answer.check()
-        if stream.head is None:
-            raise results.Unserialisable("the handler gave no answer: end() of a stream was returned that was not begun")
+        answer.finish()
+
+    def serve(self, sock_fd, buffer, stream_of, look):
+        """Calls that need no Python, one after the other. 0 at the channel's end; else the bytes of a frame in `buffer` that does, or the Answer
+        of a call whose handler has returned. stream_of(invocation, head_only) -> Stream. Errors: OSError when the daemon has gone."""
+        from . import _native
+
+        function = self._function
+        return _native.serve(self._number, sock_fd, buffer, lambda *call: Answer(stream_of(*call)), look, function.app, function.name,
+                             function.version, function.memory_bytes)
 
 
 def load(function):
