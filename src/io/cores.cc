@@ -8,11 +8,35 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "io/spinning.h"
 
 namespace ebb::io {
 namespace {
 
 thread_local unsigned current_core = Cores::kNone;
+
+// Whether something came up within Spinning::kLongest; it is done then.
+bool spin(asio::io_context& context, Spinning& spinning) {
+  const base::SteadyTime began = base::steady_now();
+  base::SteadyTime now = began;
+  bool found = false;
+  do {
+    found = context.poll() > 0;
+    now = base::steady_now();
+  } while (!found && now - began < Spinning::kLongest && !context.stopped());
+  spinning.spun(found, now);
+  return found;
+}
+
+// As context.run(), but that it may spin before it sleeps.
+void work(asio::io_context& context) {
+  Spinning spinning;
+  while (!context.stopped()) {
+    if (spinning.on() && spin(context, spinning)) continue;
+    context.run_one();
+    spinning.worked(base::steady_now);
+  }
+}
 
 }  // namespace
 
@@ -50,7 +74,7 @@ void Cores::serve(unsigned index) {
   while (!cores_[index]->context.stopped()) {
     // A plain handler that throws (bad_alloc) costs its own work, not the core.
     try {
-      cores_[index]->context.run();
+      work(cores_[index]->context);
     } catch (const std::exception& error) {
       base::log(base::LogLevel::kError, "core_handler_failed", {{"core", index}, {"error", error.what()}});
     }

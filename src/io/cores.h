@@ -1,8 +1,9 @@
 // Cores: the daemon's threads, each with an io_context of its own.
 //
 // 1. What is made on a core stays on it: sockets, timers and coroutines need no lock among themselves.
-// 2. A context's work never runs on two threads; posting to it is allowed from any thread.
-// 3. Cores outlives everything bound to its contexts that is not owned by a coroutine.
+// 2. A core with much to do looks for more before it sleeps (io/spinning.h).
+// 3. A context's work never runs on two threads; posting to it is allowed from any thread.
+// 4. Cores outlives everything bound to its contexts that is not owned by a coroutine.
 // Made once by the daemon (and by each test that needs an event loop).
 #pragma once
 

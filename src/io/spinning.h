@@ -1,0 +1,57 @@
+// Whether a core that has run out of work looks for more for a moment before it sleeps: pure, of what it found so far.
+//
+// To sleep and be woken costs a core two switches, and whoever wakes it a call to another processor; where the next
+// piece of work comes within microseconds, looking for it costs less (adaptive spinning: Karlin et al., Empirical
+// studies of competitive spinning, SOSP 1991). 1. A core begins to spin when kRun pieces of work came kWithin one
+// another on average. 2. It stops when a third of its spins found nothing, and does not begin again for kRest. 3. A
+// spin lasts kLongest at most. So an idle core never spins, nor one whose work comes slower than that. Called by
+// cores.cc.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/clock.h"
+
+namespace ebb::io {
+
+class Spinning {
+ public:
+  static constexpr std::chrono::microseconds kLongest{50};
+  static constexpr std::chrono::microseconds kWithin{25};
+  static constexpr std::chrono::milliseconds kRest{20};
+  static constexpr int kRun = 64;
+
+  bool on() const { return credit_ > 0; }
+
+  /// One piece of work was done that no spin found. Cost: the clock is wanted every kRun pieces only.
+  template <typename Clock>
+  void worked(const Clock& clock) {
+    if (on() || ++run_ < kRun) return;
+    run_ = 0;
+    const base::SteadyTime now = clock();
+    const bool quick = now - since_ <= kRun * kWithin;
+    since_ = now;
+    if (quick && now >= rested_) credit_ = kCreditFirst;
+  }
+
+  /// While it is on: a spin ended.
+  void spun(bool found, base::SteadyTime now) {
+    credit_ = std::min(credit_ + (found ? 1 : -2), kCreditMost);
+    if (credit_ > 0) return;
+    credit_ = run_ = 0;
+    since_ = now;
+    rested_ = now + kRest;
+  }
+
+ private:
+  static constexpr int kCreditFirst = 4;
+  static constexpr int kCreditMost = 8;
+
+  int credit_ = 0;
+  int run_ = 0;
+  base::SteadyTime since_{};
+  base::SteadyTime rested_{};
+};
+
+}  // namespace ebb::io
