@@ -8,6 +8,7 @@ Nothing here is faked. `Node` is used through the fixtures of conftest.py; a tes
 import concurrent.futures
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
 import pathlib
@@ -502,6 +503,15 @@ def server_timing(response):
         values = dict(word.split("=", 1) for word in parameters)
         phases[name] = {key: float(value) if key == "dur" else value.strip('"') for key, value in values.items()}
     return phases
+
+
+def module_at(path):
+    """A script of the tree, such as runtimes/npm/install.py, as a module: what it is without a node."""
+    path = ROOT / path
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def parse_json(text):

@@ -1,7 +1,6 @@
 """package-lock.json becomes a layer: installed by a real npm from a registry on loopback, found by functions and by the build command,
 kept by content; and what is said of locks that cannot be installed, while the version before goes on serving."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -9,7 +8,7 @@ import shutil
 import pytest
 
 import npm_registry
-from ebb_node import ROOT, Node, eventually, parse_json, running
+from ebb_node import Node, eventually, module_at, parse_json, running
 from npm_registry import integrity_of, lock_of, needs_npm
 from test_deploy import wheel
 
@@ -320,10 +319,7 @@ def test_builds_without_a_network(fresh_node):
 
 @pytest.fixture(scope="module")
 def install():
-    spec = importlib.util.spec_from_file_location("install", ROOT / "runtimes/npm/install.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at("runtimes/npm/install.py")
 
 
 @pytest.mark.parametrize("program, remedy", [("node", "apt-get install nodejs"), ("npm", "apt-get install npm")])

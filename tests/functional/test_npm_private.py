@@ -2,7 +2,6 @@
 the credential is in nothing that the node keeps or shows."""
 
 import base64
-import importlib.util
 import io
 import json
 import os
@@ -13,7 +12,7 @@ import zipfile
 import pytest
 
 import npm_registry
-from ebb_node import ROOT, Node, eventually, parse_json, running
+from ebb_node import Node, eventually, module_at, parse_json, running
 from npm_registry import lock_of, needs_npm
 
 TOKEN = "npm_t0ken-of-the-test;with#signs"
@@ -190,10 +189,7 @@ def test_what_cannot_be_used_is_refused(node, files):
 
 @pytest.fixture(scope="module")
 def npmrc():
-    spec = importlib.util.spec_from_file_location("npmrc", ROOT / "runtimes/npm/npmrc.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at("runtimes/npm/npmrc.py")
 
 
 def test_settings_that_are_the_nodes_are_left_out(npmrc):

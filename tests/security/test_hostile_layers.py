@@ -2,14 +2,13 @@
 Each is deployed on a real node; what is refused is said, and leaves nothing."""
 
 import json
-import pathlib
 import shutil
 import tarfile
 
 import pytest
 
 import images
-from ebb_node import eventually
+from ebb_node import eventually, module_at
 from images import Layout, entry, tar_of
 
 NEEDED = images.missing_tools("skopeo", "gcc")
@@ -81,12 +80,8 @@ def test_what_a_layer_brings_in_is_without_power(node, program, tmp_path):
 def test_a_layer_of_too_many_entries_is_refused(node, tmp_path, monkeypatch):
     """The script itself, with a smaller bound: 400,000 real entries would take a minute."""
     import hashlib
-    import importlib.util
 
-    where = pathlib.Path(__file__).resolve().parents[2] / "runtimes/image/unpack.py"
-    spec = importlib.util.spec_from_file_location("unpack", where)
-    unpack = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(unpack)
+    unpack = module_at("runtimes/image/unpack.py")
     data = tar_of([entry(f"file{number}") for number in range(20)])
     name = hashlib.sha256(data).hexdigest()
     (tmp_path / name).write_bytes(data)
