@@ -299,16 +299,22 @@ void VersionRunner::instance_exited(const wire::Exited& event) {
     if (at != instances_.end()) instance = at->second;
   }
   if (instance) {
-    if (instance->out) instance->out->finish();
-    if (instance->err) instance->err->finish();
+    instance->finish_output();
     instance->shares.see(std::chrono::nanoseconds(event.cpu_ns));
     count_unclaimed(*instance);
     instance->exited.set(event);
     note_memory(base::Bytes{event.memory_peak_bytes});
   }
   forget_instance(id);
-  handle([&](sched::Actions& actions)
-             EBB_REQUIRES(mutex_) { dispatcher_.instance_gone(id, base::steady_now(), actions); });
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    const base::SteadyTime now = base::steady_now();
+    if (instance && dispatcher_.is_starting(id)) {  // its start may not have heard of it yet
+      last_start_error_ = end_of_start(event);
+      dispatcher_.start_failed(id, now, actions, last_start_error_.code == base::Code::kUnavailable);
+    } else {
+      dispatcher_.instance_gone(id, now, actions);
+    }
+  });
   drop_if_done();
 }
 
@@ -408,9 +414,10 @@ FunctionView VersionRunner::view() {
   return view;
 }
 
-sandbox::OutputPipe::Sink VersionRunner::sink(store::LogStream stream) {
-  return [&log = services_.log, app = version_.app, function = version_.function, stream](
+sandbox::OutputPipe::Sink VersionRunner::sink(store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words) {
+  return [&log = services_.log, app = version_.app, function = version_.function, stream, last_words](
              const base::InvocationId& id, const std::vector<std::string>& lines) {
+    if (last_words) last_words->add(lines);
     std::vector<store::LogLine> records;
     const base::WallTime now = base::wall_now();
     for (const std::string& line : lines)

@@ -35,7 +35,7 @@ namespace ebb::node {
 /// What became of a zygote start, for the deployment that waits for it.
 struct ZygoteOutcome {
   base::Result<> result;
-  std::string detail;        // the traceback when user init raised
+  std::string detail;        // the traceback when user init raised, else what it printed last
   std::string unfit_reason;  // why it cannot be forked; empty when it can
 };
 
@@ -200,6 +200,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// After a start that found no memory, or no room for one more instance: waits until some is free. False when nobody
   /// gave way.
   io::Task<bool> relieved_of(base::InstanceId id, bool memory);
+  /// Of an instance that ended before it was ready: its own doing, or kUnavailable.
+  base::Error end_of_start(const wire::Exited& exit) const;
   void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
                    const base::Result<>& started);
   void forget_instance(base::InstanceId id);
@@ -213,7 +215,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   Reply refused(const Call& call, const Refusal& refusal);
   base::Error too_long(base::Duration wait) EBB_REQUIRES(mutex_);
   std::string config_for_runtime(const SecretValues& secrets) const;
-  sandbox::OutputPipe::Sink sink(store::LogStream stream);
+  /// Into the function's log, and what is not nullptr besides.
+  sandbox::OutputPipe::Sink sink(store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words = nullptr);
 
   Services& services_;
   const model::Version version_;

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/deadline.h"
+#include "node/instance_end.h"
 #include "node/memory_pressure.h"
 #include "node/start_turns.h"
 #include "node/version_runner.h"
@@ -12,6 +13,12 @@
 namespace ebb::node {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kExitReport = 1s;  // from the channel's end to the launcher's word on why
+
+}  // namespace
 
 base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(base::InstanceId id, Gate::Room room,
                                                                              os::Fd* peer) {
@@ -115,6 +122,7 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
   const base::SteadyTime now = base::steady_now();
   if (started) {
     instance->ready_at = now;
+    instance->last_words->forget();
     handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
       note_loading(*instance);
       dispatcher_.instance_ready(id, now, actions);
@@ -137,6 +145,10 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
   if (instance) {
     read_unclaimed(*instance);
     services_.launcher->kill(wire::Subject::kInstance, raw(id));
+    instance->finish_output();  // what it said of its failure was written before it told of that
+    if (started.error().code == base::Code::kFunctionFailed) {
+      sink(store::LogStream::kPlatform)({}, {"start failed: " + started.error().message});
+    }
     forget_instance(id);
   }
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
@@ -153,10 +165,10 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
 io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Instance> instance, os::Fd peer) {
   std::vector<os::Fd> fds(3);
   fds[0] = std::move(peer);
-  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut), &fds[1]);
+  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, instance->last_words), &fds[1]);
   if (!out) co_return out.error();
   instance->out = *out;
-  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr), &fds[2]);
+  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, instance->last_words), &fds[2]);
   if (!err) co_return err.error();
   instance->err = *err;
 
@@ -184,6 +196,11 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   const auto got =
       co_await io::with_deadline(instance->channel.receive_into(frame, &held), deadline, "the instance's first frame");
   if (!got && got.error().code == base::Code::kResourceExhausted) co_return base::unavailable(got.error().message);
+  if (!got && got.error().code == base::Code::kUnavailable) {
+    const base::SteadyTime told_by = base::steady_now() + kExitReport;
+    const std::optional<wire::Exited> exit = co_await instance->exited.wait(told_by);
+    if (exit) co_return end_of_start(*exit);
+  }
   if (!got) co_return got.error();
   boost::system::error_code bad_json;
   const boost::json::value meta = boost::json::parse(frame.meta, bad_json);
@@ -211,6 +228,13 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   (reachable ? instance->program : instance->several) = std::make_shared<sandbox::ProgramPort>(
       services_.launcher, instance->id, static_cast<std::uint16_t>(port->get_int64()), version_.spec.concurrency);
   co_return base::Result<>();
+}
+
+base::Error VersionRunner::end_of_start(const wire::Exited& exit) const {
+  const bool own_doing = !exit.orphaned && !ended_for_the_node(exit, version_);
+  return base::Error{
+      .code = own_doing ? base::Code::kFunctionFailed : base::Code::kUnavailable,
+      .message = "init of " + version_.app + "/" + version_.function + " failed: " + how_it_ended(exit, version_)};
 }
 
 io::Task<base::Result<sandbox::LauncherAnswer>> VersionRunner::order_start(std::shared_ptr<sandbox::Instance> instance,

@@ -103,8 +103,9 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   const base::Duration waited = base::steady_now() - lined_up;
   const std::uint64_t id = services_.next_zygote++;
   std::vector<os::Fd> ends(2);
-  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut), &ends[0]);
-  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr), &ends[1]);
+  const auto last_words = std::make_shared<sandbox::LastWords>();
+  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, last_words), &ends[0]);
+  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, last_words), &ends[1]);
   if (!out || !err) {
     outcome.result = (out ? err : out).error();
     co_return outcome;
@@ -125,6 +126,7 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   (*err)->finish();
   if (!answer) {
     outcome.result = answer.error();
+    if (outcome.detail.empty()) outcome.detail = last_words->text(answer.error().message);
     if (answer.error().code == base::Code::kNotFound) outcome.result = base::unavailable(answer.error().message);
     if (answer.error().code == base::Code::kDeadlineExceeded) {
       outcome.result = base::Error{.code = base::Code::kFunctionFailed,
@@ -135,6 +137,7 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
     services_.directory.remove(wire::Subject::kZygote, id);
     co_return outcome;
   }
+  last_words->forget();
   const auto made = wire::decode<wire::ZygoteMade>(answer->payload);
   if (!made) {
     outcome.result = made.error();
@@ -197,8 +200,8 @@ io::Task<ZygoteOutcome> VersionRunner::do_without_zygote(std::string reason) {
   outcome.result = co_await try_start(instance, std::move(peer));
   read_unclaimed(*instance);
   services_.launcher->kill(wire::Subject::kInstance, raw(id));
-  if (instance->out) instance->out->finish();
-  if (instance->err) instance->err->finish();
+  instance->finish_output();
+  if (!outcome.result) outcome.detail = instance->last_words->text(outcome.result.error().message);
   base::MutexLock lock(mutex_);
   zygote_init_ = base::steady_now() - began;
   co_return outcome;

@@ -15,6 +15,7 @@
 #include "model/usage.h"
 #include "os/usage_files.h"
 #include "sandbox/channel.h"
+#include "sandbox/last_words.h"
 #include "sandbox/output_pipe.h"
 #include "sandbox/program_port.h"
 #include "sandbox/shares.h"
@@ -32,6 +33,7 @@ struct Instance {
   Channel channel;
   std::shared_ptr<OutputPipe> out;
   std::shared_ptr<OutputPipe> err;
+  const std::shared_ptr<LastWords> last_words = std::make_shared<LastWords>();  // until it is ready
   model::Rung rung = model::Rung::kFork;
   base::SteadyTime ordered_at{};     // when the fork was ordered
   base::SteadyTime ready_at{};       // when it said kReady
@@ -74,6 +76,11 @@ struct Instance {
   void begin_memory_peak() {
     (void)os::reset_memory_peak(usage_.memory_peak);
     peak_read_at_.store({}, std::memory_order_release);
+  }
+  /// What is there is read, and an unfinished line is one.
+  void finish_output() {
+    if (out) out->finish();
+    if (err) err->finish();
   }
   void close_output() {
     if (out) out->close();

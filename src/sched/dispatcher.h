@@ -151,6 +151,11 @@ class Dispatcher {
   /// Since when the call in front of the queue waits; SteadyTime::max() when none does.
   base::SteadyTime waits_since() const { return queue_.empty() ? base::SteadyTime::max() : queue_.front().since; }
   std::uint32_t starting() const { return starting_; }
+  /// Whether neither its readiness nor its end has been reported.
+  bool is_starting(base::InstanceId id) const {
+    const auto at = instances_.find(id);
+    return at != instances_.end() && at->second.state == State::kStarting;
+  }
   /// The spare, ready or starting.
   std::optional<base::InstanceId> spare() const { return spare_; }
   /// Spares that are ready: 1 or 0.
