@@ -8,6 +8,7 @@
 #include <boost/json/value.hpp>
 #include <string>
 
+#include "base/limits.h"
 #include "gateway/memory_server.h"
 
 namespace ebb::gateway {
@@ -256,6 +257,19 @@ TEST(Access, AStrangersUploadIsRefusedBeforeItsBody) {
                                     http::Headers{{"Authorization", "Bearer ebb_"}});
   EXPECT_EQ(refused.status, 401);
   EXPECT_TRUE(server.node.archives.empty());
+}
+
+TEST(Access, AnUploadIsReadForAKeyThatMayDeployOnly) {
+  MemoryServer server;
+  server.node.deploy_answer = std::uint64_t{1};
+  for (const auto& [role, status] : {std::pair{"deploy", 202}, std::pair{"invoke", 403}, std::pair{"read", 403}}) {
+    const auto made = server.fetch("POST", "/api/v1/keys", R"({"app":"a","role":")" + std::string(role) + "\"}");
+    const std::string key(boost::json::parse(made.body).at("key").as_string());
+    // Larger than the server would take of anybody, where it is refused: it was not read.
+    const std::size_t size = status == 202 ? 100'000 : limits::kPackageUploadBytes + 1;
+    EXPECT_EQ(server.fetch("POST", "/api/v1/deployments", std::string(size, 'x'), bearer(key)).status, status) << role;
+  }
+  EXPECT_EQ(server.node.archives.size(), 1U);
 }
 
 TEST(Access, MalformedKeyRequestsAreRefused) {

@@ -165,6 +165,7 @@ io::Task<http::Response> FunctionUrl::direct(http::Request request, http::PathPa
   call.content_type = request.headers.get("content-type");
   call.arrived = request.received_at;
   call.body = std::move(request.body);
+  call.request.unread = std::move(request.unread);
   if (async == "true") {
     std::shared_ptr<OpenTrace> begun = trace(call, request.headers, CallTrace::Part::kAcceptance);
     http::Response accepted = co_await accept(std::move(call), std::move(begun));

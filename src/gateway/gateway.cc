@@ -2,8 +2,23 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/limits_access.h"
 
 namespace ebb::gateway {
+
+namespace {
+
+bool is_upload(const http::Request& request) {
+  return request.method == "POST" && request.path == "/api/v1/deployments";
+}
+
+// To a function's URL, or a direct one.
+bool is_call(const http::Request& request) {
+  return request.path.starts_with("/fn/") ||
+         (request.path.starts_with("/api/v1/apps/") && request.path.ends_with("/invocations"));
+}
+
+}  // namespace
 
 Gateway::Gateway(node::Node& node, const std::vector<model::AccessKey>& keys, Traces* traces)
     : access_(keys, node),
@@ -22,15 +37,15 @@ http::Handler Gateway::handler() {
 http::ServerOptions Gateway::server_options() const {
   http::ServerOptions options;
   options.body_limit = [](const http::Request& request) -> std::uint64_t {
-    const bool upload = request.method == "POST" && request.path == "/api/v1/deployments";
-    return upload ? limits::kPackageUploadBytes : limits::kHttpBodyBytes;
+    if (is_upload(request)) return limits::kPackageUploadBytes;
+    return is_call(request) ? limits::kHttpBodyBytes : limits::kControlBodyBytes;
   };
-  // Whose it is decides: a web server gets it as it comes, others whole.
-  options.leaves_unread = [](const http::Request& request) { return request.path.starts_with("/fn/"); };
+  // Whose it is decides: a web server gets it as it comes, others whole, and each app has a part of what is held.
+  options.leaves_unread = is_call;
   options.admit = [this](const http::Request& request) -> base::Result<> {
     if (!request.path.starts_with("/api/")) return {};
     EBB_TRY(const Caller caller, access_.caller(request.headers));
-    return {};
+    return is_upload(request) ? may(caller, model::Permission::kDeploy) : base::Result<>();
   };
   return options;
 }

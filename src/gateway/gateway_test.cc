@@ -163,6 +163,16 @@ TEST(DirectCall, PassesBodyContentTypeAndVersion) {
   EXPECT_EQ(call.event_of, nullptr);
 }
 
+TEST(DirectCall, ALongBodyIsReadByWhoeverRunsTheCall) {
+  MemoryServer server;
+  const std::string path = "/api/v1/apps/vision/functions/digits/invocations";
+  const std::string body(limits::kHttpBodyBytes, 'x');
+  EXPECT_EQ(server.fetch("POST", path, body).body == body, true);
+  EXPECT_EQ(server.fetch("POST", path, body + 'x').status, 413);
+  EXPECT_EQ(server.fetch("POST", path + "?version=none", body).status, 404) << "what is refused is not read";
+  ASSERT_EQ(server.node.calls.size(), 1U);
+}
+
 TEST(AsynchronousCall, IsAnsweredWhenItIsKept) {
   MemoryServer server;
   server.node.accept_answer = node::AcceptedCall{.waits_because = "a budget"};

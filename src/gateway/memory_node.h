@@ -46,7 +46,9 @@ class MemoryNode final : public node::Node {
 
   io::Task<node::Reply> invoke(node::Call call) override {
     if (call.request.unread) {
-      auto body = co_await std::exchange(call.request.unread, nullptr)->read_all();
+      const auto unread = std::exchange(call.request.unread, nullptr);
+      http::BodyRoom unbounded;
+      auto body = co_await unread->read_all(std::move(unbounded));
       if (!body) co_return node::Reply{.error = body.error()};
       call.body = *std::move(body);
     }
@@ -62,6 +64,13 @@ class MemoryNode final : public node::Node {
   std::vector<base::InvocationId> retried;
   base::Result<node::AcceptedCall> accept_answer = node::AcceptedCall{};
   io::Task<base::Result<node::AcceptedCall>> accept(node::Call call) override {
+    if (call.request.unread) {
+      const auto unread = std::exchange(call.request.unread, nullptr);
+      http::BodyRoom unbounded;
+      auto body = co_await unread->read_all(std::move(unbounded));
+      if (!body) co_return body.error();
+      call.body = *std::move(body);
+    }
     std::lock_guard lock(mutex);
     if (accept_answer) {
       node::AsyncCallView view;

@@ -47,6 +47,15 @@ void Connection::enter(Phase phase, base::Duration limit) {
   deadline_ = base::steady_now() + limit;
 }
 
+// Of what is in memory until all of it has passed: more is due soon, and all of it in time for what has passed. Who
+// sends or takes a byte now and then would keep the rest for as long as he likes.
+void Connection::expect_more(Phase phase, base::SteadyTime begun, std::uint64_t passed) {
+  const std::chrono::milliseconds earned(1000 * passed / options().whole_body_pace);
+  phase_ = phase;
+  deadline_ = std::min<base::SteadyTime>(base::steady_now() + options().body_stall_timeout,
+                                         begun + options().whole_body_grace + earned);
+}
+
 void Connection::expire(base::SteadyTime now) {
   if (deadline_ > now && body_deadline_ > now) return;
   if (deadline_ <= now) timed_out_ = true;  // else only the body is late, and its reader knows

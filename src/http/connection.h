@@ -113,9 +113,12 @@ class Connection {
   io::Task<> linger_if_unread();
   io::Task<> let_go_of_body();
   io::Task<Read> fill();
-  io::Task<base::Result<>> write_all(Parts parts);
+  /// kPiece: of something that may take long; kWhole: of what is in memory until all of it is out.
+  enum class Of : bool { kPiece, kWhole };
+  io::Task<base::Result<>> write_all(Parts parts, Of of = Of::kPiece);
 
   void enter(Phase phase, base::Duration limit);
+  void expect_more(Phase phase, base::SteadyTime begun, std::uint64_t passed);
   void peer_left();
   bool admitted();
   std::uint64_t body_limit() const;
@@ -124,7 +127,7 @@ class Connection {
   bool is_refused();
   bool body_refused(Read read);
   bool parse_head(std::size_t size);
-  bool hold(std::uint64_t bytes);
+  bool hold(std::uint64_t more, std::uint64_t whole);
   std::string_view pending() const { return {buffer_.data() + begin_, end_ - begin_}; }
   const ServerOptions& options() const { return state_->options; }
 
@@ -153,6 +156,7 @@ class Connection {
   std::shared_ptr<ClientBody> unread_;  // of the request under way: its handler reads the body
   std::optional<Refusal> refused_;      // why it cannot be served
   HeldBytes held_;
+  BodyRoom room_;    // for the body that is being read, beside what the server has
   std::string out_;  // the response's head, reused
 };
 

@@ -33,7 +33,8 @@ Refusal busy() {
 }
 
 Refusal late() {
-  return refusal(408, base::Code::kDeadlineExceeded, "the request's body stopped coming, send it without pauses");
+  return refusal(408, base::Code::kDeadlineExceeded,
+                 "the request's body stopped coming or came too slowly, send it without pauses");
 }
 
 Refusal refusal_of(const base::Error& error) { return {base::http_status_of(error.code), error}; }
@@ -105,11 +106,13 @@ class Connection::ClientBody final : public BodyReader {
     co_return base::Result<>();
   }
 
-  io::Task<base::Result<std::string>> read_all() override {
+  io::Task<base::Result<std::string>> read_all(BodyRoom room) override {
     if (connection_ == nullptr || broken_) co_return gone();
     std::string body;
     Connection& connection = *connection_;
+    connection.room_ = std::move(room);
     const bool whole = co_await connection.read_body(body, limit_);
+    connection.room_ = nullptr;
     connection.phase_ = Phase::kHandling;
     connection.deadline_ = base::SteadyTime::max();
     ended_ = whole;
@@ -233,11 +236,15 @@ io::Task<bool> Connection::serve_unread() {
   co_return more&& whole;
 }
 
-// Takes from the global budget or sets the refusal.
-bool Connection::hold(std::uint64_t bytes) {
-  if (held_.grow(bytes)) return true;
-  refused_ = busy();
-  return false;
+// Takes from the global budget, and from whoever's part the body is, or sets the refusal.
+bool Connection::hold(std::uint64_t more, std::uint64_t whole) {
+  if (!held_.grow(more)) {
+    refused_ = busy();
+    return false;
+  }
+  const base::Result<> room = room_ ? room_(whole) : base::Result<>();
+  if (!room) refused_ = refusal_of(room.error());
+  return room.has_value();
 }
 
 // True when a read for the body did not bring bytes; sets the refusal where there is somebody to tell.
@@ -285,16 +292,17 @@ io::Task<bool> Connection::read_body(std::string& body, std::uint64_t limit) {
   }
   const bool goes_on = co_await say_continue();
   if (!goes_on) co_return false;
-  enter(Phase::kBody, options().body_stall_timeout);
+  expect_more(Phase::kBody, base::steady_now(), 0);
   if (sized) co_return co_await read_sized_body(body);
   co_return co_await read_chunked_body(body, limit);
 }
 
 io::Task<bool> Connection::read_sized_body(std::string& body) {
+  const base::SteadyTime begun = base::steady_now();
   const auto length = static_cast<std::size_t>(head_.content_length);
   body.reserve(length);  // address space only: the kernel gives pages as bytes arrive
   const std::size_t early = std::min(length, pending().size());
-  if (!hold(early)) co_return false;
+  if (!hold(early, early)) co_return false;
   body.append(pending().substr(0, early));
   begin_ += early;
   // resize() writes zeros, so it goes ahead of the reads by a step that is still in the cache when the bytes land on
@@ -303,7 +311,7 @@ io::Task<bool> Connection::read_sized_body(std::string& body) {
   while (filled < length) {
     if (filled == body.size()) {
       const std::size_t step = std::min(kBodyStepBytes, length - filled);
-      if (!hold(step)) co_return false;
+      if (!hold(step, filled + step)) co_return false;
       body.resize(filled + step);
     }
     const asio::mutable_buffer room(body.data() + filled, body.size() - filled);
@@ -312,16 +320,17 @@ io::Task<bool> Connection::read_sized_body(std::string& body) {
     const Read read = timed_out_ ? Read::kTimedOut : (failed ? Read::kEnded : Read::kBytes);
     if (body_refused(read)) co_return false;
     filled += count;
-    enter(Phase::kBody, options().body_stall_timeout);
+    expect_more(Phase::kBody, begun, filled);
   }
   co_return true;
 }
 
 io::Task<bool> Connection::read_chunked_body(std::string& body, std::uint64_t limit) {
+  const base::SteadyTime begun = base::steady_now();
   ChunkDecoder decoder(limit);
   for (;;) {
     // Decoded bytes are at most the bytes read: the budget is asked before they are appended.
-    if (!hold(pending().size())) co_return false;
+    if (!hold(pending().size(), body.size() + pending().size())) co_return false;
     const base::Result<std::size_t> consumed = decoder.feed(pending(), body);
     if (!consumed) {
       refused_ = refusal_of(consumed.error());
@@ -331,7 +340,7 @@ io::Task<bool> Connection::read_chunked_body(std::string& body, std::uint64_t li
     if (decoder.done()) co_return true;
     const Read read = co_await fill();
     if (body_refused(read)) co_return false;
-    enter(Phase::kBody, options().body_stall_timeout);
+    expect_more(Phase::kBody, begun, body.size());
   }
 }
 

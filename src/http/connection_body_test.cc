@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdio>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "base/limits.h"
 #include "http/loopback_test_server.h"
@@ -154,7 +157,8 @@ TEST(UnreadBody, AClientThatGoesAwayEndsTheHandlersRead) {
 
 io::Task<Response> take_all(Request request) {
   Response response;
-  const base::Result<std::string> body = co_await request.unread->read_all();
+  BodyRoom room;
+  const base::Result<std::string> body = co_await request.unread->read_all(std::move(room));
   response.status = body ? 200 : base::http_status_of(body.error().code);
   response.body = body ? "all " + std::to_string(body->size()) : body.error().message;
   co_return response;
@@ -173,6 +177,51 @@ TEST(UnreadBody, ReadWholeItKeepsToTheServersLimits) {
   RawClient other(server.port());
   other.send(chunked("/", "11000\r\n" + std::string(0x11000, 'x') + "\r\n0\r\n\r\n"));
   EXPECT_EQ(status_of(other.read_response()), 413);
+}
+
+struct Asked {
+  std::mutex mutex;
+  std::vector<std::uint64_t> sizes;
+};
+
+io::Task<Response> take_in_a_room(std::shared_ptr<Asked> asked, std::uint64_t most, Request request) {
+  Response response;
+  BodyRoom room = [asked, most](std::uint64_t bytes) -> base::Result<> {
+    std::lock_guard lock(asked->mutex);
+    asked->sizes.push_back(bytes);
+    if (bytes <= most) return {};
+    return base::Error{.code = base::Code::kResourceExhausted, .message = "no room for it"};
+  };
+  const base::Result<std::string> body = co_await request.unread->read_all(std::move(room));
+  if (body) response.body = "all " + std::to_string(body->size());
+  co_return response;
+}
+
+TEST(UnreadBody, ReadWholeItNeedsRoomBeforeItIsThere) {
+  constexpr std::uint64_t kMost = 1 << 20;
+  const auto asked = std::make_shared<Asked>();
+  LoopbackServer server;
+  server.start(unread(), [asked](Request request) { return take_in_a_room(asked, kMost, std::move(request)); });
+  for (const bool in_chunks : {false, true}) {
+    asked->sizes.clear();
+    RawClient client(server.port());
+    const std::string fits(kMost, 'x');
+    if (!in_chunks) {
+      client.send(post("/", fits));
+      EXPECT_EQ(body_of(client.read_response()), "all " + std::to_string(kMost));
+    }
+    char head[16];
+    RawClient other(server.port());
+    const std::string more(4 * kMost, 'x');
+    std::snprintf(head, sizeof head, "%zx\r\n", more.size());
+    other.send(in_chunks ? chunked("/", head + more + "\r\n0\r\n\r\n") : post("/", more));
+    const std::string answer = other.read_response();
+    EXPECT_EQ(status_of(answer), 429) << answer;
+    EXPECT_NE(answer.find("no room for it"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("Retry-After: 1\r\n"), std::string::npos) << answer;
+    std::lock_guard lock(asked->mutex);
+    EXPECT_TRUE(!asked->sizes.empty() && asked->sizes.back() <= 2 * kMost) << "a step beyond, and no more";
+  }
 }
 
 }  // namespace

@@ -161,7 +161,7 @@ io::Task<bool> Connection::respond(Response response) {
   Parts parts;
   parts[0] = asio::buffer(out_);
   if (!head_only_ && form.sized && !streaming) parts[1] = asio::buffer(response.body);
-  const base::Result<> sent = co_await write_all(parts);
+  const base::Result<> sent = co_await write_all(parts, Of::kWhole);
   if (!sent) co_return false;
   if (streaming && !head_only_ && !bodiless) {
     const bool whole = co_await stream_body(response, form.chunked);
@@ -231,20 +231,24 @@ io::Task<> Connection::linger_if_unread() {
   if (!pending().empty() || socket_.available(ignored) > 0) co_await linger();
 }
 
-io::Task<base::Result<>> Connection::write_all(Parts parts) {
-  std::size_t left = asio::buffer_size(parts);
+io::Task<base::Result<>> Connection::write_all(Parts parts, Of of) {
+  const std::size_t whole = asio::buffer_size(parts);
+  std::size_t left = whole;
   enter(Phase::kWriting, options().body_stall_timeout);
+  const base::SteadyTime begun = deadline_ - options().body_stall_timeout;
   if (!tls_) left -= send_now(socket_.native_handle(), parts);
   while (left > 0) {
     boost::system::error_code failed;
     const std::size_t count = co_await write_some(socket_, tls_.get(), parts, failed);
     if (timed_out_) {
-      co_return base::Error{.code = base::Code::kDeadlineExceeded, .message = "the client does not read its answer"};
+      co_return base::Error{.code = base::Code::kDeadlineExceeded,
+                            .message = "the client does not read its answer, or too slowly"};
     }
     if (failed) co_return base::Error{.code = base::Code::kCancelled, .message = "the client went away"};
     drop_front(parts, count);
     left -= count;
-    if (left > 0) enter(Phase::kWriting, options().body_stall_timeout);
+    if (left > 0 && of == Of::kPiece) enter(Phase::kWriting, options().body_stall_timeout);
+    if (left > 0 && of == Of::kWhole) expect_more(Phase::kWriting, begun, whole - left);
   }
   co_return base::Result<>();
 }

@@ -63,6 +63,10 @@ class Headers {
   std::vector<Header> headers_;
 };
 
+/// Whose memory a body takes that is read whole: asked before it takes so many bytes in all, again and again as it
+/// grows. Errors: kResourceExhausted, and nothing is read any more.
+using BodyRoom = std::function<base::Result<>(std::uint64_t bytes)>;
+
 /// A request's body that the server has not read: whoever serves the request says how. Used by one coroutine at a time,
 /// on the connection's core, while the request is served; afterwards reads fail with kCancelled. What is left unread
 /// when the answer is out ends the connection. A client that sends nothing for the server's body_stall_timeout is given
@@ -77,9 +81,9 @@ class BodyReader {
   /// Appends what comes next, a byte at least unless the body has ended, and no more than a piece of 64 KiB.
   /// Errors: kCancelled when the client has gone or sends no body that could be read.
   virtual io::Task<base::Result<>> read(std::string& bytes) = 0;
-  /// The whole body, if it keeps to the server's limits. In place of begin and read.
-  /// Errors: as read; kTooLarge, kResourceExhausted.
-  virtual io::Task<base::Result<std::string>> read_all() = 0;
+  /// The whole body, if it keeps to the server's limits and finds room. In place of begin and read.
+  /// Errors: as read; kTooLarge, kResourceExhausted, those of `room`.
+  virtual io::Task<base::Result<std::string>> read_all(BodyRoom room) = 0;
   virtual bool ended() const = 0;
 };
 

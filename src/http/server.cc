@@ -35,8 +35,8 @@ constexpr auto kAbortGrace = std::chrono::seconds(1);          // for cancelled 
 
 // How often deadlines are looked at: a quarter of the shortest, so that a timeout is at most a quarter late.
 base::Duration sweep_period(const ServerOptions& options) {
-  const base::Duration shortest =
-      std::min({options.header_timeout, options.idle_timeout, options.body_stall_timeout, options.linger_timeout});
+  const base::Duration shortest = std::min({options.header_timeout, options.idle_timeout, options.body_stall_timeout,
+                                            options.whole_body_grace, options.linger_timeout});
   return std::clamp<base::Duration>(shortest / 4, std::chrono::milliseconds(5), std::chrono::milliseconds(250));
 }
 

@@ -22,6 +22,7 @@
 #include "base/duration.h"
 #include "base/limits.h"
 #include "base/limits_access.h"
+#include "base/limits_held.h"
 #include "base/result.h"
 #include "http/message.h"
 #include "io/cores.h"
@@ -55,6 +56,9 @@ struct ServerOptions {
   base::Duration header_timeout = limits::kHttpHeaderTimeout;
   base::Duration idle_timeout = limits::kHttpIdleTimeout;
   base::Duration body_stall_timeout = limits::kHttpBodyStallTimeout;
+  /// What is read or sent whole has this time, and a second more for each `whole_body_pace` bytes that have passed.
+  base::Duration whole_body_grace = limits::kWholeBodyGrace;
+  std::uint64_t whole_body_pace = limits::kWholeBodyPace;
   base::Duration linger_timeout = limits::kHttpLingerTimeout;
 };
 

@@ -126,6 +126,7 @@ struct NodeMetrics {
   Gauge keep_alive_price;
   Gauge spares_max;
   Gauge answer_bytes;
+  Gauge request_bytes;
   Counter log_lines_dropped;
 };
 

@@ -174,8 +174,10 @@ io::Task<Reply> Engine::invoke(Call call) {
     }
     if (std::optional<Reply> refusal = chosen->refuses(call)) co_return *std::move(refusal);
     // Only a web server takes its body as it comes; others wait for an instance when theirs is here.
-    if (call.request.unread && chosen->version().spec.runtime != "http") {
-      const base::Result<> whole = co_await read_body(call);
+    const bool as_it_comes = call.kind == Call::Kind::kHttp && chosen->version().spec.runtime == "http";
+    if (call.request.unread && !as_it_comes) {
+      std::shared_ptr<sandbox::HeldOfApp> of_app = chosen->request_bodies();
+      const base::Result<> whole = co_await read_body(call, std::move(of_app));
       if (!whole) co_return Reply{.version_number = chosen->version().number, .error = whole.error()};
     }
     const Gate::Taker taker = call.attempt > 0 ? Gate::Taker::kYielding : Gate::Taker::kFirst;
@@ -383,6 +385,7 @@ io::Task<std::string> Engine::metrics_text() {
   metrics_.node.keep_alive_price.set(services_.config.keep_alive_price);
   metrics_.node.spares_max.set(services_.config.max_spares);
   metrics_.node.answer_bytes.set(static_cast<std::int64_t>(services_.answers.bytes()));
+  metrics_.node.request_bytes.set(static_cast<std::int64_t>(services_.request_bodies.bytes()));
   metrics_.node.usage_records_open.set(static_cast<std::int64_t>(services_.usage.open_records()));
   for (const std::string& app : apps) {
     const bool told = co_await read_app_cpu(app);

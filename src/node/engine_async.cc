@@ -1,6 +1,7 @@
 // Asynchronous calls as the engine takes them: which may be one, and for how many attempts a version has room.
 #include "base/limits_async.h"
 #include "node/engine.h"
+#include "node/invocation.h"
 
 namespace ebb::node {
 
@@ -12,6 +13,12 @@ constexpr std::size_t kTraceparentChars = 55;  // of version 00; later ones may 
 bool takes_direct_calls(const model::Version& version) {
   const std::string& runtime = version.spec.runtime;
   return runtime != "model" && (runtime != "http" || version.spec.contract == model::Contract::kFc);
+}
+
+base::Error event_too_large(std::uint64_t bytes) {
+  return base::Error{.code = base::Code::kTooLarge,
+                     .message = "the event has " + std::to_string(bytes) + " bytes, an asynchronous call takes " +
+                                std::to_string(limits::kAsyncEventBytes) + ": store it elsewhere and send where it is"};
 }
 
 }  // namespace
@@ -35,12 +42,8 @@ io::Task<base::Result<AcceptedCall>> Engine::accept(Call call) {
                           .retry_after = std::chrono::seconds(1)};
   }
   const std::string name = call.app + "/" + call.function;
-  if (call.body.size() > limits::kAsyncEventBytes) {
-    co_return base::Error{.code = base::Code::kTooLarge,
-                          .message = "the event has " + std::to_string(call.body.size()) +
-                                     " bytes, an asynchronous call takes " + std::to_string(limits::kAsyncEventBytes) +
-                                     ": store it elsewhere and send where it is"};
-  }
+  const std::uint64_t announced = call.request.unread ? call.request.unread->length().value_or(0) : call.body.size();
+  if (announced > limits::kAsyncEventBytes) co_return event_too_large(announced);
   if (call.content_type.size() > limits::kAsyncContentTypeBytes) {
     co_return base::invalid_argument("the content type has " + std::to_string(call.content_type.size()) +
                                      " bytes, an asynchronous call keeps one of up to " +
@@ -53,6 +56,12 @@ io::Task<base::Result<AcceptedCall>> Engine::accept(Call call) {
     co_return base::invalid_argument(name +
                                      " is a web server or a model, which takes requests at its URL and no "
                                      "direct calls, so no asynchronous ones either");
+  }
+  if (call.request.unread) {
+    std::shared_ptr<sandbox::HeldOfApp> of_app = services_.request_bodies.of(call.app);
+    const base::Result<> whole = co_await read_body(call, std::move(of_app));
+    if (!whole) co_return whole.error();
+    if (call.body.size() > limits::kAsyncEventBytes) co_return event_too_large(call.body.size());
   }
   co_return co_await async_calls_.accept(std::move(call), version->spec.async);
 }

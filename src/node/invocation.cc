@@ -83,11 +83,14 @@ Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, b
   return phases;
 }
 
-io::Task<base::Result<>> read_body(Call& call) {
+io::Task<base::Result<>> read_body(Call& call, std::shared_ptr<sandbox::HeldOfApp> of_app) {
   const std::shared_ptr<http::BodyReader> unread = std::exchange(call.request.unread, nullptr);
-  auto body = co_await unread->read_all();
+  const auto held = std::make_shared<sandbox::Held>(std::move(of_app));
+  http::BodyRoom room = [held](std::uint64_t bytes) { return held->grow_to(bytes); };
+  auto body = co_await unread->read_all(std::move(room));
   if (!body) co_return body.error();
   call.body = *std::move(body);
+  call.body_held = held;
   co_return base::Result<>();
 }
 
@@ -188,7 +191,7 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call& call) {
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
   base::Result<> went;
   if (call.request.unread) {  // a web server that the daemon cannot reach itself
-    went = co_await read_body(call);
+    went = co_await read_body(call, runner.request_bodies_);
     it.bytes_in_ = call.body.size();
     if (!went) it.body_error_ = went.error();
   }

@@ -23,8 +23,9 @@
 
 namespace ebb::node {
 
-/// Reads a body that is still unread into the call. Errors: as http::BodyReader::read_all.
-io::Task<base::Result<>> read_body(Call& call);
+/// Reads a body that is still unread into the call, as a part of what the node holds for its app.
+/// Errors: as http::BodyReader::read_all; kResourceExhausted where the app has no room.
+io::Task<base::Result<>> read_body(Call& call, std::shared_ptr<sandbox::HeldOfApp> of_app);
 
 class Invocation : public std::enable_shared_from_this<Invocation> {
  public:

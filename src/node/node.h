@@ -48,13 +48,14 @@ struct Call {
   std::uint32_t version_number = 0;  // 0: the current one
   std::string alias{};               // not "": the version is the one that this alias of the function stands for
   enum class Kind : std::uint8_t { kHttp, kDirect } kind = Kind::kHttp;
-  http::Request request;   // kHttp: as it came, without a key of ours, and its body only where that is unread
+  http::Request request;   // kHttp: as it came, without a key of ours; of either kind the body, where it is unread
   std::string url_prefix;  // kHttp: the part of its path that leads to the function, "/fn/app/function"
   /// kHttp: the event of payload version 2.0 without "body" and "isBase64Encoded", as JSON text. Made where it is
   /// needed: a web server gets the request itself.
   std::string (*event_of)(const Call&) = nullptr;
   std::string content_type;  // kDirect: of the body; "" is JSON
   std::string body;
+  std::shared_ptr<const void> body_held{};  // kept as long as the body: its part of what the node may hold
   base::SteadyTime arrived{};
   /// What the function is told of the trace that it is part of (W3C Trace Context); "" is none.
   std::string traceparent{};

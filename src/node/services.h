@@ -23,6 +23,7 @@
 #include "node/secrets.h"
 #include "sandbox/answers.h"
 #include "sandbox/launcher_client.h"
+#include "sandbox/request_bodies.h"
 #include "store/function_log.h"
 #include "store/metadata.h"
 #include "store/package.h"
@@ -81,7 +82,8 @@ struct Services {
   std::atomic<std::uint64_t> next_build = 1;
   Reserves reserves;
   Quotas quotas{};
-  sandbox::Answers answers{};
+  sandbox::Holdings answers{sandbox::kAnswerBounds};
+  sandbox::Holdings request_bodies{sandbox::kRequestBodyBounds};
   Organisations organisations{metadata, budgets, quotas};
   std::atomic<std::uint32_t> instances = 0;  // alive or starting, node-wide; bounded by config.max_instances
   Departures departures{};                   // of all instances of the node

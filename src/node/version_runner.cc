@@ -49,6 +49,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       account_(services.budgets.account(version_.app)),
       gate_(services.quotas.gate(version_.app)),
       answers_(services.answers.of(version_.app)),
+      request_bodies_(services.request_bodies.of(version_.app)),
       runtime_plan_(services.sandboxes->plan_of(version_.app, version_.layer_key, version_.spec.image.layers)),
       dispatcher_(options_of(version_.spec, services.config), &services.next_instance),
       schedule_(version_.spec.scale),

@@ -102,6 +102,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   FunctionView view();
   const model::Version& version() const { return version_; }
   const std::shared_ptr<Gate>& gate() const { return gate_; }
+  const std::shared_ptr<sandbox::HeldOfApp>& request_bodies() const { return request_bodies_; }
   /// Neither a call nor an instance, and none for the given time; nor is a zygote on its way.
   bool unused_for(base::Duration time, base::SteadyTime now);
 
@@ -227,6 +228,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   const std::shared_ptr<meter::Account> account_;  // the app's
   const std::shared_ptr<Gate> gate_;               // the app's
   const std::shared_ptr<sandbox::AnswersOfApp> answers_;
+  const std::shared_ptr<sandbox::HeldOfApp> request_bodies_;
   const std::shared_ptr<RuntimePlan> runtime_plan_;  // of the runtime zygote beneath; none without keep_alive_price
 
   base::Mutex mutex_;

@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "base/limits.h"
-#include "base/limits_answers.h"
+#include "base/limits_held.h"
 #include "io/cores.h"
 #include "os/seqpacket.h"
 #include "sandbox/channel.h"
@@ -129,7 +129,7 @@ TEST(Channel, ABodyThatFindsNoRoomIsRefusedBeforeItTakesAny) {
   auto ends = stream_pair();
   Channel channel(std::move(ends[0]));
   ASSERT_TRUE(channel.move_to(context));
-  Answers answers;
+  Holdings answers(kAnswerBounds);
   HeldAnswer others(answers.of("app")), held(answers.of("app"));
   ASSERT_TRUE(others.grow_to(limits::kAnswerBytesPerApp - (1 << 20)));
   const std::string bytes = frame_bytes(wire::FrameType::kResult, "{}", std::string(2 << 20, 'x'));

@@ -1,19 +1,21 @@
-// Goal: what the daemon holds of answers stays within its bounds, an app cannot take another's part, and what is given
-// back is there again. Method: holds of sizes around the bounds.
-#include "sandbox/answers.h"
+// Goal: what the daemon holds of one kind stays within its bounds, an app cannot take another's part, and what is given
+// back is there again. Method: holds of sizes around the bounds of answers, and what is different for bodies.
+#include "sandbox/holdings.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
 #include "base/limits.h"
-#include "base/limits_answers.h"
+#include "base/limits_held.h"
+#include "sandbox/answers.h"
+#include "sandbox/request_bodies.h"
 
 namespace ebb::sandbox {
 namespace {
 
-TEST(Answers, SmallOnesAreNotCounted) {
-  Answers answers;
+TEST(Holdings, SmallOnesAreNotCounted) {
+  Holdings answers(kAnswerBounds);
   HeldAnswer held(answers.of("a"));
   EXPECT_TRUE(held.grow_to(limits::kAnswerFreeBytes));
   EXPECT_EQ(answers.bytes(), 0u);
@@ -21,8 +23,8 @@ TEST(Answers, SmallOnesAreNotCounted) {
   EXPECT_EQ(answers.bytes(), limits::kAnswerFreeBytes + 1);
 }
 
-TEST(Answers, OneGrowsAndIsGivenBackOnce) {
-  Answers answers;
+TEST(Holdings, OneGrowsAndIsGivenBackOnce) {
+  Holdings answers(kAnswerBounds);
   {
     HeldAnswer held(answers.of("a"));
     EXPECT_TRUE(held.grow_to(1'000'000));
@@ -36,8 +38,8 @@ TEST(Answers, OneGrowsAndIsGivenBackOnce) {
   EXPECT_EQ(answers.bytes(), 0u);
 }
 
-TEST(Answers, AnAppHasItsBoundAndTheErrorNamesIt) {
-  Answers answers;
+TEST(Holdings, AnAppHasItsBoundAndTheErrorNamesIt) {
+  Holdings answers(kAnswerBounds);
   std::vector<HeldAnswer> held;
   for (std::uint64_t taken = 0; taken < limits::kAnswerBytesPerApp; taken += limits::kHttpBodyBytes) {
     EXPECT_TRUE(held.emplace_back(answers.of("hog")).grow_to(limits::kHttpBodyBytes));
@@ -54,8 +56,8 @@ TEST(Answers, AnAppHasItsBoundAndTheErrorNamesIt) {
   EXPECT_TRUE(more.grow_to(limits::kHttpBodyBytes));
 }
 
-TEST(Answers, TheLargestFindsRoomInAFullNode) {
-  Answers answers;
+TEST(Holdings, TheLargestFindsRoomInAFullNode) {
+  Holdings answers(kAnswerBounds);
   std::vector<HeldAnswer> held;
   for (const char* hog : {"hog1", "hog2"}) {
     for (std::uint64_t taken = 0; taken < limits::kAnswerBytesPerApp; taken += limits::kHttpBodyBytes) {
@@ -69,6 +71,24 @@ TEST(Answers, TheLargestFindsRoomInAFullNode) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted) << "not its own doing";
   EXPECT_NE(refused.error().message.find("all apps as it may, 512Mi"), std::string::npos) << refused.error().message;
+}
+
+TEST(Holdings, BodiesHaveTheirOwnBoundAndCode) {
+  Holdings answers(kAnswerBounds), bodies(kRequestBodyBounds);
+  std::vector<Held> held;
+  for (std::uint64_t taken = 0; taken < limits::kRequestBytesPerApp; taken += limits::kHttpBodyBytes) {
+    EXPECT_TRUE(held.emplace_back(bodies.of("hog")).grow_to(limits::kHttpBodyBytes));
+  }
+  Held more(bodies.of("hog"));
+  EXPECT_TRUE(more.grow_to(limits::kUnreadBodyBytes)) << "small ones pass";
+  const base::Result<> refused = more.grow_to(limits::kUnreadBodyBytes + 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted) << "the caller may try again";
+  EXPECT_TRUE(refused.error().retry_after);
+  EXPECT_NE(refused.error().message.find("request bodies of app hog as it may, 256Mi"), std::string::npos)
+      << refused.error().message;
+  EXPECT_TRUE(Held(bodies.of("other")).grow_to(limits::kHttpBodyBytes));
+  EXPECT_TRUE(Held(answers.of("hog")).grow_to(limits::kHttpBodyBytes)) << "answers are counted apart";
 }
 
 }  // namespace

@@ -1,0 +1,60 @@
+#include "sandbox/holdings.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/bytes.h"
+
+namespace ebb::sandbox {
+
+namespace {
+
+base::Error full(const HoldingBounds& bounds, base::Code code, const std::string& whose, std::uint64_t bytes) {
+  return base::Error{.code = code,
+                     .message = "the node holds as much of the " + std::string(bounds.what) + " of " + whose +
+                                " as it may, " + base::to_string(base::Bytes{bytes}) + std::string(bounds.remedy),
+                     .retry_after = std::chrono::seconds(1)};
+}
+
+}  // namespace
+
+Held::Held(Held&& other) noexcept : app_(other.app_), counted_(std::exchange(other.counted_, std::uint64_t{0})) {}
+
+base::Result<> Held::grow_to(std::uint64_t bytes) {
+  const HoldingBounds& bounds = app_->bounds;
+  if (bytes <= bounds.free_bytes || bytes <= counted_) return {};
+  const std::uint64_t more = bytes - counted_;
+  const std::uint64_t of_app = app_->bytes.fetch_add(more, std::memory_order_relaxed) + more;
+  const std::uint64_t of_all = app_->node->fetch_add(more, std::memory_order_relaxed) + more;
+  const bool app_full = of_app > bounds.app_bytes;
+  const bool node_full = of_all > bounds.node_bytes && of_app > bounds.largest_bytes;
+  if (!app_full && !node_full) {
+    counted_ = bytes;
+    return {};
+  }
+  app_->bytes.fetch_sub(more, std::memory_order_relaxed);
+  app_->node->fetch_sub(more, std::memory_order_relaxed);
+  if (app_full) return full(bounds, bounds.app_full, "app " + app_->app, bounds.app_bytes);
+  return full(bounds, base::Code::kResourceExhausted, "all apps", bounds.node_bytes);
+}
+
+void Held::release() {
+  if (counted_ == 0) return;
+  app_->bytes.fetch_sub(counted_, std::memory_order_relaxed);
+  app_->node->fetch_sub(counted_, std::memory_order_relaxed);
+  counted_ = 0;
+}
+
+std::shared_ptr<HeldOfApp> Holdings::of(const std::string& app) {
+  base::MutexLock lock(mutex_);
+  std::weak_ptr<HeldOfApp>& known = apps_[app];
+  std::shared_ptr<HeldOfApp> held = known.lock();
+  if (!held) {
+    std::erase_if(apps_, [&](const auto& one) { return one.first != app && one.second.expired(); });
+    held = std::make_shared<HeldOfApp>(bounds_, app, held_);
+    known = held;
+  }
+  return held;
+}
+
+}  // namespace ebb::sandbox
