@@ -1,15 +1,17 @@
 // What test images run: a web server on $PORT, or, with the argument "lambda", a program that speaks the Lambda Runtime
-// API. It answers in plain text what it sees. Static, so that an image needs nothing else.
+// API: there an event whose `rawPath` is one of those marked * is answered with the same text, or is an error where
+// that is 404, and any other with itself. It answers in plain text what it sees. Static, so that an image needs nothing
+// else.
 //
-//   GET /file/PATH    the content of a file, 404 with the reason otherwise
+// * GET /file/PATH    the content of a file, 404 with the reason otherwise
 //   GET /list/PATH    the names in a directory, one a line, sorted
 //   GET /link/PATH    where a link leads
 //   GET /mode/PATH    type and permissions in octal, and the owner: "100755 0"
 //   GET /write/PATH   writes there: "written", or the reason why not
 //   GET /run/PATH     runs a program without arguments: its exit status
-//   GET /say/TEXT     says "out TEXT" and "err TEXT" on its streams, and answers TEXT and the number of the request
-//   GET /sleep/N      answers N seconds later
-//   GET /me           uid, gid, working directory and arguments; /env: the environment; /exit/N: ends
+// * GET /say/TEXT     says "out TEXT" and "err TEXT" on its streams, and answers TEXT and the number of the request
+// * GET /sleep/N      answers N seconds later
+//   GET /me           uid, gid, working directory and arguments; /env: the environment; * /exit/N: ends
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -165,9 +167,17 @@ static void exchange(const char* request, char* got, size_t size) {
   close(fd);
 }
 
-// Answers each event with {"event": it, "handler": ...}.
+// The path of an event that asks for what a request may ask for, too.
+static int asked_for(const char* event, char* path) {
+  const char* raw = strstr(event, "\"rawPath\"");
+  if (!raw || sscanf(raw + strlen("\"rawPath\""), "%*[: ]\"%1023[^\"]", path) != 1) return 0;
+  return strncmp(path, "/say/", 5) == 0 || strncmp(path, "/file/", 6) == 0 || strncmp(path, "/sleep/", 7) == 0 ||
+         strncmp(path, "/exit/", 6) == 0;
+}
+
+// Answers each event with what it asks for, or with {"event": it, "handler": ...}.
 static void speak_lambda(void) {
-  static char got[1 << 16], result[1 << 16], request[1 << 17];
+  static char got[1 << 16], result[1 << 16], request[1 << 17], path[1024];
   for (;;) {
     exchange("GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", got,
              sizeof got);
@@ -177,10 +187,16 @@ static void speak_lambda(void) {
     if (!found || !event) exit(7);
     sscanf(found, "%*s %127[^\r]", id);
     snprintf(result, sizeof result, "{\"event\": %s, \"handler\": \"%s\"}", event + 4, getenv("_HANDLER"));
+    status = 200;
+    if (asked_for(event + 4, path)) {
+      answer(path, 0, NULL);
+      snprintf(result, sizeof result,
+               status == 200 ? "\"%.60000s\"" : "{\"errorType\": \"Image\", \"errorMessage\": \"%.60000s\"}", body);
+    }
     snprintf(request, sizeof request,
-             "POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+             "POST /2018-06-01/runtime/invocation/%s/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
              "Content-Length: %zu\r\n\r\n%s",
-             id, strlen(result), result);
+             id, status == 200 ? "response" : "error", strlen(result), result);
     exchange(request, got, sizeof got);
   }
 }

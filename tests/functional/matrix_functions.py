@@ -175,6 +175,12 @@ def with_image(folder, _files):
     return folder
 
 
+def with_lambda_image(folder, _files):
+    program = images.compile_program(folder.parent)
+    images.Umoci(folder / "image", "v1").insert(program, "/program").config(entrypoint=["/program"], cmd=["lambda"])
+    return folder
+
+
 def loop_model():
     """y = x with `more` behind it, `trips` times."""
     body = onnx.graph([onnx.node("Identity", ["go"], ["goes"]), onnx.node("Concat", ["have", "more"], ["has"], [onnx.int_attribute("axis", 0)])],
@@ -248,6 +254,9 @@ RUNTIMES = {
     "http, image": Runtime({"runtime": "http", "image": "oci:image"}, {}, (404, "ok", "No such file"), with_image, direct=False,
                            paths={"fine": "say/fine", "error": "file/nowhere", "crash": "exit/3", "sleep": "sleep/60"},
                            needs=["skopeo", "umoci", "gcc"]),
+    "lambda, image": Runtime({"runtime": "lambda", "image": "oci:image"}, {}, (502, "function_error", "No such file"), with_lambda_image,
+                             paths={"fine": "say/fine", "error": "file/nowhere", "crash": "exit/3", "sleep": "sleep/60"},
+                             needs=["skopeo", "umoci", "gcc"]),
     "model": Runtime({"model": "f.onnx", "memory": "256Mi"}, {"f.onnx": loop_model()}, (400, "ok", "the model wants [-1]"), direct=False,
                      crash=("out_of_memory", "out of memory"), logs=False),
 }

@@ -257,6 +257,21 @@ def test_gunicorn_serves_an_unchanged_flask_application(node):
     assert node.call("/fn/wsgi/f/hello/Ada").json() == {"hello": "Ada"}
 
 
+def test_uvicorn_serves_an_unchanged_fastapi_application(node):
+    source = "import asyncio, fastapi, fastapi.responses\napp = fastapi.FastAPI()\nhere, both = 0, asyncio.Event()\n" \
+             "@app.get('/hello/{name}')\nasync def hello(name: str):\n    return {'hello': name}\n" \
+             "@app.get('/meet')\nasync def meet():\n    global here\n    here += 1\n    if here == 2:\n        both.set()\n    await both.wait()\n    return here\n" \
+             "async def tokens():\n    for number in range(3):\n        yield f'data: {number}\\n\\n'\n        await asyncio.sleep(0.1)\n" \
+             "@app.get('/chat')\nasync def chat():\n    return fastapi.responses.StreamingResponse(tokens(), media_type='text/event-stream')\n"
+    deploy(node, "asgi", "f", {"app.py": source, "requirements.txt": "fastapi==0.165.0\nuvicorn==0.54.0\n"}, runtime="http", concurrency=8, scale={"max": 1},
+           command="exec python3 -m uvicorn --host 127.0.0.1 --port $PORT app:app", memory="256Mi")
+    assert node.call("/fn/asgi/f/hello/Ada").json() == {"hello": "Ada"}
+    assert in_parallel(2, lambda _: node.call("/fn/asgi/f/meet").json()) == [2, 2], "both in one instance at a time"
+    with node.session().get(node.url + "/fn/asgi/f/chat", stream=True, timeout=60) as answer:
+        assert answer.headers["Content-Type"].startswith("text/event-stream") and answer.headers["Transfer-Encoding"] == "chunked"
+        assert [line for line in answer.iter_lines() if line] == [b"data: 0", b"data: 1", b"data: 2"]
+
+
 def test_programs_end_with_their_instances(server):
     server.call("/fn/programs/web/")
     runs = lambda: any("server.py" in described(pid) for pid in server.pids())  # noqa: E731
