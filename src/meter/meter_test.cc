@@ -123,7 +123,7 @@ TEST(Metrics, EveryFamilyHasHelpAndTypeOnceBeforeItsSamples) {
       EXPECT_NE(line.find(' '), std::string::npos);
     }
   }
-  EXPECT_EQ(families.size(), 22u);
+  EXPECT_EQ(families.size(), 23u);
 }
 
 TEST(Metrics, HeldMemoryIsSummedOverTimeByTier) {
