@@ -88,6 +88,7 @@ runtime_stage() {
 
 run_fuzz() {
   local seconds=${1:-60} target name names=()
+  case $seconds in *[!0-9]*) die "fuzz knows a number of seconds, not $seconds" ;; esac
   for target in tests/fuzz/*_fuzz.cc; do names+=("$(basename "$target" .cc)"); done
   deps --tools
   build fuzz "${names[@]}"
