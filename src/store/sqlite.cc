@@ -78,7 +78,7 @@ base::Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::connect(const std:
   sqlite3* handle = nullptr;
   // Full mutexing is not needed: callers serialise.
   const int rc = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
-  if (handle == nullptr) return base::internal("open metadata " + path + ": out of memory");
+  if (handle == nullptr) return base::internal("open database " + path + ": out of memory");
   std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(handle, path));
   if (rc != SQLITE_OK) return database->error();
   sqlite3_extended_result_codes(handle, 1);
@@ -102,7 +102,7 @@ base::Result<void> SqliteDatabase::prepare_file() {
     EBB_TRY(SqliteQuery check, query("PRAGMA quick_check(1)"));
     EBB_TRY(const bool row, check.step());
     if (!row || check.text(0) != "ok") {
-      return base::internal("metadata file " + path_ + " is damaged (" + (row ? check.text(0) : "no answer") +
+      return base::internal("database " + path_ + " is damaged (" + (row ? check.text(0) : "no answer") +
                             "): restore it from a backup, or move it away to start empty");
     }
   }
@@ -132,16 +132,16 @@ base::Error SqliteDatabase::error() const {
   switch (sqlite3_errcode(handle_) & 0xff) {
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
-      return base::internal("metadata file " + path_ + " is damaged (" + text +
+      return base::internal("database " + path_ + " is damaged (" + text +
                             "): restore it from a backup, or move it away to start empty");
     case SQLITE_CANTOPEN:
-      return base::internal("metadata file " + path_ + " cannot be opened (" + text +
+      return base::internal("database " + path_ + " cannot be opened (" + text +
                             "): check that its directory exists and is writable");
-    case SQLITE_FULL: return base::unavailable("no space left for the metadata file " + path_ + ", free some");
+    case SQLITE_FULL: return base::unavailable("no space left for the database " + path_ + ", free some");
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return base::unavailable("metadata file " + path_ + " is locked by another process");
-    case SQLITE_READONLY: return base::internal("metadata file " + path_ + " is not writable (" + text + ")");
-    default: return base::internal("metadata file " + path_ + ": " + text);
+    case SQLITE_LOCKED: return base::unavailable("database " + path_ + " is locked by another process");
+    case SQLITE_READONLY: return base::internal("database " + path_ + " is not writable (" + text + ")");
+    default: return base::internal("database " + path_ + ": " + text);
   }
 }
 
