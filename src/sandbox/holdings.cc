@@ -24,24 +24,29 @@ base::Result<> Held::grow_to(std::uint64_t bytes) {
   const HoldingBounds& bounds = app_->bounds;
   if (bytes <= bounds.free_bytes || bytes <= counted_) return {};
   const std::uint64_t more = bytes - counted_;
-  const std::uint64_t of_app = app_->bytes.fetch_add(more, std::memory_order_relaxed) + more;
-  const std::uint64_t of_all = app_->node->fetch_add(more, std::memory_order_relaxed) + more;
-  const bool app_full = of_app > bounds.app_bytes;
-  const bool node_full = of_all > bounds.node_bytes && of_app > bounds.largest_bytes;
-  if (!app_full && !node_full) {
-    counted_ = bytes;
-    return {};
+  bool app_full = false;
+  {
+    base::MutexLock lock(app_->node->mutex);
+    const std::uint64_t of_app = app_->bytes + more;
+    const std::uint64_t of_all = app_->node->bytes + more;
+    app_full = of_app > bounds.app_bytes;
+    const bool node_full = of_all > bounds.node_bytes && of_app > bounds.largest_bytes;
+    if (!app_full && !node_full) {
+      app_->bytes = of_app;
+      app_->node->bytes = of_all;
+      counted_ = bytes;
+      return {};
+    }
   }
-  app_->bytes.fetch_sub(more, std::memory_order_relaxed);
-  app_->node->fetch_sub(more, std::memory_order_relaxed);
   if (app_full) return full(bounds, bounds.app_full, "app " + app_->app, bounds.app_bytes);
   return full(bounds, base::Code::kResourceExhausted, "all apps", bounds.node_bytes);
 }
 
 void Held::release() {
   if (counted_ == 0) return;
-  app_->bytes.fetch_sub(counted_, std::memory_order_relaxed);
-  app_->node->fetch_sub(counted_, std::memory_order_relaxed);
+  base::MutexLock lock(app_->node->mutex);
+  app_->bytes -= counted_;
+  app_->node->bytes -= counted_;
   counted_ = 0;
 }
 

@@ -5,13 +5,13 @@
 //
 // 1. A part up to `free_bytes` is not counted, so that small ones never fail here.
 // 2. An app has `app_bytes`. While all apps together hold `node_bytes`, it has room for the largest part there is,
-// whatever
-//    others hold.
+// whatever others hold.
 // 3. What is counted is counted before the memory is taken.
-// Asked by Channel, as an answer comes, and by node. Threads: any. Cost: two atomic additions a step; none for 1.
+// 4. What is refused was never counted: one that does not fit costs nobody the room that there is. So both counts are
+// behind one lock.
+// Asked by Channel, as an answer comes, and by node. Threads: any. Cost: one lock a step, and steps double; none for 1.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -34,7 +34,11 @@ struct HoldingBounds {
   std::string_view remedy;  // behind the bound: ", until ...: stream long answers"
 };
 
-using HeldByNode = std::atomic<std::uint64_t>;
+/// What is held for all apps.
+struct HeldByNode {
+  base::Mutex mutex;  // of the apps' counts, too
+  std::uint64_t bytes EBB_GUARDED_BY(mutex) = 0;
+};
 
 /// What is held for one app.
 struct HeldOfApp {
@@ -43,7 +47,7 @@ struct HeldOfApp {
   const HoldingBounds& bounds;
   const std::string app;
   const std::shared_ptr<HeldByNode> node;
-  std::atomic<std::uint64_t> bytes{0};
+  std::uint64_t bytes EBB_GUARDED_BY(node->mutex) = 0;
 };
 
 /// One answer's or one body's part of it, given back with this.
@@ -75,11 +79,14 @@ class Holdings {
   /// The app's, made if there is none; it stays valid.
   std::shared_ptr<HeldOfApp> of(const std::string& app) EBB_EXCLUDES(mutex_);
   /// Of all apps, now.
-  std::uint64_t bytes() const { return held_->load(std::memory_order_relaxed); }
+  std::uint64_t bytes() const {
+    base::MutexLock lock(held_->mutex);
+    return held_->bytes;
+  }
 
  private:
   const HoldingBounds& bounds_;
-  const std::shared_ptr<HeldByNode> held_ = std::make_shared<HeldByNode>(0);
+  const std::shared_ptr<HeldByNode> held_ = std::make_shared<HeldByNode>();
   base::Mutex mutex_;
   std::map<std::string, std::weak_ptr<HeldOfApp>> apps_ EBB_GUARDED_BY(mutex_);
 };

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "base/limits.h"
@@ -89,6 +91,34 @@ TEST(Holdings, BodiesHaveTheirOwnBoundAndCode) {
       << refused.error().message;
   EXPECT_TRUE(Held(bodies.of("other")).grow_to(limits::kHttpBodyBytes));
   EXPECT_TRUE(Held(answers.of("hog")).grow_to(limits::kHttpBodyBytes)) << "answers are counted apart";
+}
+
+TEST(Holdings, OneThatDoesNotFitCostsNobodyTheRoomThatThereIs) {
+  Holdings answers(kAnswerBounds);
+  constexpr std::uint64_t kRoom = 4 * limits::kAnswerFreeBytes;
+  Held most(answers.of("a"));
+  ASSERT_TRUE(most.grow_to(limits::kAnswerBytesPerApp - kRoom));
+  constexpr int kTries = 200'000;
+  std::atomic<bool> done = false;
+  std::atomic<int> begun = 0;
+  std::thread too_long([&] {
+    while (!done) {
+      Held answer(answers.of("a"));
+      EXPECT_FALSE(answer.grow_to(kRoom + 1));
+      ++begun;
+    }
+  });
+  while (begun == 0) std::this_thread::yield();
+  int refused = 0;
+  for (int i = 0; i < kTries; ++i) {
+    Held answer(answers.of("a"));
+    if (!answer.grow_to(kRoom)) ++refused;
+  }
+  done = true;
+  too_long.join();
+  EXPECT_EQ(refused, 0);
+  most.release();
+  EXPECT_EQ(answers.bytes(), 0u);
 }
 
 }  // namespace
