@@ -180,6 +180,7 @@ io::Task<base::Result<>> Deployments::run(std::shared_ptr<Job> job) {
   Plan plan;
   if (job->change) {
     base::Result<> planned = co_await plan_change(job, plan);
+    if (planned) planned = co_await try_aliased(job, plan);
     if (planned) planned = co_await publish(job, plan);
     co_return planned;
   }
@@ -269,29 +270,6 @@ io::Task<base::Result<>> Deployments::check_needs(Plan& plan) {
 }
 
 // All functions of the app as they are, those that bind the secret as new versions.
-io::Task<base::Result<>> Deployments::plan_change(std::shared_ptr<Job> job, Plan& plan) {
-  const SecretChange change = *job->change;
-  say(job, "secret", "trying the new value of " + change.name);
-  plan.manifest.app = change.app;
-  using Found = std::pair<store::App, std::vector<model::Version>>;
-  store::Metadata& metadata = services_.metadata;
-  std::function<base::Result<Found>()> find = [&metadata, app = change.app]() -> base::Result<Found> {
-    EBB_TRY(store::App row, metadata.app(app));
-    EBB_TRY(std::vector<model::Version> versions, metadata.functions(app));
-    return Found{std::move(row), std::move(versions)};
-  };
-  const auto found = co_await io::offload(services_.pool, "find functions", std::move(find));
-  if (!found) co_return found.error();
-  plan.uid_index = found->first.uid_index;
-  for (const model::Version& version : found->second) {
-    plan.wanted.push_back({.spec = version.spec,
-                           .package_key = version.package_key,
-                           .layer_key = version.layer_key,
-                           .fresh = binds(version.spec, change.name)});
-  }
-  co_return base::Result<>();
-}
-
 // The code as it will be imported: the build command has run over a copy, and every module is byte-compiled, so that no
 // start compiles.
 io::Task<base::Result<>> Deployments::build_package(std::shared_ptr<Job> job, Plan& plan) {

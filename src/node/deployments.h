@@ -43,8 +43,8 @@ class Deployments {
 
   /// Queues it. Errors: kResourceExhausted when limits::kDeploymentsWaiting are queued already.
   base::Result<std::uint64_t> begin(std::string archive, DeploymentOptions options);
-  /// The same for a new value of a secret that functions bind: they are tried with it, then it is stored and new
-  /// versions of them are published.
+  /// The same for a new value of a secret that functions bind: they are tried with it, and so are versions that aliases
+  /// stand for; then it is stored and new versions of the functions are published.
   base::Result<std::uint64_t> begin_change(SecretChange change);
   io::Task<base::Result<DeploymentStatus>> status(std::uint64_t id, std::uint64_t after, base::Duration wait);
 
@@ -64,6 +64,7 @@ class Deployments {
     std::string layer_key;        // requirements and packages of npm
     std::string model_layer_key;  // of functions that are a model
     std::vector<store::NewVersion> wanted;
+    std::vector<model::Version> current;  // before a change of a secret
   };
 
   /// What a build says of an image: image.json of runtimes/image/fetch.py.
@@ -96,7 +97,9 @@ class Deployments {
   /// What it would take with what is there already, against the quotas. In deployment_storage.cc.
   io::Task<base::Result<>> check_storage(Plan& plan);
   base::Result<> check_storage_of(const std::string& app, const std::set<std::string>& coming);
+  // deployment_secrets.cc: a change of a secret.
   io::Task<base::Result<>> plan_change(std::shared_ptr<Job> job, Plan& plan);
+  io::Task<base::Result<>> try_aliased(std::shared_ptr<Job> job, Plan& plan);
   void note_built(const std::shared_ptr<Job>& job, const Plan& plan) EBB_EXCLUDES(mutex_);
   io::Task<base::Result<>> publish(std::shared_ptr<Job> job, Plan& plan);
   io::Task<base::Result<>> run_build(std::shared_ptr<Job> job, std::string phase, wire::Build build);

@@ -124,7 +124,8 @@ class Engine final : public Node, private Publisher {
   /// Of an alias with a weight: one of its two.
   io::Task<base::Result<model::Version>> called_version(Call& call);
   AsyncCalls::Room async_room(const sched::AsyncCall& call);
-  base::Result<> check_aliases_do_without(const std::string& app, const std::string& secret);
+  base::Result<> check_aliases_do_without(const std::string& app, const std::string& secret) EBB_REQUIRES(naming_);
+  base::Result<> check_aliased_were_tried(const SecretChange& change) EBB_REQUIRES(naming_);
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);

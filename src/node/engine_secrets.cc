@@ -28,6 +28,13 @@ io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::s
     }
   }
   Secrets& secrets = services_.secrets;
+  // What an alias stands for may have no runner: it did not start, or this is soon after a restart.
+  std::function<base::Result<std::vector<AliasedVersion>>()> find = [&secrets, change] {
+    return secrets.aliased_users(change.app, change.name);
+  };
+  const auto aliased = co_await io::offload(services_.pool, "find versions", std::move(find));
+  if (!aliased) co_return aliased.error();
+  if (!aliased->empty()) co_return deployments_.begin_change(std::move(change));
   std::function<base::Result<>()> store = [&secrets, change] { return secrets.store(change); };
   const auto stored = co_await io::offload(services_.pool, "store secret", std::move(store));
   if (!stored) co_return stored.error();
@@ -61,20 +68,23 @@ io::Task<base::Result<std::vector<SecretView>>> Engine::secrets(std::string app)
   co_return views;
 }
 
-// Versions that aliases stand for serve as the current ones do. Blocking; under naming_, so that none is added.
+// Blocking; under naming_, so that none is added.
 base::Result<> Engine::check_aliases_do_without(const std::string& app, const std::string& secret) {
-  EBB_TRY(const std::vector<model::Alias> aliases, services_.metadata.aliases());
-  for (const model::Alias& alias : aliases) {
-    if (alias.app != app) continue;
-    for (const std::uint32_t number : {alias.version, alias.weight.version}) {
-      if (number == 0) continue;
-      EBB_TRY(const model::Version version, services_.metadata.version(app, alias.function, number));
-      if (!binds(version.spec, secret)) continue;
-      return base::Error{.code = base::Code::kConflict,
-                         .message = "secret " + secret + " is used by version " + std::to_string(number) + " of " +
-                                    alias.function + ", which alias " + alias.name +
-                                    " stands for: move the alias or remove it first"};
-    }
+  EBB_TRY(const std::vector<AliasedVersion> users, services_.secrets.aliased_users(app, secret));
+  if (users.empty()) return {};
+  return base::Error{.code = base::Code::kConflict,
+                     .message = "secret " + secret + " is used by " + users.front().described() +
+                                ": move the alias or remove it first"};
+}
+
+// Blocking; under naming_.
+base::Result<> Engine::check_aliased_were_tried(const SecretChange& change) {
+  EBB_TRY(const std::vector<AliasedVersion> users, services_.secrets.aliased_users(change.app, change.name));
+  for (const AliasedVersion& user : users) {
+    if (change.tried.contains(user.version.id)) continue;
+    return base::Error{.code = base::Code::kConflict,
+                       .message = user.described() + ", came to use secret " + change.name +
+                                  " while its new value was tried: nothing was changed, set it again"};
   }
   return {};
 }

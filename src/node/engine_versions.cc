@@ -70,6 +70,7 @@ base::Result<> Engine::publish(const std::string& app, const std::vector<store::
     }
     now.push_back(std::move(before));
   }
+  if (change != nullptr) EBB_CHECKED(check_aliased_were_tried(*change));
   // The value first: a start between the two would find it, and no version without it becomes current.
   if (change != nullptr) EBB_CHECKED(services_.secrets.store(*change));
   EBB_TRY(const std::vector<store::OldVersion> too_old, services_.metadata.activate_versions(app, ids));
@@ -158,9 +159,9 @@ io::Task<base::Result<>> Engine::remove_version(std::string app, std::string fun
                                     "or remove " +
                                     app + "/" + function + " as a whole"};
     }
-    EBB_TRY(const std::vector<model::Alias> aliases, metadata.aliases());
+    EBB_TRY(const std::vector<model::Alias> aliases, metadata.aliases_of(app, function));
     for (const model::Alias& alias : aliases) {
-      if (alias.app != app || alias.function != function || !alias.stands_for(number)) continue;
+      if (!alias.stands_for(number)) continue;
       return base::Error{.code = base::Code::kConflict,
                          .message = "alias " + alias.name + " stands for " + name_of(version) +
                                     ": set it to another version with ebb alias set, or remove it with ebb alias rm"};
@@ -178,13 +179,12 @@ io::Task<base::Result<std::vector<VersionView>>> Engine::versions(std::string ap
     store::Metadata& metadata = services_.metadata;
     EBB_TRY(const model::Version current, metadata.current_version(app, function));
     EBB_TRY(std::vector<model::Version> versions, metadata.versions(app, function));
-    EBB_TRY(const std::vector<model::Alias> aliases, metadata.aliases());
+    EBB_TRY(const std::vector<model::Alias> aliases, metadata.aliases_of(app, function));
     std::vector<VersionView> views;
     for (model::Version& version : versions) {
       VersionView view{.current = version.id == current.id};
       for (const model::Alias& alias : aliases) {
-        if (alias.app == app && alias.function == function && alias.stands_for(version.number))
-          view.aliases.push_back(alias);
+        if (alias.stands_for(version.number)) view.aliases.push_back(alias);
       }
       EBB_TRY(view.bytes, deployments_.bytes_of(model::content_keys(version)));
       view.version = std::move(version);

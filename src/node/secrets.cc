@@ -52,6 +52,25 @@ base::Result<> Secrets::store(const SecretChange& change) {
                                .updated = base::wall_now()});
 }
 
+base::Result<std::vector<AliasedVersion>> Secrets::aliased_users(const std::string& app, const std::string& secret) {
+  std::vector<AliasedVersion> users;
+  EBB_TRY(const std::vector<model::Alias> aliases, metadata_.aliases_of(app));
+  std::set<std::pair<std::string, std::uint32_t>> seen;
+  for (const model::Alias& alias : aliases) {
+    for (const std::uint32_t number : {alias.version, alias.weight.version}) {
+      if (number == 0 || !seen.emplace(alias.function, number).second) continue;
+      EBB_TRY(model::Version version, metadata_.version(app, alias.function, number));
+      if (binds(version.spec, secret)) users.push_back({.alias = alias.name, .version = std::move(version)});
+    }
+  }
+  return users;
+}
+
+std::string AliasedVersion::described() const {
+  return "version " + std::to_string(version.number) + " of " + version.function + ", which alias " + alias +
+         " stands for";
+}
+
 base::Result<> Secrets::check(const SecretChange& change) {
   EBB_CHECKED(model::check_name("app", change.app));
   EBB_CHECKED(model::check_name("secret", change.name));

@@ -9,10 +9,13 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "model/function_spec.h"
+#include "model/version.h"
 #include "store/metadata.h"
 #include "store/secret_box.h"
 
@@ -26,6 +29,15 @@ struct SecretChange {
   std::string app;
   std::string name;
   std::string value;
+  std::set<base::VersionId> tried{};  // versions of aliases that are known to start with it
+};
+
+/// A version that an alias stands for.
+struct AliasedVersion {
+  std::string alias;
+  model::Version version;
+  /// "version 3 of digits, which alias live stands for".
+  std::string described() const;
 };
 
 class Secrets {
@@ -39,6 +51,10 @@ class Secrets {
                                         const SecretChange* change = nullptr);
   /// Seals and stores. On disk when it returns. Errors: those of the metadata.
   base::Result<> store(const SecretChange& change);
+
+  /// The versions of the app that bind the secret and that aliases stand for, each once: they serve as the current ones
+  /// do. At most 2 x limits::kAliasesPerFunction of each function. Errors: those of the metadata.
+  base::Result<std::vector<AliasedVersion>> aliased_users(const std::string& app, const std::string& secret);
 
   /// For what else is to be sealed under the node's key.
   const store::SecretBox& box() const { return *box_; }

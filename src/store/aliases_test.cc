@@ -65,6 +65,28 @@ TEST_F(AliasesTest, AreSetMovedListedAndRemoved) {
   EXPECT_EQ(metadata_->aliases()->size(), 1u);
 }
 
+TEST_F(AliasesTest, AreThoseOfAnAppOrOfAFunction) {
+  NewVersion one;
+  one.spec.name = "f";
+  one.package_key = "p";
+  NewVersion other = one;
+  other.spec.name = "g";
+  ASSERT_TRUE(metadata_->publish_versions("a", {one, other}));
+  ASSERT_TRUE(metadata_->publish_versions("b", {one}));
+  for (const auto& [app, function] : {std::pair("a", "f"), {"a", "g"}, {"b", "f"}}) {
+    ASSERT_TRUE(metadata_->set_alias({.app = app, .function = function, .name = "live", .version = 1}));
+  }
+  const auto functions_of = [](const base::Result<std::vector<Alias>>& found) {
+    std::string names;
+    for (const Alias& alias : *found) names += alias.app + "/" + alias.function + " ";
+    return names;
+  };
+  EXPECT_EQ(functions_of(metadata_->aliases()), "a/f a/g b/f ");
+  EXPECT_EQ(functions_of(metadata_->aliases_of("a")), "a/f a/g ");
+  EXPECT_EQ(functions_of(metadata_->aliases_of("a", "g")), "a/g ");
+  EXPECT_EQ(functions_of(metadata_->aliases_of("c")), "");
+}
+
 TEST_F(AliasesTest, OfWhatIsNotThereAreRefusedAndChangeNothing) {
   deploy(1);
   ASSERT_TRUE(metadata_->set_alias(alias(1)));

@@ -113,8 +113,10 @@ class Metadata {
   virtual base::Result<model::Alias> set_alias(const model::Alias& alias) = 0;
   /// Errors: kNotFound.
   virtual base::Result<void> remove_alias(std::string_view app, std::string_view function, std::string_view name) = 0;
-  /// All, by app, function and name.
+  /// By app, function and name: all, those of an app, or those of a function.
   virtual base::Result<std::vector<model::Alias>> aliases() = 0;
+  virtual base::Result<std::vector<model::Alias>> aliases_of(std::string_view app) = 0;
+  virtual base::Result<std::vector<model::Alias>> aliases_of(std::string_view app, std::string_view function) = 0;
 
   /// Removes the app with all functions, versions and aliases; its uid_index is free again. Errors: kNotFound.
   virtual base::Result<void> remove_app(std::string_view name) = 0;

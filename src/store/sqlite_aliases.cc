@@ -138,13 +138,17 @@ Result<void> SqliteMetadata::remove_alias(std::string_view app, std::string_view
   return transaction.commit();
 }
 
-Result<std::vector<model::Alias>> SqliteMetadata::aliases() {
+// Of all apps, or functions, where these are empty.
+Result<std::vector<model::Alias>> SqliteMetadata::aliases_of(std::string_view app, std::string_view function) {
   base::MutexLock lock(mutex_);
   EBB_TRY(SqliteQuery query,
-          database_->query("SELECT a.name, f.name, l.name, v.number, coalesce(w.number, 0), l.weight_percent, "
-                           "l.updated_ns FROM aliases l JOIN functions f ON f.id = l.function_id JOIN apps a ON a.id = "
-                           "f.app_id JOIN versions v ON v.id = l.version_id LEFT JOIN versions w ON w.id = "
-                           "l.weight_version_id ORDER BY a.name, f.name, l.name"));
+          database_->query(
+              "SELECT a.name, f.name, l.name, v.number, coalesce(w.number, 0), l.weight_percent, "
+              "l.updated_ns FROM aliases l JOIN functions f ON f.id = l.function_id JOIN apps a ON a.id = "
+              "f.app_id JOIN versions v ON v.id = l.version_id LEFT JOIN versions w ON w.id = "
+              "l.weight_version_id WHERE (?1 = '' OR a.name = ?1) AND (?2 = '' OR f.name = ?2) ORDER BY a.name, "
+              "f.name, l.name"));
+  query.bind(app).bind(function);
   std::vector<model::Alias> aliases;
   while (true) {
     EBB_TRY(const bool row, query.step());

@@ -35,7 +35,9 @@ class SqliteMetadata final : public Metadata {
   base::Result<std::vector<model::Version>> all_current() override;
   base::Result<model::Alias> set_alias(const model::Alias& alias) override;
   base::Result<void> remove_alias(std::string_view app, std::string_view function, std::string_view name) override;
-  base::Result<std::vector<model::Alias>> aliases() override;
+  base::Result<std::vector<model::Alias>> aliases() override { return aliases_of({}, {}); }
+  base::Result<std::vector<model::Alias>> aliases_of(std::string_view app) override { return aliases_of(app, {}); }
+  base::Result<std::vector<model::Alias>> aliases_of(std::string_view app, std::string_view function) override;
   base::Result<void> remove_app(std::string_view name) override;
   base::Result<void> remove_function(std::string_view app, std::string_view function) override;
   base::Result<void> add_key(const model::AccessKey& key) override;

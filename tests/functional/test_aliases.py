@@ -344,6 +344,42 @@ def test_a_new_secret_reaches_what_an_alias_stands_for(fresh_node):
     assert node.call("app/f").json() == {"serves": "two1"}
 
 
+def test_a_new_secret_is_tried_with_what_aliases_stand_for(fresh_node):
+    """A value that the current version starts with and an aliased one does not is not taken."""
+    node = fresh_node
+    node.cli("secret", "set", "app", "word", stdin=b"one")
+    source = "import os\nif os.environ['WORD'] == 'bad' and %d == 1:\n    raise ValueError('not this word')\n\n" \
+             "def handler(event, context):\n    return {'serves': os.environ['WORD'] + '%d'}\n"
+    for number in (1, 2, 3):
+        node.deploy_function(source % (number, number), secrets={"WORD": "word"})
+    for name, words in (("live", ("1",)), ("gray", ("2", "--weight", "1=50"))):
+        node.cli("alias", "set", "app/f", name, *words)
+        refused = node.cli("secret", "set", "app", "word", stdin=b"bad", expect=None)
+        assert refused.returncode != 0 and f"version 1 of f, which alias {name} stands for" in refused.stderr and "not this word" in refused.stderr, refused.stderr
+        assert node.call("app/f").json() == {"serves": "one3"} and [one["version"] for one in node.cli_json("versions", "app/f")["versions"]] == [3, 2, 1]
+        node.cli("alias", "rm", "app/f", name)
+    node.cli("alias", "set", "app/f", "live", "2")
+    node.cli("secret", "set", "app", "word", stdin=b"bad")  # nobody calls version 1 but by its number
+    assert node.call("app/f").json() == {"serves": "bad3"} and node.call("app/f:live").json() == {"serves": "bad2"}
+    assert node.call("app/f:1").status_code >= 500
+
+
+def test_a_secret_that_only_an_alias_uses_is_tried(fresh_node):
+    node = fresh_node
+    node.cli("secret", "set", "app", "word", stdin=b"one")
+    node.deploy_function("import os\nassert os.environ['WORD'] != 'bad'\n\ndef handler(event, context):\n    return os.environ['WORD']\n",
+                         secrets={"WORD": "word"})
+    node.cli("alias", "set", "app/f", "live", "1")
+    node.deploy_function("def handler(event, context):\n    return 'none'\n")
+    node.stop()
+    node.start()
+    refused = node.cli("secret", "set", "app", "word", stdin=b"bad", expect=None)
+    assert refused.returncode != 0 and "which alias live stands for" in refused.stderr, refused.stderr
+    assert node.call("app/f:live").text == "one"
+    node.cli("secret", "set", "app", "word", stdin=b"two")
+    assert node.call("app/f:live").text == "two" and node.call("app/f").text == "none"
+
+
 def test_data_of_an_earlier_schema_goes_on(fresh_node):
     """Metadata as the version before aliases left it: its versions stay, and can be rolled back to and named."""
     node = fresh_node
