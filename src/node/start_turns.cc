@@ -2,27 +2,41 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace ebb::node {
 
-io::Task<StartTurns::Turn> StartTurns::take(std::uint32_t app) {
-  const auto waiter = std::make_shared<io::OneShot<bool>>();
-  std::uint64_t id = 0;
-  {
-    base::MutexLock lock(mutex_);
-    id = next_++;
-    const bool waits = under_way_.size() >= most_ && queue_.push({.app = app, .id = id});
-    if (waits) {
-      waiters_.emplace(id, waiter);
-    } else {
-      under_way_.push_back({.id = id, .since = base::steady_now()});
-      waiter->set(true);
-    }
+StartTurns::Place StartTurns::line_up(std::uint32_t app, Need need) {
+  Place place{.app = app, .waiter = std::make_shared<io::OneShot<bool>>()};
+  base::MutexLock lock(mutex_);
+  place.id = next_++;
+  sched::FairQueue& queue = need == Need::kAwaited ? awaited_ : ahead_;
+  const bool waits = under_way_.size() >= most_ && waiters_.size() < waiting_max_;
+  if (waits && queue.push({.app = app, .id = place.id})) {
+    waiters_.emplace(place.id, place.waiter);
+  } else {
+    under_way_.push_back({.id = place.id, .since = base::steady_now()});
+    place.waiter->set(true);
   }
+  return place;
+}
+
+void StartTurns::hurry(std::uint32_t app, std::uint64_t id) {
+  base::MutexLock lock(mutex_);
+  if (ahead_.withdraw(app, id)) EBB_CHECK(awaited_.push({.app = app, .id = id}));
+}
+
+io::Task<StartTurns::Turn> StartTurns::take(std::uint32_t app) {
+  Place place = line_up(app, Need::kAwaited);
+  co_return co_await wait(std::move(place));
+}
+
+io::Task<StartTurns::Turn> StartTurns::wait(Place place) {
   // Nobody gives back what has grown old, so those who wait look.
   for (;;) {
     const base::SteadyTime look_again = base::steady_now() + turn_most_;
-    const auto given = co_await waiter->wait(look_again);
-    if (given) co_return Turn(shared_from_this(), id);
+    const auto given = co_await place.waiter->wait(look_again);
+    if (given) co_return Turn(shared_from_this(), place.id);
     give_out();
   }
 }
@@ -32,7 +46,7 @@ bool StartTurns::calm() const {
   const base::SteadyTime now = base::steady_now();
   const auto young = std::count_if(under_way_.begin(), under_way_.end(),
                                    [&](const UnderWay& turn) { return now - turn.since < turn_most_; });
-  return queue_.size() == 0 && static_cast<std::uint32_t>(young) + 2 <= most_;
+  return waiters_.empty() && static_cast<std::uint32_t>(young) + 2 <= most_;
 }
 
 void StartTurns::give_back(std::uint64_t id) {
@@ -47,7 +61,7 @@ void StartTurns::give_out() {
   std::vector<Waiter> next;
   {
     base::MutexLock lock(mutex_);
-    if (queue_.size() == 0) return;
+    if (waiters_.empty()) return;
     next = given_out(base::steady_now());
   }
   for (const Waiter& waiter : next) waiter->set(true);
@@ -57,7 +71,7 @@ std::vector<StartTurns::Waiter> StartTurns::given_out(base::SteadyTime now) {
   std::erase_if(under_way_, [&](const UnderWay& turn) { return now - turn.since >= turn_most_; });
   std::vector<Waiter> next;
   while (under_way_.size() < most_) {
-    const auto item = queue_.pop();
+    const auto item = next_item();
     if (!item) break;
     const auto at = waiters_.find(item->id);
     next.push_back(std::move(at->second));
@@ -65,6 +79,12 @@ std::vector<StartTurns::Waiter> StartTurns::given_out(base::SteadyTime now) {
     under_way_.push_back({.id = item->id, .since = now});
   }
   return next;
+}
+
+std::optional<sched::FairQueue::Item> StartTurns::next_item() {
+  if (ahead_.size() == 0 || (awaited_.size() > 0 && ++passed_ < kAheadEvery)) return awaited_.pop();
+  passed_ = 0;
+  return ahead_.pop();
 }
 
 }  // namespace ebb::node

@@ -3,13 +3,16 @@
 // A start is a few milliseconds of a processor, in launcher, kernel and instance; a load tenths of a second or more. So
 // many at a time as there are processors, and a few to fill their gaps, are as fast as more; those beyond would only
 // take the processors from each other and from everybody else. An app that wants hundreds waits for itself, another's
-// next for at most one of it (sched/fair_queue.h). Invariants: at most `most` turns are under way that are younger than
-// `turn_most`; whoever waits is served when one ends or grows older: what user code does holds up nobody for longer.
+// next for at most one of it (sched/fair_queue.h). What somebody waits for goes before what is started ahead of need,
+// of whichever app; of every kAheadEvery turns that are given out while both wait, one is for the latter, so that it is
+// not forgotten. Invariants: at most `most` turns are under way that are younger than `turn_most`; whoever waits is
+// served when one ends or grows older: what user code does holds up nobody for longer.
 // Called by VersionRunner around a start, and around a load. Threads: any. Cost without a queue: one lock.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -24,10 +27,17 @@
 namespace ebb::node {
 
 class StartTurns : public std::enable_shared_from_this<StartTurns> {
+  using Waiter = std::shared_ptr<io::OneShot<bool>>;
+
  public:
+  static constexpr std::uint32_t kAheadEvery = 4;
+
+  /// Whether somebody, a call or a deployment, waits for what the turn is for.
+  enum class Need : std::uint8_t { kAwaited, kAhead };
+
   /// `most` turns at a time that are younger than `turn_most`; beyond `waiting_max` that wait a turn is given at once.
   StartTurns(std::uint32_t most, base::Duration turn_most, std::size_t waiting_max)
-      : most_(most), turn_most_(turn_most), queue_(waiting_max) {}
+      : most_(most), turn_most_(turn_most), waiting_max_(waiting_max) {}
 
   /// A turn, given back at its end.
   class Turn {
@@ -44,7 +54,21 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
     std::uint64_t id_;
   };
 
-  /// Waits until it is the app's turn; `app`: a small number of its own (its uid_index).
+  /// A place in the line, of one who is to wait() at once.
+  struct Place {
+    std::uint32_t app = 0;
+    std::uint64_t id = 0;
+    Waiter waiter;
+  };
+
+  /// `app`: a small number of its own (its uid_index).
+  Place line_up(std::uint32_t app, Need need);
+  /// Somebody waits now for what was lined up ahead of need: it goes where it would be, had it come now for that.
+  /// Nothing happens when it has its turn. Cost: O(what the app has lined up ahead).
+  void hurry(std::uint32_t app, std::uint64_t id);
+  /// Until its turn has come.
+  io::Task<Turn> wait(Place place);
+  /// Lines up for what is awaited, and waits.
   io::Task<Turn> take(std::uint32_t app);
 
   /// Whether a start that nobody waits for may begin: nobody waits for a turn, and one stays free beside it.
@@ -53,11 +77,10 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   /// How many wait.
   std::size_t waiting() const {
     base::MutexLock lock(mutex_);
-    return queue_.size();
+    return waiters_.size();
   }
 
  private:
-  using Waiter = std::shared_ptr<io::OneShot<bool>>;
   struct UnderWay {
     std::uint64_t id;
     base::SteadyTime since;
@@ -67,13 +90,17 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   /// Forgets turns that have grown old and gives out what is free.
   void give_out();
   std::vector<Waiter> given_out(base::SteadyTime now) EBB_REQUIRES(mutex_);
+  std::optional<sched::FairQueue::Item> next_item() EBB_REQUIRES(mutex_);
 
   const std::uint32_t most_;
   const base::Duration turn_most_;
+  const std::size_t waiting_max_;
   mutable base::Mutex mutex_;
-  sched::FairQueue queue_ EBB_GUARDED_BY(mutex_);
-  std::unordered_map<std::uint64_t, Waiter> waiters_ EBB_GUARDED_BY(mutex_);
-  std::vector<UnderWay> under_way_ EBB_GUARDED_BY(mutex_);  // oldest first
+  sched::FairQueue awaited_ EBB_GUARDED_BY(mutex_){waiting_max_};
+  sched::FairQueue ahead_ EBB_GUARDED_BY(mutex_){waiting_max_};
+  std::uint32_t passed_ EBB_GUARDED_BY(mutex_) = 0;  // turns given out since one was for what is ahead, while it waited
+  std::unordered_map<std::uint64_t, Waiter> waiters_ EBB_GUARDED_BY(mutex_);  // of both
+  std::vector<UnderWay> under_way_ EBB_GUARDED_BY(mutex_);                    // oldest first
   std::uint64_t next_ EBB_GUARDED_BY(mutex_) = 1;
 };
 

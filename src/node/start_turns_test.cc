@@ -1,5 +1,6 @@
 // Goal: so many starts at a time and no more; a light app's start waits for one of a flooding app's, not for all; a
-// start that hangs holds up nobody for long. Method: coroutines on one context that hold their turns until told.
+// start that hangs holds up nobody for long; what nobody waits for lets go first what somebody does. Method: coroutines
+// on one context that hold their turns until told.
 #include "node/start_turns.h"
 
 #include <gtest/gtest.h>
@@ -26,6 +27,18 @@ struct Room {
     room.under_way_most = std::max(room.under_way_most, ++room.under_way);
     co_await io::sleep_for(takes);
     --room.under_way;
+  }
+  static io::Task<> start_ahead(Room& room, StartTurns::Place place, char name) {
+    const StartTurns::Turn turn = co_await room.turns->wait(std::move(place));
+    room.order += name;
+    co_await io::sleep_for(2ms);
+  }
+  /// The number of its place.
+  std::uint64_t want_ahead(std::uint32_t app, char name) {
+    StartTurns::Place place = turns->line_up(app, StartTurns::Need::kAhead);
+    const std::uint64_t id = place.id;
+    io::spawn(context, "start", start_ahead(*this, std::move(place), name));
+    return id;
   }
   void want(std::uint32_t app, char name, base::Duration takes = 2ms) {
     io::spawn(context, "start", start(*this, app, name, takes));
@@ -58,6 +71,44 @@ TEST(StartTurns, ALightAppWaitsForAtMostOneOfAFlood) {
   room.want(2, 'b');
   room.context.run();
   EXPECT_LE(room.order.find('b'), 3u) << room.order;
+}
+
+TEST(StartTurns, WhatIsAwaitedGoesBeforeWhatIsAhead) {
+  Room room;
+  for (int i = 0; i < 12; ++i) room.want_ahead(1, 'p');  // two begin at once
+  room.want(1, 'c');
+  room.want(2, 'd');
+  EXPECT_EQ(room.turns->waiting(), 10u) << "tasks begin with the context";
+  room.context.run();
+  EXPECT_EQ(room.order.size(), 14u) << "and nobody is forgotten";
+  EXPECT_EQ(room.order.substr(0, 4), "ppcd");
+  EXPECT_EQ(room.turns->waiting(), 0u);
+}
+
+TEST(StartTurns, WhatIsAheadAndIsWantedNowGoesBeforeTheRest) {
+  Room room;
+  for (int i = 0; i < 6; ++i) room.want_ahead(1, 'p');
+  const std::uint64_t called = room.want_ahead(1, 'c');
+  const std::uint64_t of_another = room.want_ahead(2, 'd');
+  room.turns->hurry(1, called);
+  room.turns->hurry(1, called);  // by its next call
+  room.turns->hurry(2, of_another);
+  room.turns->hurry(2, 1);  // has its turn
+  room.context.run();
+  EXPECT_EQ(room.order, "ppcdpppp");
+}
+
+TEST(StartTurns, WhatIsAheadGetsOneTurnOfSoMany) {
+  Room room;
+  for (int i = 0; i < 2; ++i) room.want_ahead(1, 'x');  // both turns are taken
+  for (int i = 0; i < 3; ++i) room.want_ahead(1, 'p');
+  for (int i = 0; i < 40; ++i) room.want(2, 'a');
+  room.context.run();
+  for (std::size_t at = 0, number = 1; number <= 3; ++number) {
+    at = room.order.find('p', at) + 1;
+    EXPECT_LE(at, 2 + number * StartTurns::kAheadEvery) << room.order;
+    EXPECT_GT(at, 2 + (number - 1) * StartTurns::kAheadEvery) << room.order;
+  }
 }
 
 TEST(StartTurns, AStartThatHangsHoldsUpNobodyForLong) {

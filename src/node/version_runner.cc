@@ -82,6 +82,7 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
     const base::SteadyTime next = dispatcher_.next_tick();
     if (next < wakes_at_) effects.wake_at = wakes_at_ = next;
   }
+  if (ahead_place_ != 0 && zygote_awaited()) effects.hurry = std::exchange(ahead_place_, 0);
   for (const sched::Action& action : actions) {
     if (const auto* lease = std::get_if<sched::LeaseTo>(&action)) {
       const std::shared_ptr<sandbox::Instance>& instance = instances_.at(lease->instance);
@@ -120,6 +121,7 @@ void VersionRunner::perform(Effects effects) {
   // Nobody waits for a thaw: the request lies in the channel when the instance wakes up.
   for (const auto& [type, order] : effects.freezes) services_.launcher->tell(type, encode(order));
   for (auto& [waiter, grant] : effects.grants) waiter->set(std::move(grant));
+  if (effects.hurry != 0) services_.load_turns->hurry(uid_index_, effects.hurry);
   if (effects.start_zygote) io::spawn(services_.here(), "make zygote", make_zygote(shared_from_this()));
   if (effects.wake_at) io::spawn(services_.here(), "look again", look_again(shared_from_this(), *effects.wake_at));
   for (const base::InstanceId id : effects.starts) {

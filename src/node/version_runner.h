@@ -24,6 +24,7 @@
 #include "node/sandbox_pool.h"
 #include "node/services.h"
 #include "node/spare_room.h"
+#include "node/start_turns.h"
 #include "sandbox/instance.h"
 #include "sched/dispatcher.h"
 #include "sched/memory_estimate.h"
@@ -121,6 +122,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     std::vector<std::shared_ptr<sandbox::Instance>> retired;
     std::vector<std::pair<wire::LauncherType, wire::FreezeOrder>> freezes;  // kFreeze or kThaw
     bool start_zygote = false;
+    std::uint64_t hurry = 0;  // the place of its zygote's load among those ahead of need
     std::optional<base::SteadyTime> wake_at;
   };
 
@@ -188,6 +190,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
 
   static io::Task<> make_zygote(std::shared_ptr<VersionRunner> self);
   bool lacks_memory(const ZygoteOutcome& outcome);
+  /// Whether a call or a deployment waits for the zygote, and it is not loaded ahead of need.
+  bool zygote_awaited() const EBB_REQUIRES(mutex_) { return dispatcher_.queued() > 0 || !zygote_waiters_.empty(); }
+  io::Task<StartTurns::Turn> turn_to_load();
   io::Task<ZygoteOutcome> try_make_zygote();
   bool knows_it_is_unfit(const ReadySandbox& sandbox, ZygoteOutcome& outcome) EBB_EXCLUDES(mutex_);
   io::Task<ZygoteOutcome> do_without_zygote(std::string reason);
@@ -268,6 +273,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   base::Error last_too_long_ EBB_GUARDED_BY(mutex_);  // as it was told last: a flood is told the same again and again
   std::uint32_t zygote_failures_ EBB_GUARDED_BY(mutex_) = 0;  // in a row: the backoff
   base::SteadyTime zygote_ordered_at_ EBB_GUARDED_BY(mutex_){};
+  std::uint64_t ahead_place_ EBB_GUARDED_BY(mutex_) = 0;     // of a load that nobody waits for, while it waits; else 0
   base::Duration waited_for_turn_ EBB_GUARDED_BY(mutex_){};  // the last load
   base::SteadyTime zygote_made_at_ EBB_GUARDED_BY(mutex_){};
   base::Duration zygote_init_ EBB_GUARDED_BY(mutex_){};

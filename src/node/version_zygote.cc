@@ -5,7 +5,6 @@
 #include "node/egress.h"
 #include "node/memory_pressure.h"
 #include "node/sandbox_pool.h"
-#include "node/start_turns.h"
 #include "node/version_runner.h"
 #include "sched/keep_alive_worth.h"
 
@@ -73,7 +72,23 @@ io::Task<> VersionRunner::make_zygote(std::shared_ptr<VersionRunner> self) {
 bool VersionRunner::lacks_memory(const ZygoteOutcome& outcome) {
   if (outcome.result || outcome.result.error().code != base::Code::kResourceExhausted) return false;
   base::MutexLock lock(mutex_);
-  return dispatcher_.queued() > 0 || !zygote_waiters_.empty();
+  return zygote_awaited();
+}
+
+// A call that comes while the load waits ahead of need hurries it (collect()).
+io::Task<StartTurns::Turn> VersionRunner::turn_to_load() {
+  StartTurns::Place place = services_.load_turns->line_up(uid_index_, StartTurns::Need::kAhead);
+  bool awaited = false;
+  {
+    base::MutexLock lock(mutex_);
+    awaited = zygote_awaited();
+    if (!awaited) ahead_place_ = place.id;
+  }
+  if (awaited) services_.load_turns->hurry(uid_index_, place.id);
+  StartTurns::Turn turn = co_await services_.load_turns->wait(std::move(place));
+  base::MutexLock lock(mutex_);
+  ahead_place_ = 0;
+  co_return turn;
 }
 
 io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
@@ -99,7 +114,7 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   if (knows_it_is_unfit(*sandbox, outcome)) co_return outcome;
   // Ends with the load. Dozens of loads at once would leave the runtime zygote no processor to fork with.
   const base::SteadyTime lined_up = base::steady_now();
-  const StartTurns::Turn turn = co_await services_.load_turns->take(uid_index_);
+  const StartTurns::Turn turn = co_await turn_to_load();
   const base::Duration waited = base::steady_now() - lined_up;
   const std::uint64_t id = services_.next_zygote++;
   std::vector<os::Fd> ends(2);
