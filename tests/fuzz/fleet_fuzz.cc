@@ -249,19 +249,47 @@ struct FleetFuzz {
     say(socket, sender, bytes, how / 16 == 15 ? 9 : how / 16 == 14 ? 2 : 0);
   }
 
+  void fork(std::uint64_t id, bool from_zygote) {
+    const std::uint64_t request = ++requests;
+    const auto ordered = fleet->fork_instance(request,
+                                              {.instance = base::InstanceId{id},
+                                               .source = from_zygote ? wire::Subject::kZygote : wire::Subject::kSandbox,
+                                               .source_id = from_zygote ? 2u : 1u,
+                                               .version = base::VersionId{1}},
+                                              nothing(), nothing(), nothing());
+    if (!ordered) daemon.failed(request, ordered.error());
+  }
+
+  // A zygote that gets ready, if it can still, and then takes no order. The daemon ends the instances that it waits for
+  // in vain, so that none is unborn; what was ordered stays in the socket, until one more does not fit and the zygote
+  // is given up within the order. Random steps do not get there: they would have to fill a socket.
+  void orders_that_nobody_takes(Input& input) {
+    const bool from_zygote = input.byte() % 4 != 0;
+    Process* zygote = from_zygote ? fleet->find(wire::Subject::kZygote, 2) : fleet->find(wire::Subject::kSandbox, 1);
+    if (zygote == nullptr || !zygote->control.valid()) return;
+    const int least = 1;  // the kernel makes it some orders
+    EBB_CHECK(::setsockopt(zygote->control.get(), SOL_SOCKET, SO_SNDBUF, &least, sizeof least) == 0);
+    const pid_t sender = pool().at(1 + input.byte() % 5).pid;
+    for (const auto& [type, payload] :
+         {std::pair(wire::ZygoteType::kBorn, std::string()),
+          std::pair(wire::ZygoteType::kReady, wire::encode(wire::ZygoteReady{.init_ns = 1, .forkable = true}))}) {
+      if (zygote->life == Life::kRunning) break;
+      say(from_zygote ? function_zygote : runtime_zygote, sender,
+          wire::encode(wire::Message{.type = static_cast<std::uint16_t>(type), .payload = payload}), 0);
+    }
+    turn();
+    const std::uint8_t kept = input.byte();  // every so many stays unborn
+    for (std::uint64_t id = 100; id < 116; ++id) {
+      fork(id, from_zygote);
+      if (kept < 16 || id % kept != 0) fleet->kill(wire::Subject::kInstance, id);
+    }
+  }
+
   void step(Input& input) {
-    switch (input.byte() % 10) {
+    switch (input.byte() % 11) {
       case 0: {
         const bool from_zygote = input.byte() % 2 == 0;
-        const std::uint64_t request = ++requests;
-        const auto ordered =
-            fleet->fork_instance(request,
-                                 {.instance = base::InstanceId{input.byte() % 8u},
-                                  .source = from_zygote ? wire::Subject::kZygote : wire::Subject::kSandbox,
-                                  .source_id = from_zygote ? 2u : 1u,
-                                  .version = base::VersionId{1}},
-                                 nothing(), nothing(), nothing());
-        if (!ordered) daemon.failed(request, ordered.error());
+        fork(input.byte() % 8u, from_zygote);
         break;
       }
       case 1: {
@@ -279,6 +307,7 @@ struct FleetFuzz {
       case 3: speaker(input.byte()).reset(); break;
       case 4: static_cast<void>(os::signal_process(pool().at(1 + input.byte() % 5).pidfd, SIGKILL)); break;
       case 5: turn(); break;
+      case 6: orders_that_nobody_takes(input); break;
       default: hostile_message(input); break;
     }
   }
