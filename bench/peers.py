@@ -27,6 +27,8 @@ FROM_ZERO_CALLS = 40
 REST_SECONDS = 0.02
 FEW_CONNECTIONS = 2 * servers.PROCESSES  # for slow calls: those that wait when wrk ends are worked off unanswered
 DRAIN_SECONDS = 20
+EBB = ("ebb python", "ebb native")
+WORKERD = ("workerd", "workerd x2")  # judged: one process, as workerd runs; shown beside: two that share the port
 _CLONE_NEWNET = 0x40000000
 
 
@@ -69,7 +71,7 @@ def from_zero(server, function_path, body):
     try:
         for _ in range(FROM_ZERO_CALLS):
             seconds, head, _ = connection.exchange(request)
-            if server.name.startswith("ebb") and cold.phases_of(head)[1] != "fork":
+            if server.name in EBB and cold.phases_of(head)[1] != "fork":
                 raise RuntimeError(f"{server.name}: a call from zero was no fork of the function zygote")
             taken.append(seconds * 1000)
             time.sleep(REST_SECONDS)
@@ -175,9 +177,9 @@ def _summed_up(server, samples):
     return result
 
 
-def measure(binary, generator, out, rounds, peak_seconds, rate_seconds):
+def measure(binary, generator, out, rounds, peak_seconds, rate_seconds, only=None):
     version = subprocess.run([str(binary), "--version"], capture_output=True, text=True, check=False).stdout.strip()
-    all_servers, missing = servers.every(out, version)
+    all_servers, missing = servers.every(out, version, only)
     enter_loopback()  # after the installations, which need the network
     burns, load_before = calibrated(), figures.load()
     samples = {server.name: {"start_ms": [], "from_zero_ms": [], "idle_pss_mb": [], "functions": {}} for server in all_servers}
@@ -216,6 +218,10 @@ def report(result):
                            "p50 ms", "p99 ms", "n", "idle PSS MB"), rows),
             figures.table(("CPU us per hello at peak", "user", "system", "together"), kinds),
             figures.table(("latency at a fixed rate, ms", "function", "requests/s", "n", "errors", "p50", "p99"), latency)]
+    beside = [(name, *(f"{peers[name]['functions']['hello']['peak'] / peers[other]['functions']['hello']['peak']:.2f}" if other in peers else "-" for other in WORKERD))
+              for name in EBB if name in peers]
+    if beside and any(other in peers for other in WORKERD):
+        text.append(figures.table(("hello/s, times those of", *WORKERD), beside))
     if result["missing"]:
         text.append("\n".join(f"missing: {name}: {reason}" for name, reason in result["missing"].items()))
     return "\n\n".join(text)
@@ -224,11 +230,11 @@ def report(result):
 def judge(result, bars):
     peers = result["peers"]
     rates = {name: one["functions"]["hello"]["peak"] for name, one in peers.items()}
-    if "ebb python" not in rates:
-        return
-    workerds = [name for name in rates if name.startswith("workerd")]
-    if workerds:
-        best = max(workerds, key=rates.get)
-        bars.above(f"hello, requests/s: more than {best}", rates["ebb python"], rates[best], "/s")
-    errors = sum(values["errors"] for one in peers["ebb python"]["functions"].values() for values in one["at_rate_ms"].values())
-    bars.at_most("peers: errors of Ebb at fixed rates", errors, 0)
+    for name in (name for name in EBB if name in rates and WORKERD[0] in rates):
+        bars.above(f"{name} hello, requests/s: more than {WORKERD[0]}", rates[name], rates[WORKERD[0]], "/s")
+    measured = [name for name in EBB if name in peers]
+    missing = [name for name in EBB if name in result["missing"]]
+    if measured or missing:
+        errors = sum(values["errors"] for name in measured for one in peers[name]["functions"].values() for values in one["at_rate_ms"].values())
+        bars.at_most("peers: errors of Ebb at fixed rates", errors, 0)
+        bars.at_most("peers: servers of Ebb that failed", len(missing), 0)

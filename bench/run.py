@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """./dev bench: what the platform costs, as ratios to what stands beside it in the same run.
 
-    ./dev bench [--check] [--quick] [--json FILE] [cold|warm|runtimes|models|stream|proxy|memory|burst|overload|neighbour|walls|ledger|spares|peers ...]
+    ./dev bench [--check] [--quick] [--json FILE] [--only NAME,...] [cold|warm|runtimes|models|stream|proxy|memory|burst|overload|neighbour|walls|ledger|spares|peers ...]
 
 Starts a node of its own on a free port (the release binary, or $EBB_BIN), deploys bench/functions and bench/idle, measures,
 prints tables, and writes build/bench/result.json beside the raw samples. --check judges the bars and exits with 1 if one is
@@ -11,6 +11,7 @@ Needs root, for the node and for other processes' smaps.
 All but peers run unless parts are named. peers runs last: it installs other platforms' programs (workerd, gunicorn, nginx,
 Knative's queue-proxy; of-watchdog and aws-lambda-rie from $PATH) into build/bench/peers, and runs each with the same two
 functions, alone, in rounds, in a network namespace with only a loopback. What cannot be had here is named as missing.
+--only picks some of them: ./dev bench --check --only ebb-python,ebb-native,workerd,workerd-x2 peers
 """
 
 import argparse
@@ -37,6 +38,7 @@ import overload  # noqa: E402
 import peers  # noqa: E402
 import proxy  # noqa: E402
 import runtimes  # noqa: E402
+import servers  # noqa: E402
 import stream  # noqa: E402
 import spares  # noqa: E402
 import walls  # noqa: E402
@@ -61,15 +63,24 @@ QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds":
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = [servers.word_of(name) for name in servers.MAKERS]
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="the servers of peers:\n  " + "\n  ".join(words))
     parser.add_argument("--check", action="store_true", help="judge the bars; exit 1 if one is missed")
     parser.add_argument("--quick", action="store_true", help="few samples")
     parser.add_argument("--json", type=pathlib.Path, default=OUT / "result.json", metavar="FILE", help="where the result goes")
+    parser.add_argument("--only", metavar="NAME,...", help="of peers only these servers")
     parser.add_argument("parts", nargs="*", metavar="PART", help="default: all but peers")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in ALL_PARTS]
     if unknown:
         parser.error(f"there is no part '{unknown[0]}': the parts are {', '.join(ALL_PARTS)}")
+    options.only = options.only.split(",") if options.only is not None else None
+    unknown = [word for word in options.only or () if word not in words]
+    if unknown:
+        parser.error(f"there is no server '{unknown[0]}': --only knows {', '.join(words)}")
+    if options.only and "peers" not in options.parts:
+        parser.error("--only is for peers: ./dev bench --only ebb-python,workerd peers")
     return options
 
 
@@ -176,7 +187,8 @@ def main():
             finally:
                 node.remove()
     if "peers" in options.parts:
-        keep("peers", peers.measure(BINARY, BINARY.parent / "open_loop", OUT, size["peers_rounds"], size["peak_seconds"], size["rate_seconds"]))
+        keep("peers", peers.measure(BINARY, BINARY.parent / "open_loop", OUT, size["peers_rounds"], size["peak_seconds"], size["rate_seconds"],
+                                    options.only))
     print(f"\n{bars.text()}\n\nresult: {options.json}; raw samples: {OUT}", flush=True)
     if options.check and bars.missed:
         print("missed: " + "; ".join(bar["bar"] for bar in bars.missed), file=sys.stderr)

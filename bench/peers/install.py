@@ -16,6 +16,7 @@ GUNICORN = "gunicorn==23.0.0"
 AWSLAMBDARIC = "awslambdaric==4.2.2"
 FASTAPI = "fastapi==0.165.0 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0"
 _HERE = pathlib.Path(__file__).resolve().parent
+_SDK = _HERE.parents[1] / "sdk/cpp/include"
 _PATIENCE = 1500
 
 
@@ -101,6 +102,21 @@ def queue_proxy(out):
         _run("queue-proxy", ["go", "build", "-mod=readonly", "-trimpath", "-ldflags=-s", "-o", binary, "knative.dev/serving/cmd/queue"],
              cwd=_HERE / "knative", env={**os.environ, "GOTOOLCHAIN": "auto"})
     return {"command": binary, "version": f"knative.dev/serving {version}"}
+
+
+def compiler():
+    return _run("native functions", ["g++", "--version"]).splitlines()[0]
+
+
+def native_functions(out):
+    """The functions in C++, built anew: a folder to deploy. `burn` has OpenSSL's SHA-256, as Python's has."""
+    folder = out / "peers/native"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_HERE / "native/ebb.yaml", folder)
+    for name, libraries in (("hello", ()), ("burn", ("-lcrypto",))):
+        _run("native functions", ["g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-static-libstdc++", "-static-libgcc", "-fPIC", "-shared",
+                                  f"-I{_SDK}", "-o", folder / f"{name}.so", _HERE / f"native/{name}.cc", *libraries])
+    return folder
 
 
 def from_path(*names):

@@ -272,10 +272,15 @@ class Ebb(Server):
     def __init__(self, out, version):
         self._version = version
         super().__init__(out)
+        self._package = self.package()
         self._node = None
 
     def installed(self, out):
         return {"command": "ebb serve; ebb deploy bench/peers/functions", "version": self._version}
+
+    def package(self):
+        """The folder that is deployed."""
+        return _HERE / "functions"
 
     def path(self, function, rounds):
         return f"/fn/peers{super().path(function, rounds)}"
@@ -286,7 +291,7 @@ class Ebb(Server):
         self._node = Node()
         try:
             self._node.start()
-            self._node.deploy(_HERE / "functions")
+            self._node.deploy(self._package)
             self._labels = {self._node.launcher_pid: "launcher", self._node.daemon_pid: "daemon"}
             self.port = int(self._node.url.rsplit(":", 1)[1])
             connection = cold.Connection(self._node.url)
@@ -310,16 +315,38 @@ class Ebb(Server):
             self._node.remove()
 
 
-def every(out, version):
-    """[(name, server or None, why it is missing or None)]"""
-    makers = (("ebb python", lambda: Ebb(out, version)), ("workerd", lambda: Workerd(out, 1)), ("workerd x2", lambda: Workerd(out, 2)),
-              ("gunicorn sync", lambda: Gunicorn(out, "sync")), ("gunicorn gthread", lambda: Gunicorn(out, "gthread")),
-              ("of-watchdog http", lambda: WatchdogHttp(out)), ("of-watchdog fork", lambda: WatchdogFork(out)),
-              ("aws-lambda-rie", lambda: LambdaRie(out)), ("knative queue-proxy", lambda: QueueProxy(out)), ("nginx proxy", lambda: Nginx(out)))
+class EbbNative(Ebb):
+    """The same node with the two functions in C++."""
+
+    name = "ebb native"
+
+    def installed(self, out):
+        return {"command": "ebb serve; ebb deploy bench/peers/native", "version": f"{self._version}, {install.compiler()}"}
+
+    def package(self):
+        return install.native_functions(self._out)
+
+
+MAKERS = {
+    "ebb python": Ebb, "ebb native": EbbNative, "workerd": lambda out, _: Workerd(out, 1), "workerd x2": lambda out, _: Workerd(out, 2),
+    "gunicorn sync": lambda out, _: Gunicorn(out, "sync"), "gunicorn gthread": lambda out, _: Gunicorn(out, "gthread"),
+    "of-watchdog http": lambda out, _: WatchdogHttp(out), "of-watchdog fork": lambda out, _: WatchdogFork(out),
+    "aws-lambda-rie": lambda out, _: LambdaRie(out), "knative queue-proxy": lambda out, _: QueueProxy(out), "nginx proxy": lambda out, _: Nginx(out)}
+
+
+def word_of(name):
+    """A server's name as the command line takes it."""
+    return name.replace(" ", "-")
+
+
+def every(out, version, only=None):
+    """([server], {name: why it is missing}); `only`: words of those wanted, all else."""
     servers, missing = [], {}
-    for name, make in makers:
+    for name, make in MAKERS.items():
+        if only and word_of(name) not in only:
+            continue
         try:
-            servers.append(make())
+            servers.append(make(out, version))
         except install.Missing as reason:
             missing[name] = str(reason)
     return servers, missing
