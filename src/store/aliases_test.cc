@@ -66,13 +66,9 @@ TEST_F(AliasesTest, AreSetMovedListedAndRemoved) {
 }
 
 TEST_F(AliasesTest, AreThoseOfAnAppOrOfAFunction) {
-  NewVersion one;
-  one.spec.name = "f";
-  one.package_key = "p";
-  NewVersion other = one;
-  other.spec.name = "g";
-  ASSERT_TRUE(metadata_->publish_versions("a", {one, other}));
-  ASSERT_TRUE(metadata_->publish_versions("b", {one}));
+  deploy(1, true);
+  ASSERT_TRUE(metadata_->create_or_get_app("b"));
+  ASSERT_TRUE(metadata_->publish_versions("b", {version_of("f", 1)}));
   for (const auto& [app, function] : {std::pair("a", "f"), {"a", "g"}, {"b", "f"}}) {
     ASSERT_TRUE(metadata_->set_alias({.app = app, .function = function, .name = "live", .version = 1}));
   }
