@@ -171,6 +171,17 @@ def test_results_become_answers(cpp):
     assert cpp.call("/fn/cpp/f/nonsense").status_code == 404
 
 
+def test_each_answer_has_its_own_head(cpp):
+    """Heads that stay the same are made once: whoever came between, each call is answered with its own."""
+    wanted = {"text": (200, "text/plain; charset=utf-8"), "json": (201, "application/json"), "bytes": (200, "application/octet-stream"),
+              "many": (200, None), "stream": (202, "text/event-stream"), "header": (502, "application/json")}
+    for wish in ("text", "text", "json", "text", "header", "text", "stream", "text", "many", "bytes", "bytes", "json", "header", "json", "json"):
+        for method in ("get", "head"):
+            answer = cpp.session().request(method, f"{cpp.url}/fn/cpp/f/{wish}", timeout=20)
+            assert (answer.status_code, answer.headers.get("content-type")) == wanted[wish], (wish, method)
+            assert (answer.headers.get("x-many") == "a, b") == (wish == "many"), (wish, method)
+
+
 @pytest.mark.sanitized
 @pytest.mark.parametrize("wish, texts", [
     ("throws", ["StockError", "no stock"]), ("named", ["OutOfStock", "none left"]), ("int", ["unknown", "no std::exception"]),
