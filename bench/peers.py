@@ -184,7 +184,7 @@ def measure(binary, generator, out, rounds, peak_seconds, rate_seconds, only=Non
     burns, load_before = calibrated(), figures.load()
     samples = {server.name: {"start_ms": [], "from_zero_ms": [], "idle_pss_mb": [], "functions": {}} for server in all_servers}
     for number in range(rounds):
-        turn = number % len(all_servers)
+        turn = number % max(1, len(all_servers))
         for server in all_servers[turn:] + all_servers[:turn]:
             if server.name in missing:
                 continue

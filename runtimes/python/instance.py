@@ -235,6 +235,7 @@ class Instance:
                 self._leave_worker(left)
             if not self._stream(left.stream, lambda _, answer: answer.finish(), left):
                 return None
+            left = None  # the next calls need not share their memory with it
 
     def _leave_worker(self, answer):
         """A process that the handler forked came back from it: the answer is its parent's."""

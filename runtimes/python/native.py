@@ -22,10 +22,11 @@ def _text(data):
 class Answer:
     """What the library says of one call, or of a hook (without a stream)."""
 
-    __slots__ = ("_stream", "failure", "raised")
+    __slots__ = ("_stream", "_said", "failure", "raised")
 
     def __init__(self, stream=None):
         self._stream = stream
+        self._said = False  # a whole answer
         self.failure = None
         self.raised = None  # by what the library called, where _native.serve has called the library
 
@@ -47,6 +48,8 @@ class Answer:
         return self._stream.wants_no_more
 
     def piece(self, data):
+        if self._said:
+            self.twice()
         if self._stream is None or self._stream.head is None:
             raise results.Unserialisable("a piece of a stream that was not begun")
         if not self._stream.began:
@@ -57,6 +60,7 @@ class Answer:
     def whole(self, status, headers, body):
         self._head(status, headers)
         self._stream.whole = body
+        self._said = True
         return False
 
     def failed(self, kind, message):
@@ -65,10 +69,12 @@ class Answer:
 
     def check(self):
         """Errors: trace.Reported."""
-        if self.raised is not None:
-            raise self.raised
-        if self.failure is not None:
-            raise self.failure
+        error, self.raised, self.failure = self.raised or self.failure, None, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback holds this frame
 
     def finish(self):
         """When the handler has returned. Errors: what a callback raised; trace.Reported; results.Unserialisable."""

@@ -15,6 +15,7 @@ enum {
   kFrameBytes = 32,       // wire.FRAME
   kInvocationBytes = 16,  //
   kBufferBytes = 64 * 1024,
+  kAlignment = 16,
   kMetaBytes = 8 * 1024,  // of an ordinary answer: status and headers
   kInvoke = 1,            // wire.INVOKE
   kResult = 2             // wire.RESULT
@@ -207,6 +208,18 @@ static PyObject* unfinished(void) {
   return loop.host.answer;
 }
 
+// Of the frame in `buffer`, where what computes may read it as numbers of any kind, and a NUL behind it: as Python's
+// bytes are. There is room for both, since less than the buffer holds is received.
+static struct ebb_text aligned_body(char* buffer) {
+  const size_t size = (size_t)loop.frame.body_bytes;
+  if (size == 0) return (struct ebb_text){"", 0};
+  char* const at = buffer + kFrameBytes + loop.frame.meta_bytes;
+  char* const aligned = at + (-(uintptr_t)at & (kAlignment - 1));
+  memmove(aligned, at, size);
+  aligned[size] = '\0';
+  return (struct ebb_text){aligned, size};
+}
+
 PyObject* native_serve(PyObject* module, PyObject* args) {
   (void)module;
   PyObject *number = NULL, *look = NULL;
@@ -221,10 +234,14 @@ PyObject* native_serve(PyObject* module, PyObject* args) {
   }
   const struct ebb_function* function = PyLong_AsVoidPtr(number);
   const pid_t pid = getpid();
-  const size_t room_bytes = buffer.len < kBufferBytes ? (size_t)buffer.len : kBufferBytes;
+  if (buffer.len > kBufferBytes || buffer.len <= kAlignment) {
+    PyBuffer_Release(&buffer);
+    PyErr_SetString(PyExc_ValueError, "the buffer is of another size");
+    return NULL;
+  }
   PyObject* result = NULL;
   while (function != NULL && result == NULL) {
-    const ssize_t have = receive(fd, buffer.buf, room_bytes);
+    const ssize_t have = receive(fd, buffer.buf, (size_t)buffer.len - kAlignment);
     if (have < 0) break;
     if (!is_ordinary(buffer.buf, (size_t)have)) {
       result = PyLong_FromSsize_t(have);
@@ -241,7 +258,7 @@ PyObject* native_serve(PyObject* module, PyObject* args) {
         .query = request.query,
         .headers = request.headers,
         .header_count = request.header_count,
-        .body = {(const char*)buffer.buf + kFrameBytes + loop.frame.meta_bytes, (size_t)loop.frame.body_bytes},
+        .body = aligned_body(buffer.buf),
         .request_id = request.request_id,
         .app = {text[0], (size_t)size[0]},
         .function = {text[1], (size_t)size[1]},

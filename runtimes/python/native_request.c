@@ -110,7 +110,8 @@ static struct ebb_text text(struct reader* self) {
     if (self->at == self->end) {
       spoil(self);
     } else if (*self->at++ == '"') {
-      return (struct ebb_text){begin, (size_t)(self->room - begin)};
+      *self->room++ = '\0';  // in the place of a quote
+      return (struct ebb_text){begin, (size_t)(self->room - begin) - 1};
     } else {
       put_escaped(self);
     }
@@ -196,13 +197,14 @@ static struct ebb_text read_cookies(struct reader* self) {
   for (; !self->bad && next(self) != ']'; first = 0) {
     if (!first) {
       expect(self, ',');
-      memcpy(self->room, "; ", 2);
-      self->room += 2;
+      memcpy(self->room - 1, "; ", 2);
+      self->room += 1;
     }
     (void)text(self);
   }
   expect(self, ']');
-  return (struct ebb_text){first ? NULL : begin, (size_t)(self->room - begin)};
+  if (first || self->bad) return (struct ebb_text){NULL, 0};
+  return (struct ebb_text){begin, (size_t)(self->room - begin) - 1};
 }
 
 static void read_http(struct reader* self, struct native_request* out) {
@@ -244,6 +246,7 @@ static struct ebb_text percent_decoded(struct ebb_text given) {
     if (low >= 0) i += 2;
     *out++ = low >= 0 ? (char)(high * 16 + low) : begin[i];
   }
+  if (given.size > 0) *out = '\0';
   return (struct ebb_text){begin, (size_t)(out - begin)};
 }
 
@@ -270,7 +273,7 @@ static void read_event(struct reader* self, struct native_request* out, uint64_t
     if (length == NULL) length = add(self, out, (struct ebb_text){"content-length", 14});
     const int digits = length != NULL ? sprintf(self->room, "%llu", (unsigned long long)body_bytes) : 0;
     if (length != NULL) length->value = (struct ebb_text){self->room, (size_t)digits};
-    self->room += digits;
+    self->room += digits + 1;
   }
   if (cookies.data != NULL) {
     struct ebb_field* cookie = header(out, "cookie");

@@ -2,7 +2,7 @@
 //
 // What the daemon writes there is JSON (src/node/invocation.cc, src/gateway/event.cc). Read here without an
 // interpreter: an ordinary call of a library costs no Python (native_loop.c). Whatever is not read here is served by
-// native.py, which gives a library the same.
+// native.py, which gives a library the same. Behind each text stands a NUL, as it does there, though none is promised.
 #pragma once
 
 #include <stddef.h>

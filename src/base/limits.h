@@ -19,8 +19,8 @@ inline constexpr std::size_t kHttpBodyBytes = 32 * 1024 * 1024;  // a request's 
 inline constexpr std::size_t kUnreadBodyBytes =
     64 * 1024;  // a request to a function with a longer body, or one in chunks, is served before its body is read
 inline constexpr std::size_t kHttpTargetBytes = 8 * 1024;  // path and query
-inline constexpr std::size_t kBufferedBodyBytes = std::size_t{1}
-                                                  << 30;  // all bodies held by the daemon at once: 429 beyond
+inline constexpr std::size_t kBufferedBodyBytes = std::size_t{3}
+                                                  << 29;  // all bodies held by the daemon at once: 429 beyond
 inline constexpr std::size_t kConnections = 8192;         // open client connections of a daemon
 inline constexpr auto kHttpHeaderTimeout = 15s;           // from the first byte of a request to the end of its headers
 inline constexpr auto kHttpIdleTimeout = 75s;             // a kept-alive connection without a request

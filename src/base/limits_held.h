@@ -15,7 +15,8 @@ inline constexpr std::size_t kAnswerFreeBytes = 64 * 1024;  // an answer up to t
 inline constexpr std::uint64_t kAnswerBytesPerApp =
     256ull << 20;  // of its answers until their clients have taken them, but for streams: 502 beyond
 inline constexpr std::uint64_t kAnswerBytesPerNode =
-    512ull << 20;  // of all apps; then each has room for one of kHttpBodyBytes. Half of kBufferedBodyBytes is left
+    512ull << 20;  // of all apps; then each has room for one of kHttpBodyBytes. With kRequestBytesPerNode it leaves a third of
+                  // kBufferedBodyBytes
 
 // Bodies of calls.
 inline constexpr std::uint64_t kRequestBytesPerApp =

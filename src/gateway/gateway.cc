@@ -14,8 +14,14 @@ bool is_upload(const http::Request& request) {
 
 // To a function's URL, or a direct one.
 bool is_call(const http::Request& request) {
-  return request.path.starts_with("/fn/") ||
-         (request.path.starts_with("/api/v1/apps/") && request.path.ends_with("/invocations"));
+  if (request.path.starts_with("/fn/")) return true;
+  // /api/v1/apps/{app}/functions/{function}/invocations
+  constexpr std::string_view kBefore = "/api/v1/apps/", kBetween = "/functions/", kBehind = "/invocations";
+  std::string_view path = request.path;
+  if (request.method != "POST" || !path.starts_with(kBefore) || !path.ends_with(kBehind)) return false;
+  path.remove_prefix(kBefore.size());
+  const std::size_t app = path.find('/');
+  return app != std::string_view::npos && path.substr(app).starts_with(kBetween);
 }
 
 }  // namespace

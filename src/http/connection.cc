@@ -208,6 +208,7 @@ io::Task<bool> Connection::handle() {
     base::log(base::LogLevel::kError, "http_handler_failed", {{"error", error.what()}});
     response = server_fault("the server failed to answer, its log says why");
   }
+  held_.release();  // the body went with the request; what of it outlives the handler has bounds of its own
   // A handler that noticed the departure and returned anyway: nobody reads its answer.
   if (peer_gone_ || is_refused()) co_return false;
   if (!is_sendable(response)) {

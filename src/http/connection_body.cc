@@ -328,9 +328,15 @@ io::Task<bool> Connection::read_sized_body(std::string& body) {
 io::Task<bool> Connection::read_chunked_body(std::string& body, std::uint64_t limit) {
   const base::SteadyTime begun = base::steady_now();
   ChunkDecoder decoder(limit);
+  std::uint64_t counted = 0;
   for (;;) {
-    // Decoded bytes are at most the bytes read: the budget is asked before they are appended.
-    if (!hold(pending().size(), body.size() + pending().size())) co_return false;
+    // Decoded bytes are at most the bytes read: the budget is asked before they are appended. What frames them is gone
+    // when they have been, and is not counted twice.
+    const std::uint64_t whole = body.size() + pending().size();
+    if (whole > counted) {
+      if (!hold(whole - counted, whole)) co_return false;
+      counted = whole;
+    }
     const base::Result<std::size_t> consumed = decoder.feed(pending(), body);
     if (!consumed) {
       refused_ = refusal_of(consumed.error());

@@ -220,6 +220,43 @@ TEST_F(LimitsTest, BodiesShareABudget) {
   EXPECT_EQ(status_of(served(post("/", std::string(500, 'b')))), 200);
 }
 
+TEST_F(LimitsTest, WhatFramesABodyIsNotCountedForLong) {
+  ServerOptions options;
+  options.buffered_body_bytes_max = 1000;
+  start(options);
+  RawClient client(server_.port());
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (int i = 0; i < 100; ++i) {  // 2,100 bytes, 100 of them of the body
+    client.send("0000000000000001\r\nx\r\n");
+    std::this_thread::sleep_for(1ms);
+  }
+  client.send("0\r\n\r\n");
+  EXPECT_EQ(body_of(client.read_response()), "100");
+}
+
+io::Task<base::Result<>> write_what_is_held(LoopbackServer& server, BodyWriter& writer) {
+  const std::string held = std::to_string(server.server().buffered_body_bytes());
+  co_return co_await writer.write(held);
+}
+
+io::Task<Response> stream_what_is_held(LoopbackServer& server, Request request) {
+  Response response;
+  response.headers.add("Held-Before", std::to_string(server.server().buffered_body_bytes()));
+  request.body.clear();
+  response.stream = [&server](BodyWriter& writer) { return write_what_is_held(server, writer); };
+  co_return response;
+}
+
+TEST(Bodies, CountUntilTheirHandlerHasEndedAndNotUntilItsStreamHas) {
+  LoopbackServer server;
+  server.start({}, [&server](Request request) { return stream_what_is_held(server, std::move(request)); });
+  RawClient client(server.port());
+  client.send(post("/", std::string(5000, 'b')));
+  const std::string head = client.read_until("\r\n\r\n");
+  EXPECT_NE(head.find("Held-Before: 5000"), std::string::npos) << head;
+  EXPECT_EQ(client.read_bytes(6), "1\r\n0\r\n");  // a chunk: "0"
+}
+
 TEST_F(LimitsTest, Connections) {
   ServerOptions options;
   options.connections_max = 2;

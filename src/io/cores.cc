@@ -1,6 +1,7 @@
 #include "io/cores.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <exception>
 #include <string>
@@ -28,13 +29,18 @@ bool spin(asio::io_context& context, Spinning& spinning) {
   return found;
 }
 
+bool is_prompt() { return (::sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) == SCHED_RR; }
+
 // As context.run(), but that it may spin before it sleeps.
 void work(asio::io_context& context) {
   Spinning spinning;
   while (!context.stopped()) {
     if (spinning.on() && spin(context, spinning)) continue;
     context.run_one();
+    if (spinning.on()) continue;
     spinning.worked(base::steady_now);
+    // What a prompt thread does it does before everybody else, so it looks for nothing (launcher/prompt_cores.h).
+    if (spinning.on() && is_prompt()) spinning.rest(base::steady_now());
   }
 }
 

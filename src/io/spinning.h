@@ -3,9 +3,10 @@
 // To sleep and be woken costs a core two switches, and whoever wakes it a call to another processor; where the next
 // piece of work comes within microseconds, looking for it costs less (adaptive spinning: Karlin et al., Empirical
 // studies of competitive spinning, SOSP 1991). 1. A core begins to spin when kRun pieces of work came kWithin one
-// another on average. 2. It stops when a third of its spins found nothing, and does not begin again for kRest. 3. A
-// spin lasts kLongest at most. So an idle core never spins, nor one whose work comes slower than that. Called by
-// cores.cc.
+// another on average. 2. It stops when a third of its spins found nothing, or when kRun of them took twice as long, and
+// does not begin again for kRest. 3. A spin lasts kLongest at most. So an idle core never spins, nor for long one whose
+// work comes more slowly.
+// Called by cores.cc.
 #pragma once
 
 #include <algorithm>
@@ -33,12 +34,22 @@ class Spinning {
     const bool quick = now - since_ <= kRun * kWithin;
     since_ = now;
     if (quick && now >= rested_) credit_ = kCreditFirst;
+    spins_ = 0;
   }
 
   /// While it is on: a spin ended.
   void spun(bool found, base::SteadyTime now) {
     credit_ = std::min(credit_ + (found ? 1 : -2), kCreditMost);
-    if (credit_ > 0) return;
+    if (++spins_ == kRun) {
+      if (now - since_ > 2 * kRun * kWithin) credit_ = 0;
+      spins_ = 0;
+      since_ = now;
+    }
+    if (credit_ <= 0) rest(now);
+  }
+
+  /// Not for kRest.
+  void rest(base::SteadyTime now) {
     credit_ = run_ = 0;
     since_ = now;
     rested_ = now + kRest;
@@ -50,6 +61,7 @@ class Spinning {
 
   int credit_ = 0;
   int run_ = 0;
+  int spins_ = 0;  // since since_, while it is on
   base::SteadyTime since_{};
   base::SteadyTime rested_{};
 };

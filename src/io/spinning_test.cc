@@ -42,6 +42,7 @@ TEST_F(SpinningTest, AFewQuickPiecesAfterAPauseAreNoReason) {
 TEST_F(SpinningTest, GoesOnWhileItFinds) {
   work(2 * Spinning::kRun, 1us);
   for (int i = 0; i < 1000; ++i) {
+    now_ += 100us;
     spin(true);
     spin(true);
     spin(false);
@@ -61,6 +62,22 @@ TEST_F(SpinningTest, StopsWhenItFindsTooLittleAndRests) {
   work(100'000, 1us);
   EXPECT_TRUE(spinning_.on());
   EXPECT_GE(now_ - stopped, Spinning::kRest);
+}
+
+TEST_F(SpinningTest, StopsWhereWorkComesSlowlyHoweverOftenItFinds) {
+  work(2 * Spinning::kRun, 1us);
+  int spins = 0;
+  for (; spinning_.on() && spins < 1000; ++spins) {  // a request a millisecond, with what it brings about
+    now_ += 333us;
+    spin(spins % 3 != 2);
+  }
+  EXPECT_LE(spins, Spinning::kRun);
+}
+
+TEST_F(SpinningTest, RestsWhenItIsToldTo) {
+  work(2 * Spinning::kRun, 1us);
+  spinning_.rest(now_);
+  EXPECT_FALSE(spinning_.on());
 }
 
 TEST_F(SpinningTest, WorkThatEndsCostsAFewSpins) {

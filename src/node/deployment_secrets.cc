@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/co_checked.h"
+#include "base/limits.h"
 #include "node/deployments.h"
 #include "node/version_runner.h"
 
@@ -9,9 +10,12 @@ namespace ebb::node {
 
 namespace {
 
-// What becomes current is tried as the new version that it will be.
-bool is_code_of(const model::Version& version, const std::vector<model::Version>& current) {
-  return std::any_of(current.begin(), current.end(), [&](const model::Version& one) {
+constexpr auto kTrials =
+    10 * limits::kInitTimeout;  // of all that aliases stand for: others' deployments wait meanwhile
+
+// What becomes current is tried as the new version that it will be, and versions of the same code once.
+bool is_code_of(const model::Version& version, const std::vector<model::Version>& tried) {
+  return std::any_of(tried.begin(), tried.end(), [&](const model::Version& one) {
     return one.function == version.function && one.package_key == version.package_key &&
            one.layer_key == version.layer_key && one.spec == version.spec;
   });
@@ -53,9 +57,19 @@ io::Task<base::Result<>> Deployments::try_aliased(std::shared_ptr<Job> job, Plan
   };
   const auto users = co_await io::offload(services_.pool, "find versions", std::move(find));
   if (!users) co_return users.error();
+  std::vector<model::Version> tried = plan.current;
+  const base::SteadyTime deadline = base::steady_now() + kTrials;
   for (const AliasedVersion& user : *users) {
     change.tried.insert(user.version.id);
-    if (is_code_of(user.version, plan.current)) continue;
+    if (is_code_of(user.version, tried)) continue;
+    if (base::steady_now() > deadline) {
+      co_return base::Error{.code = base::Code::kDeadlineExceeded,
+                            .message = "to start all " + std::to_string(users->size()) +
+                                       " versions that aliases stand for with the new value took more than " +
+                                       base::to_string(base::Duration(kTrials)) +
+                                       ": remove aliases that nobody calls (ebb alias rm)"};
+    }
+    tried.push_back(user.version);
     say(job, "zygote", "starting " + user.described());
     std::function<base::Result<SecretValues>()> open = [&secrets, change, version = user.version] {
       return secrets.values_for(version.app, version.spec, &change);

@@ -190,11 +190,6 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call& call) {
   if (it.instance_->program) co_return co_await run_program(std::move(self), call, std::move(reply));
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
   base::Result<> went;
-  if (call.request.unread) {  // a web server that the daemon cannot reach itself
-    went = co_await read_body(call, runner.request_bodies_);
-    it.bytes_in_ = call.body.size();
-    if (!went) it.body_error_ = went.error();
-  }
   const std::string meta = meta_of(call, runner.version_.spec.timeout);
   if (went && it.instance_->several) {
     went = co_await open_connection(self);

@@ -177,17 +177,18 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const Waiter waiter = std::make_shared<io::OneShot<Grant>>();
   sched::CallId id{};
+  const base::SteadyTime now = base::steady_now();  // later than its arrival by as long as its body took
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     id = sched::CallId{next_call_++};
-    last_used_ = call.arrived;
+    last_used_ = now;
     ++calls_;
     yielded_ = false;
-    if (residency_) residency_->call_arrived(call.arrived);
-    if (spare_residency_ && dispatcher_.keeps_spares()) spare_residency_->call_arrived(call.arrived);
+    if (residency_) residency_->call_arrived(now);
+    if (spare_residency_ && dispatcher_.keeps_spares()) spare_residency_->call_arrived(now);
     waiting_.emplace(id, waiter);
-    dispatcher_.call_arrived(id, call.arrived, actions);
+    dispatcher_.call_arrived(id, now, actions);
   });
-  const base::SteadyTime deadline = call.arrived + limits::kQueueTimeout;
+  const base::SteadyTime deadline = now + limits::kQueueTimeout;
   std::optional<Grant> grant = waiter->take_now();
   if (!grant) grant = co_await waiter->wait(deadline);
   if (!grant) {

@@ -47,6 +47,7 @@ bool FairQueue::withdraw(App app, std::uint64_t id) {
   if (at == items.end()) return false;
   items.erase(at);  // the app keeps its place in line: what it did not use is not charged
   --size_;
+  if (size_ == 0) heads_ = {};  // else what is withdrawn for ever would stay in line for ever
   return true;
 }
 

@@ -7,7 +7,7 @@ import time
 import pytest
 import requests
 
-from ebb_node import eventually, in_parallel
+from ebb_node import eventually, in_parallel, read_response
 
 SOURCE = """
 import time
@@ -43,6 +43,21 @@ def unbounded(node):
 
 def quota(node):
     return next((one for one in node.cli_json("quota", "ls")["quotas"] if one["app"] == "bounded"), None)
+
+
+def test_a_long_upload_takes_its_place_when_it_is_here(node):
+    """And not when its head came: by then others' calls have gone on."""
+    node.cli("quota", "set", "bounded", "--calls-per-second", "2")
+    size = 70_000  # beyond limits::kUnreadBodyBytes
+    with node.connect() as connection, connection.makefile("rb") as stream:
+        connection.sendall(f"POST /fn/bounded/hold HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode() + b" " * (size - 1))
+        for _ in range(4):
+            time.sleep(0.7)
+            assert node.call("bounded/hold").status_code == 200
+        time.sleep(0.7)
+        connection.sendall(b"0")
+        status, _, body = read_response(stream)
+        assert status == 200, body
 
 
 @pytest.mark.sanitized

@@ -127,6 +127,12 @@ def test_a_web_server_gets_its_bodies_as_they_come(apps, senders):
     assert held(apps) <= PER_APP
 
 
+def test_a_path_that_ends_like_a_calls_has_its_body(apps):
+    """In chunks, which calls are left to read themselves."""
+    answer = apps.call("/api/v1/apps/hog/secrets/invocations", method="PUT", data=iter([b'{"value": ', b'"x"}']))
+    assert answer.status_code == 204, answer.text
+
+
 def test_a_key_that_may_not_deploy_uploads_nothing(apps):
     key = apps.cli("key", "create", "--role", "invoke", "--app", "hog").stdout.strip()
     with apps.connect() as connection, connection.makefile("rb") as stream:

@@ -18,12 +18,16 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler
 LIBRARY = r"""
 #include <ebb/function.h>
 #include <unistd.h>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 static std::string told(const ebb_call* call) {
   std::string out;
+  if (call->body.size > 0 && (reinterpret_cast<std::uintptr_t>(call->body.data) % 16 != 0 || call->body.data[call->body.size] != 0)) out += "BODY\n";
+  for (const ebb_text one : {call->method, call->path, call->query, call->request_id}) if (one.data[one.size] != 0) out += "TEXT\n";
+  for (size_t i = 0; i < call->header_count; ++i) if (call->headers[i].value.data[call->headers[i].value.size] != 0) out += "VALUE\n";
   const auto add = [&out](const char* name, ebb_text text) {
     out += std::string(name) + "=" + std::to_string(text.size) + ":" + std::string(text.data, text.size) + "\n";
   };
@@ -56,6 +60,8 @@ static void handle(const ebb_call* call) {
     case '3': whole(200, "first"), host.begin(host.self, 200, nullptr, 0); return;
     case 'w': whole(200, "first"); return host.failed(host.self, text("Late"), text("after all"));
     case 'n': return;
+    case 'o': whole(200, std::string(70'000, 'o')), host.piece(host.self, text("more")); return;
+    case '5': whole(200, "small"), host.piece(host.self, text("more")); return;
     case 'p': host.piece(host.self, text("lost")); return;
     case 'k': if (fork() == 0) { whole(200, "of a worker"); return; } whole(200, "of the parent"); return;
     case 'b': whole(200, std::string(70'000, 'b')); return;
@@ -206,13 +212,13 @@ def test_direct_calls(both):
     assert "through Python" not in both[0].ended()[1]
 
 
-@pytest.mark.parametrize("wish", "sf23wnpbhqlijv4")
+@pytest.mark.parametrize("wish", "sf23wnpbhqlijv4o5")
 def test_whatever_the_library_does(both, wish):
     first = alike(both, http_meta("/" + wish))
     assert alike(both, http_meta("/e")) == alike(both, http_meta("/e"))  # and goes on
     head_only = alike(both, http_meta("/" + wish, head_only=True))
     expected = {"s": sandboxes.STREAM, "f": sandboxes.ERROR, "2": sandboxes.ERROR, "3": sandboxes.ERROR, "w": sandboxes.ERROR, "n": sandboxes.ERROR,
-                "p": sandboxes.ERROR, "i": sandboxes.ERROR, "j": sandboxes.ERROR, "v": sandboxes.ERROR}
+                "p": sandboxes.ERROR, "o": sandboxes.ERROR, "5": sandboxes.ERROR, "i": sandboxes.ERROR, "j": sandboxes.ERROR, "v": sandboxes.ERROR}
     assert first[0][0] == expected.get(wish, sandboxes.RESULT), first
     assert head_only[-1][0] in (sandboxes.ERROR, sandboxes.END, sandboxes.RESULT)
     out, slow_out = both[0].ended()[0], both[1].ended()[0]
