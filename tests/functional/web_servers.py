@@ -1,7 +1,8 @@
-"""Web servers in web_servers/, built as their users build them, for tests: in Go with its standard library, and in Java with Spring Boot.
+"""Web servers in web_servers/, built as their users build them, for tests: in Go with its standard library, in Java with Spring Boot, and a
+Next.js application.
 
-What is fetched (Maven's plugins and jars) is pinned by the parent's version. What was built lies in build/web-servers: only the first run
-builds.
+What is fetched is pinned: Maven's plugins and jars by the parent's version, packages of npm by the lock. What was built lies in
+build/web-servers: only the first run builds.
 """
 
 import os
@@ -24,8 +25,21 @@ def _spring(work):
     shutil.copy(work / "target/shelf.jar", work / "package/shelf.jar")
 
 
-_BUILDERS = {"go": _go, "spring": _spring}
-_TOOLS = {"go": ["go"], "spring": ["mvn", "javac"]}
+def _next(work):
+    env = {**os.environ, "NEXT_TELEMETRY_DISABLED": "1"}
+    run(program("npm"), "ci", "--no-audit", "--no-fund", cwd=work, env=env)
+    run(program("npm"), "run", "build", cwd=work, env=env)
+    # What Next.js leaves out of it, for a CDN may have it: said in docs/tasks/programs.md.
+    standalone = work / ".next/standalone"
+    shutil.copytree(work / "public", standalone / "public")
+    shutil.copytree(work / ".next/static", standalone / ".next/static")
+    (standalone / ".ebbignore").write_text("!node_modules\n")
+    (work / "package").rmdir()
+    standalone.rename(work / "package")
+
+
+_BUILDERS = {"go": _go, "spring": _spring, "next": _next}
+_TOOLS = {"go": ["go"], "spring": ["mvn", "javac"], "next": ["node", "npm"]}
 
 
 def missing(name):

@@ -1,0 +1,2 @@
+// Which process answers.
+export const born = (globalThis.born ??= `${process.pid}-${Date.now()}`);
