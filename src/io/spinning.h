@@ -3,10 +3,9 @@
 // To sleep and be woken costs a core two switches, and whoever wakes it a call to another processor; where the next
 // piece of work comes within microseconds, looking for it costs less (adaptive spinning: Karlin et al., Empirical
 // studies of competitive spinning, SOSP 1991). 1. A core begins to spin when kRun pieces of work came kWithin one
-// another on average. 2. It stops when a third of its spins found nothing, or when kRun of them took twice as long, and
-// does not begin again for kRest. 3. A spin lasts kLongest at most. So an idle core never spins, nor for long one whose
-// work comes more slowly.
-// Called by cores.cc.
+// another on average. 2. It stops when a third of its spins found nothing, or when kRun of them ended further than
+// kApart from one another on average, and does not begin again for kRest. 3. A spin lasts kLongest at most. So an idle
+// core never spins, nor for long one whose work comes more slowly. Called by cores.cc.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +19,7 @@ class Spinning {
  public:
   static constexpr std::chrono::microseconds kLongest{50};
   static constexpr std::chrono::microseconds kWithin{25};
+  static constexpr std::chrono::microseconds kApart{150};
   static constexpr std::chrono::milliseconds kRest{20};
   static constexpr int kRun = 64;
 
@@ -41,7 +41,7 @@ class Spinning {
   void spun(bool found, base::SteadyTime now) {
     credit_ = std::min(credit_ + (found ? 1 : -2), kCreditMost);
     if (++spins_ == kRun) {
-      if (now - since_ > 2 * kRun * kWithin) credit_ = 0;
+      if (now - since_ > kRun * kApart) credit_ = 0;
       spins_ = 0;
       since_ = now;
     }
