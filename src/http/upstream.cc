@@ -29,7 +29,8 @@ base::Error gone(const boost::system::error_code& why) {
 
 }  // namespace
 
-io::Task<base::Result<>> Upstream::send(std::shared_ptr<Upstream> self, std::string head, std::string body) {
+io::Task<base::Result<>> Upstream::send(std::shared_ptr<Upstream> self, std::string head, std::string body,
+                                        std::shared_ptr<const void> held) {
   const std::size_t at_once = body.size() <= kAtOnceBytes ? body.size() : 0;
   std::array<asio::const_buffer, 2> parts = {asio::buffer(head), asio::buffer(body.data(), at_once)};
   if (send_now(self->socket_.native_handle(), parts) < head.size() + at_once) {
@@ -40,13 +41,14 @@ io::Task<base::Result<>> Upstream::send(std::shared_ptr<Upstream> self, std::str
   self->sent_ = at_once == body.size();
   if (!self->sent_) {
     const boost::asio::any_io_executor executor = self->socket_.get_executor();
-    io::spawn(executor, "send to a program", send_rest(std::move(self), std::move(body)));
+    io::spawn(executor, "send to a program", send_rest(std::move(self), std::move(body), std::move(held)));
   }
   co_return base::Result<>();
 }
 
 // A peer that does not want the body says so in its answer, which receive_head reads.
-io::Task<> Upstream::send_rest(std::shared_ptr<Upstream> self, std::string body) {
+io::Task<> Upstream::send_rest(std::shared_ptr<Upstream> self, std::string body,
+                               [[maybe_unused]] std::shared_ptr<const void> held) {
   boost::system::error_code failed;
   const asio::const_buffer rest = asio::buffer(body);
   co_await asio::async_write(self->socket_, rest, asio::redirect_error(asio::use_awaitable, failed));

@@ -32,7 +32,8 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
 
   /// Sends a whole head and its body; what of a large body does not go out at once follows while the answer is read,
   /// so the body is taken over. Errors: kUnavailable when the peer has gone.
-  static io::Task<base::Result<>> send(std::shared_ptr<Upstream> self, std::string head, std::string body);
+  static io::Task<base::Result<>> send(std::shared_ptr<Upstream> self, std::string head, std::string body,
+                                       std::shared_ptr<const void> held = nullptr);
   /// After a head that was sent without its body: what follows by send_bytes is the body, until end_body.
   void begin_body() { sent_ = false; }
   void end_body() { sent_ = true; }
@@ -64,7 +65,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
  private:
   static constexpr std::size_t kInterimMax = 8;  // heads of 1xx before the answer
 
-  static io::Task<> send_rest(std::shared_ptr<Upstream> self, std::string body);
+  static io::Task<> send_rest(std::shared_ptr<Upstream> self, std::string body, std::shared_ptr<const void> held);
   void acknowledge();
   io::Task<base::Result<std::size_t>> fill();
   std::string_view pending() const { return {buffer_.get() + begin_, end_ - begin_}; }

@@ -16,6 +16,8 @@ namespace {
 
 thread_local unsigned current_core = Cores::kNone;
 
+bool is_prompt() { return (::sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) == SCHED_RR; }
+
 // Whether something came up within Spinning::kLongest; it is done then.
 bool spin(asio::io_context& context, Spinning& spinning) {
   const base::SteadyTime began = base::steady_now();
@@ -25,11 +27,9 @@ bool spin(asio::io_context& context, Spinning& spinning) {
     found = context.poll() > 0;
     now = base::steady_now();
   } while (!found && now - began < Spinning::kLongest && !context.stopped());
-  spinning.spun(found, now);
+  if (spinning.spun(found, now) && is_prompt()) spinning.rest(now);
   return found;
 }
-
-bool is_prompt() { return (::sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) == SCHED_RR; }
 
 // As context.run(), but that it may spin before it sleeps.
 void work(asio::io_context& context) {

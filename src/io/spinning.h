@@ -37,15 +37,17 @@ class Spinning {
     spins_ = 0;
   }
 
-  /// While it is on: a spin ended.
-  void spun(bool found, base::SteadyTime now) {
+  /// While it is on: a spin ended. True every kRun spins, and when it goes off.
+  bool spun(bool found, base::SteadyTime now) {
     credit_ = std::min(credit_ + (found ? 1 : -2), kCreditMost);
-    if (++spins_ == kRun) {
+    const bool looks = ++spins_ == kRun;
+    if (looks) {
       if (now - since_ > kRun * kApart) credit_ = 0;
       spins_ = 0;
       since_ = now;
     }
     if (credit_ <= 0) rest(now);
+    return looks || !on();
   }
 
   /// Not for kRest.

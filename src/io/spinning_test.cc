@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/duration.h"
+
 namespace ebb::io {
 namespace {
 

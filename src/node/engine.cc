@@ -175,15 +175,16 @@ io::Task<Reply> Engine::invoke(Call call) {
     if (std::optional<Reply> refusal = chosen->refuses(call)) co_return *std::move(refusal);
     // Only a web server that the daemon reaches takes its body as it comes; others wait for an instance when theirs is
     // here.
-    const bool as_it_comes = call.kind == Call::Kind::kHttp && model::listens(chosen->version().spec);
+    const model::FunctionSpec& spec = chosen->version().spec;
+    const bool as_it_comes = call.kind == Call::Kind::kHttp && spec.runtime == "http" && model::listens(spec);
     if (call.request.unread && !as_it_comes) {
       std::shared_ptr<sandbox::HeldOfApp> of_app = chosen->request_bodies();
       const base::Result<> whole = co_await read_body(call, std::move(of_app));
       if (!whole) co_return Reply{.version_number = chosen->version().number, .error = whole.error()};
     }
     const Gate::Taker taker = call.attempt > 0 ? Gate::Taker::kYielding : Gate::Taker::kFirst;
-    // Its head may have come minutes ago: places and instances are taken from here on.
-    auto place = Gate::enter(chosen->gate(), base::steady_now(), taker);
+    if (call.whole_at == base::SteadyTime{}) call.whole_at = base::steady_now();
+    auto place = Gate::enter(chosen->gate(), call.whole_at, taker);
     if (!place) co_return Reply{.version_number = chosen->version().number, .error = place.error()};
     ++running_;
     reply = co_await chosen->invoke(call);

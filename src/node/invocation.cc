@@ -56,13 +56,13 @@ Phases VersionRunner::phases_of(const Call& call, sandbox::Instance& instance, b
   // Not made for this call, though nobody had it before: the spare, made for the minimum of instances, or for a call
   // that gave up.
   const bool spare = instance.spare.exchange(false);
-  const bool was_idle = spare || instance.ready_at <= call.arrived;
+  const bool was_idle = spare || instance.ready_at <= call.whole_at;
   if (!instance.leased_before.exchange(true) && !was_idle) {
     base::MutexLock lock(mutex_);
     phases.rung = instance.rung;
     base::SteadyTime began = instance.ordered_at;
     phases.init = instance.init;
-    if (zygote_made_at_ > call.arrived) {  // the call waited for the zygote as well
+    if (zygote_made_at_ > call.whole_at) {  // the call waited for the zygote as well
       phases.rung = zygote_booted_sandbox_ ? model::Rung::kBoot : model::Rung::kRuntime;
       began = zygote_ordered_at_;
       phases.init += zygote_init_;

@@ -190,7 +190,8 @@ io::Task<base::Result<http::ResponseHead>> Invocation::ask_program(std::shared_p
       const base::Result<> begun = co_await unread->begin();
       if (!begun) co_return begun.error();
     }
-    const base::Result<> sent = co_await http::Upstream::send(it.upstream_, std::move(first), std::move(body));
+    const base::Result<> sent =
+        co_await http::Upstream::send(it.upstream_, std::move(first), std::move(body), call.body_held);
     if (sent && unread) {
       it.upstream_->begin_body();
       it.body_under_way_ = true;

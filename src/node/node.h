@@ -56,7 +56,9 @@ struct Call {
   std::string content_type;  // kDirect: of the body; "" is JSON
   std::string body;
   std::shared_ptr<const void> body_held{};  // kept as long as the body: its part of what the node may hold
-  base::SteadyTime arrived{};
+  base::SteadyTime arrived{};               // its head
+  base::SteadyTime
+      whole_at{};  // its body too, where it is read whole, which may take minutes more: from here on it waits
   /// What the function is told of the trace that it is part of (W3C Trace Context); "" is none.
   std::string traceparent{};
   std::string tracestate{};

@@ -177,7 +177,7 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const Waiter waiter = std::make_shared<io::OneShot<Grant>>();
   sched::CallId id{};
-  const base::SteadyTime now = base::steady_now();  // later than its arrival by as long as its body took
+  const base::SteadyTime now = base::steady_now();
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     id = sched::CallId{next_call_++};
     last_used_ = now;
@@ -188,7 +188,7 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
     waiting_.emplace(id, waiter);
     dispatcher_.call_arrived(id, now, actions);
   });
-  const base::SteadyTime deadline = now + limits::kQueueTimeout;
+  const base::SteadyTime deadline = call.whole_at + limits::kQueueTimeout;
   std::optional<Grant> grant = waiter->take_now();
   if (!grant) grant = co_await waiter->wait(deadline);
   if (!grant) {

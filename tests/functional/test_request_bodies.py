@@ -140,3 +140,30 @@ def test_a_key_that_may_not_deploy_uploads_nothing(apps):
         connection.sendall(f"POST /api/v1/deployments HTTP/1.1\r\nHost: x\r\nX-Ebb-Key: {key}\r\nContent-Length: {200 * MIB}\r\n\r\n".encode())
         assert read_response(stream)[0] == 403, "before any of it was sent"
     assert held(apps) == 0
+
+
+HARD_OF_HEARING = r'''
+import http.server, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"5\r\nfirst\r\n")
+        time.sleep(3)
+        self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+http.server.ThreadingHTTPServer(("0.0.0.0", 9000), Handler).serve_forever()
+'''
+
+
+def test_a_body_that_its_program_does_not_read_counts_for_as_long(node):
+    """It has been read whole, and waits in the daemon while the answer is already on its way."""
+    manifest = {"app": "deaf", "functions": {"f": {"runtime": "http", "contract": "fc", "command": "exec python3 server.py"}}}
+    node.deploy({"ebb.yaml": json.dumps(manifest), "server.py": HARD_OF_HEARING})
+    with node.call(DIRECT.format("deaf").replace("/size/", "/f/"), data=b"x" * LARGEST, headers=OCTETS, stream=True) as answer:
+        assert next(answer.iter_content(5)) == b"first"
+        assert held(node) >= LARGEST
+    eventually(lambda: held(node) == 0, "that it is given back with the connection")
+    node.cli("rm", "deaf", "--yes")
