@@ -18,16 +18,15 @@
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../native/ebb_fork.h"
 #include "../native/instance_walls.h"
 #include "../native/landlock.h"
 #include "../native/seccomp_delta.h"
+#include "../native/settle.h"
 #include "arenas.h"
 
 enum { kKeepMax = 1024 };
@@ -114,12 +113,7 @@ static PyObject* confine(PyObject* module, PyObject* unused) {
 static PyObject* settle(PyObject* module, PyObject* unused) {
   (void)module;
   (void)unused;
-  fflush(NULL);
-  siginfo_t info;
-  info.si_pid = 0;
-  // WNOWAIT: the child stays for whoever is going to wait for it.
-  if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0) return PyLong_FromLong(0);
-  return PyLong_FromLong((long)info.si_pid);
+  return PyLong_FromLong((long)ebb_settle());
 }
 
 static PyObject* read_bytes(PyObject* module, PyObject* args) {

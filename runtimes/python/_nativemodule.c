@@ -15,8 +15,7 @@
 #include <dlfcn.h>
 
 #include "native_host.h"
-
-enum { kHeadersMax = 1024 };
+#include "native_request.h"
 
 int native_refused(const struct native_host* self) {
   return !pthread_equal(self->thread, pthread_self()) || PyErr_Occurred() != NULL;
@@ -37,7 +36,7 @@ static PyObject* pair_of(const struct ebb_field* field) {
 }
 
 static PyObject* list_of(const struct ebb_field* headers, size_t count) {
-  if (count > kHeadersMax) {
+  if (count > kNativeHeadersMax) {
     PyErr_SetString(PyExc_ValueError, "more than 1024 headers in the result");
     return NULL;
   }
@@ -63,18 +62,20 @@ static int told(struct native_host* self, const char* method, PyObject* argument
   return said;
 }
 
-int native_tell_begin(struct native_host* self, int status, const struct ebb_field* headers, size_t count) {
+int native_tell_begin(void* self, int status, const struct ebb_field* headers, size_t count) {
+  if (native_refused(self)) return -1;
   PyObject* list = list_of(headers, count);
   return list == NULL ? -1 : told(self, "begin", Py_BuildValue("(iN)", status, list));
 }
 
-int native_tell_piece(struct native_host* self, struct ebb_text data) {
+int native_tell_piece(void* self, struct ebb_text data) {
+  if (native_refused(self)) return -1;
   PyObject* bytes = bytes_of(data);
   return bytes == NULL ? -1 : told(self, "piece", Py_BuildValue("(N)", bytes));
 }
 
-int native_tell_whole(struct native_host* self, int status, const struct ebb_field* headers, size_t count,
-                      struct ebb_text body) {
+int native_tell_whole(void* self, int status, const struct ebb_field* headers, size_t count, struct ebb_text body) {
+  if (native_refused(self)) return -1;
   PyObject* list = list_of(headers, count);
   PyObject* bytes = list != NULL ? bytes_of(body) : NULL;
   if (bytes == NULL) {
@@ -86,7 +87,8 @@ int native_tell_whole(struct native_host* self, int status, const struct ebb_fie
 
 int native_tell_twice(struct native_host* self) { return told(self, "twice", PyTuple_New(0)); }
 
-void native_tell_failed(struct native_host* self, struct ebb_text type, struct ebb_text message) {
+void native_tell_failed(void* self, struct ebb_text type, struct ebb_text message) {
+  if (native_refused(self)) return;
   PyObject* kind = bytes_of(type);
   PyObject* text = kind != NULL ? bytes_of(message) : NULL;
   if (text == NULL) {
@@ -96,22 +98,12 @@ void native_tell_failed(struct native_host* self, struct ebb_text type, struct e
   (void)told(self, "failed", Py_BuildValue("(NN)", kind, text));
 }
 
-static int begin(void* self, int status, const struct ebb_field* headers, size_t count) {
-  return native_refused(self) ? -1 : native_tell_begin(self, status, headers, count);
-}
-
-static int piece(void* self, struct ebb_text data) { return native_refused(self) ? -1 : native_tell_piece(self, data); }
-
-static int whole(void* self, int status, const struct ebb_field* headers, size_t count, struct ebb_text body) {
-  return native_refused(self) ? -1 : native_tell_whole(self, status, headers, count, body);
-}
-
-static void failed(void* self, struct ebb_text type, struct ebb_text message) {
-  if (!native_refused(self)) native_tell_failed(self, type, message);
-}
-
 static struct ebb_host host_of(struct native_host* self) {
-  return (struct ebb_host){.self = self, .begin = begin, .piece = piece, .whole = whole, .failed = failed};
+  return (struct ebb_host){.self = self,
+                           .begin = native_tell_begin,
+                           .piece = native_tell_piece,
+                           .whole = native_tell_whole,
+                           .failed = native_tell_failed};
 }
 
 static PyObject* load(PyObject* module, PyObject* args) {
@@ -172,8 +164,8 @@ static int text_of(PyObject* str, struct ebb_text* out) {
 // The number of headers, or -1. They point into the list, which the caller holds.
 static Py_ssize_t read_headers(PyObject* list, struct ebb_field* out) {
   const Py_ssize_t count = PyList_Size(list);
-  if (count > kHeadersMax) PyErr_SetString(PyExc_ValueError, "more than 1024 headers in the request");
-  if (count < 0 || count > kHeadersMax) return -1;
+  if (count > kNativeHeadersMax) PyErr_SetString(PyExc_ValueError, "more than 1024 headers in the request");
+  if (count < 0 || count > kNativeHeadersMax) return -1;
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* pair = PyList_GetItem(list, i);
     PyObject* name = pair != NULL ? PyTuple_GetItem(pair, 0) : NULL;
@@ -185,7 +177,7 @@ static Py_ssize_t read_headers(PyObject* list, struct ebb_field* out) {
 
 static PyObject* call(PyObject* module, PyObject* args) {
   (void)module;
-  static struct ebb_field headers[kHeadersMax];  // an instance runs one call at a time
+  static struct ebb_field headers[kNativeHeadersMax];  // an instance runs one call at a time
   PyObject *number = NULL, *list = NULL;
   struct native_host self = {.answer = NULL, .thread = pthread_self()};
   const char* text[8] = {0};

@@ -22,44 +22,40 @@ def _text(data):
 class Answer:
     """What the library says of one call, or of a hook (without a stream)."""
 
-    __slots__ = ("_stream", "_said", "failure", "raised")
+    __slots__ = ("stream", "_said", "failure", "raised")
 
     def __init__(self, stream=None):
-        self._stream = stream
+        self.stream = stream
         self._said = False  # a whole answer
         self.failure = None
         self.raised = None  # by what the library called, where _native.serve has called the library
 
-    @property
-    def stream(self):
-        return self._stream
-
     def _head(self, status, headers):
-        if self._stream is None or self._stream.head is not None:
+        if self.stream is None or self.stream.head is not None:
             self.twice()
         given = [results._header(_text(name), web.header_text(value)) for name, value in headers]
-        self._stream.head = results.Head(results._status(status), given)
+        self.stream.head = results.Head(results._status(status), given)
 
     def twice(self):
         raise results.Unserialisable("the handler answered twice: a stream is ended by returning its end()")
 
     def begin(self, status, headers):
         self._head(status, headers)
-        return self._stream.wants_no_more
+        return self.stream.wants_no_more
 
     def piece(self, data):
         if self._said:
             self.twice()
-        if self._stream is None or self._stream.head is None:
+        if self.stream is None or self.stream.head is None:
             raise results.Unserialisable("a piece of a stream that was not begun")
-        if not self._stream.began:
-            self._stream.head.set_type_for(data)
-        self._stream.send(data)
-        return self._stream.wants_no_more
+        if not self.stream.began:
+            self.stream.head.set_type_for(data)
+        self.stream.send(data)
+        return self.stream.wants_no_more
 
     def whole(self, status, headers, body):
         self._head(status, headers)
-        self._stream.whole = body
+        self.stream.whole = body
         self._said = True
         return False
 
@@ -79,7 +75,7 @@ class Answer:
     def finish(self):
         """When the handler has returned. Errors: what a callback raised; trace.Reported; results.Unserialisable."""
         self.check()
-        if self._stream.head is None:
+        if self.stream.head is None:
             raise results.Unserialisable("the handler gave no answer: end() of a stream was returned that was not begun")
 
 

@@ -16,14 +16,14 @@ struct native_host {
 // Whether a callback is refused: it came on another thread than the call, or an earlier one has raised.
 int native_refused(const struct native_host* self);
 
-// The callbacks, each told to `answer`. Where one raises, the error is left set.
-int native_tell_begin(struct native_host* self, int status, const struct ebb_field* headers, size_t count);
-int native_tell_piece(struct native_host* self, struct ebb_text data);
-int native_tell_whole(struct native_host* self, int status, const struct ebb_field* headers, size_t count,
-                      struct ebb_text body);
+// The callbacks: each is told to the `answer` of a native_host, unless it is refused. Where one raises, the error is
+// left set.
+int native_tell_begin(void* self, int status, const struct ebb_field* headers, size_t count);
+int native_tell_piece(void* self, struct ebb_text data);
+int native_tell_whole(void* self, int status, const struct ebb_field* headers, size_t count, struct ebb_text body);
 // That it is a second answer: raises.
 int native_tell_twice(struct native_host* self);
-void native_tell_failed(struct native_host* self, struct ebb_text type, struct ebb_text message);
+void native_tell_failed(void* self, struct ebb_text type, struct ebb_text message);
 
 // serve(function, fd, buffer, answer_of, look, app, name, version, memory_bytes) -> int or Answer
 //     Serves the calls that come on the channel as long as they are ordinary ones: in one frame that fits the buffer,

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "../native/settle.h"
 #include "native_host.h"
 #include "native_request.h"
 
@@ -163,23 +163,15 @@ static int send_all(int fd, struct iovec* parts, size_t count) {
   return 0;
 }
 
-// What was written goes out before the answer. Whether a child has ended that nobody waited for.
-static int settle(void) {
-  fflush(NULL);
-  siginfo_t info;
-  info.si_pid = 0;
-  return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
-}
-
 // -1 with an error set.
 static int send_kept(int fd, PyObject* look) {
-  const int zombie = settle();
+  const pid_t zombie = ebb_settle();
   loop.frame.type = kResult;
   loop.frame.meta_bytes = (uint32_t)loop.meta_size;
   loop.frame.body_bytes = loop.body_size;
   struct iovec parts[] = {{&loop.frame, kFrameBytes}, {loop.meta, loop.meta_size}, {loop.body, loop.body_size}};
   if (send_all(fd, parts, 3) != 0) return -1;
-  PyObject* looked = zombie ? PyObject_CallFunction(look, NULL) : Py_NewRef(Py_None);
+  PyObject* looked = zombie != 0 ? PyObject_CallFunction(look, NULL) : Py_NewRef(Py_None);
   Py_XDECREF(looked);
   return looked != NULL ? 0 : -1;
 }

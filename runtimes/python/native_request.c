@@ -31,6 +31,13 @@ static void expect(struct reader* self, char c) {
   }
 }
 
+static int digit_of(char c) {
+  return c >= '0' && c <= '9'   ? c - '0'
+         : c >= 'a' && c <= 'f' ? c - 'a' + 10
+         : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                : -1;
+}
+
 static unsigned hex4(struct reader* self) {
   unsigned value = 0;
   if (self->end - self->at < 4) {
@@ -38,11 +45,7 @@ static unsigned hex4(struct reader* self) {
     return 0;
   }
   for (int i = 0; i < 4; ++i) {
-    const char c = *self->at++;
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
+    const int digit = digit_of(*self->at++);
     if (digit < 0) {
       spoil(self);
       return 0;
@@ -227,13 +230,6 @@ static void read_context(struct reader* self, struct native_request* out) {
       skip(self);
     }
   }
-}
-
-static int digit_of(char c) {
-  return c >= '0' && c <= '9'   ? c - '0'
-         : c >= 'a' && c <= 'f' ? c - 'a' + 10
-         : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                : -1;
 }
 
 // Where it stands, in the room; what is no escape stays as it is.

@@ -45,13 +45,8 @@ class MemoryNode final : public node::Node {
   std::vector<node::UsageQuery> usage_queries;
 
   io::Task<node::Reply> invoke(node::Call call) override {
-    if (call.request.unread) {
-      const auto unread = std::exchange(call.request.unread, nullptr);
-      http::BodyRoom unbounded;
-      auto body = co_await unread->read_all(std::move(unbounded));
-      if (!body) co_return node::Reply{.error = body.error()};
-      call.body = *std::move(body);
-    }
+    const base::Result<> whole = co_await read_body(call);
+    if (!whole) co_return node::Reply{.error = whole.error()};
     std::lock_guard lock(mutex);
     node::Reply reply = on_invoke(call);
     calls.push_back(std::move(call));
@@ -64,13 +59,8 @@ class MemoryNode final : public node::Node {
   std::vector<base::InvocationId> retried;
   base::Result<node::AcceptedCall> accept_answer = node::AcceptedCall{};
   io::Task<base::Result<node::AcceptedCall>> accept(node::Call call) override {
-    if (call.request.unread) {
-      const auto unread = std::exchange(call.request.unread, nullptr);
-      http::BodyRoom unbounded;
-      auto body = co_await unread->read_all(std::move(unbounded));
-      if (!body) co_return body.error();
-      call.body = *std::move(body);
-    }
+    const base::Result<> whole = co_await read_body(call);
+    if (!whole) co_return whole.error();
     std::lock_guard lock(mutex);
     if (accept_answer) {
       node::AsyncCallView view;
@@ -385,6 +375,15 @@ class MemoryNode final : public node::Node {
   io::Task<> drain(base::Duration) override { co_return; }
 
  private:
+  static io::Task<base::Result<>> read_body(node::Call& call) {
+    const auto unread = std::exchange(call.request.unread, nullptr);
+    if (!unread) co_return base::Result<>();
+    http::BodyRoom unbounded;
+    auto body = co_await unread->read_all(std::move(unbounded));
+    if (!body) co_return body.error();
+    call.body = *std::move(body);
+    co_return base::Result<>();
+  }
   std::vector<model::UsageRecord> records_of(const std::string& app, meter::Month month) const {
     std::vector<model::UsageRecord> found;
     for (const model::UsageRecord& record : usage_answer.records) {

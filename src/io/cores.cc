@@ -16,6 +16,7 @@ namespace {
 
 thread_local unsigned current_core = Cores::kNone;
 
+// What a prompt thread does it does before everybody else, so it looks for nothing (launcher/prompt_cores.h).
 bool is_prompt() { return (::sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) == SCHED_RR; }
 
 // Whether something came up within Spinning::kLongest; it is done then.
@@ -37,10 +38,7 @@ void work(asio::io_context& context) {
   while (!context.stopped()) {
     if (spinning.on() && spin(context, spinning)) continue;
     context.run_one();
-    if (spinning.on()) continue;
-    spinning.worked(base::steady_now);
-    // What a prompt thread does it does before everybody else, so it looks for nothing (launcher/prompt_cores.h).
-    if (spinning.on() && is_prompt()) spinning.rest(base::steady_now());
+    if (spinning.worked(base::steady_now) && is_prompt()) spinning.rest(base::steady_now());
   }
 }
 

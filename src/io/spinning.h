@@ -25,19 +25,21 @@ class Spinning {
 
   bool on() const { return credit_ > 0; }
 
-  /// One piece of work was done that no spin found. Cost: the clock is wanted every kRun pieces only.
+  /// One piece of work was done that no spin found. True when it is on from now on. Cost: the clock is wanted every
+  /// kRun pieces only.
   template <typename Clock>
-  void worked(const Clock& clock) {
-    if (on() || ++run_ < kRun) return;
+  bool worked(const Clock& clock) {
+    if (on() || ++run_ < kRun) return false;
     run_ = 0;
     const base::SteadyTime now = clock();
     const bool quick = now - since_ <= kRun * kWithin;
     since_ = now;
     if (quick && now >= rested_) credit_ = kCreditFirst;
     spins_ = 0;
+    return on();
   }
 
-  /// While it is on: a spin ended. True every kRun spins, and when it goes off.
+  /// While it is on: a spin ended. True every kRun spins.
   bool spun(bool found, base::SteadyTime now) {
     credit_ = std::min(credit_ + (found ? 1 : -2), kCreditMost);
     const bool looks = ++spins_ == kRun;
@@ -47,7 +49,7 @@ class Spinning {
       since_ = now;
     }
     if (credit_ <= 0) rest(now);
-    return looks || !on();
+    return looks;
   }
 
   /// Not for kRest.

@@ -23,6 +23,7 @@ bool is_code_of(const model::Version& version, const std::vector<model::Version>
 
 }  // namespace
 
+// All functions of the app as they are, those that bind the secret as new versions.
 io::Task<base::Result<>> Deployments::plan_change(std::shared_ptr<Job> job, Plan& plan) {
   const SecretChange change = *job->change;
   say(job, "secret", "trying the new value of " + change.name);

@@ -269,7 +269,6 @@ io::Task<base::Result<>> Deployments::check_needs(Plan& plan) {
   co_return co_await io::offload(services_.pool, "check needs", std::move(check));
 }
 
-// All functions of the app as they are, those that bind the secret as new versions.
 // The code as it will be imported: the build command has run over a copy, and every module is byte-compiled, so that no
 // start compiles.
 io::Task<base::Result<>> Deployments::build_package(std::shared_ptr<Job> job, Plan& plan) {

@@ -17,8 +17,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kExitReport = 1s;  // from the channel's end to the launcher's word on why
-
 std::string meta_of(const Call& call, base::Duration timeout) {
   const auto deadline =
       std::chrono::duration_cast<std::chrono::milliseconds>((base::wall_now() + timeout).time_since_epoch());

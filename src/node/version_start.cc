@@ -14,12 +14,6 @@ namespace ebb::node {
 
 using namespace std::chrono_literals;
 
-namespace {
-
-constexpr auto kExitReport = 1s;  // from the channel's end to the launcher's word on why
-
-}  // namespace
-
 base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(base::InstanceId id, Gate::Room room,
                                                                              os::Fd* peer) {
   const std::uint32_t reserved = services_.reserves.of_others(version_).instances;

@@ -77,14 +77,13 @@ bool VersionRunner::lacks_memory(const ZygoteOutcome& outcome) {
 
 // A call that comes while the load waits ahead of need hurries it (collect()).
 io::Task<StartTurns::Turn> VersionRunner::turn_to_load() {
-  StartTurns::Place place = services_.load_turns->line_up(uid_index_, StartTurns::Need::kAhead);
-  bool awaited = false;
+  StartTurns::Place place;
   {
     base::MutexLock lock(mutex_);
-    awaited = zygote_awaited();
+    const bool awaited = zygote_awaited();
+    place = services_.load_turns->line_up(uid_index_, awaited ? StartTurns::Need::kAwaited : StartTurns::Need::kAhead);
     if (!awaited) ahead_place_ = place.id;
   }
-  if (awaited) services_.load_turns->hurry(uid_index_, place.id);
   StartTurns::Turn turn = co_await services_.load_turns->wait(std::move(place));
   base::MutexLock lock(mutex_);
   ahead_place_ = 0;

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from ebb_node import PATIENCE, eventually, read_to_end
+from slow_clients import SlowClients
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
 
@@ -59,16 +60,9 @@ def deploy(node, app, **spec):
 @pytest.fixture
 def clients(node):
     """Those of a test, which leave with it."""
-    made = []
+    made = SlowClients(lambda: held(node))
     yield made
-    leave(node, made)
-
-
-def leave(node, clients):
-    for connection in clients:
-        connection.close()
-    clients.clear()
-    eventually(lambda: held(node) == 0, "that what nobody takes any more is given up")
+    made.leave()
 
 
 def begin(node, path, clients):
@@ -114,7 +108,7 @@ def test_an_instance_that_answers_all_at_once_does_not_fill_the_daemon(hog, clie
     assert hog.call("hog/f/small").text == "small", "a short one finds room"
     assert len(hog.call("modest/f/big/1").content) == 32 * MIB, "other apps have theirs"
 
-    leave(hog, clients)
+    clients.leave()
     assert len(hog.call("hog/f/big/1").content) == 32 * MIB
     assert hog.call("hog/f/told").json()["born"] == born, "the instance goes on"
     outcomes = [record["outcome"] for record in hog.usage("hog/f")]
@@ -134,7 +128,7 @@ def test_calls_whose_clients_have_left_hold_nothing(hog, clients):
         for _ in range(each):
             begin(hog, f"hog/f/big/{3 * each + 1}", clients)
         told("here", already + each)
-        leave(hog, clients)
+        clients.leave()
         told("left", already + each)
     assert len(hog.call(f"hog/f/big/{3 * each + 1}").content) == 32 * MIB, "which lets all of them answer"
     eventually(lambda: held(hog) == 0, "that nothing is held")
@@ -149,7 +143,7 @@ def test_one_call_at_a_time_is_bound_as_well(node, clients):
     answer = node.call("serial/f/big/1")
     assert answer.status_code == 502 and "256Mi" in answer.text, answer.text
     assert node.call("serial/f/small").text == "small"
-    leave(node, clients)
+    clients.leave()
     assert len(node.call(f"serial/f/part/{2 * MIB}").content) == 2 * MIB
     node.cli("rm", "serial", "--yes")
 
@@ -177,5 +171,5 @@ def test_a_web_servers_answer_that_finds_no_room_is_streamed(node, clients):
     for size in (1000, MIB, 3 * MIB):
         assert len(node.call(f"mixed/web/{size}").content) == size
     assert {record["outcome"] for record in node.usage("mixed/web")} == {"ok"}
-    leave(node, clients)
+    clients.leave()
     node.cli("rm", "mixed", "--yes")

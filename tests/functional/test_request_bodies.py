@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ebb_node import PATIENCE, eventually, read_response
+from slow_clients import SlowClients
 
 MIB = 1 << 20
 LARGEST = 32 * MIB  # limits::kHttpBodyBytes
@@ -49,16 +50,9 @@ def apps(node):
 @pytest.fixture
 def senders(node):
     """Slow ones, which leave with their test."""
-    made = []
+    made = SlowClients(lambda: held(node))
     yield made
-    leave(node, made)
-
-
-def leave(node, senders):
-    for connection in senders:
-        connection.close()
-    senders.clear()
-    eventually(lambda: held(node) == 0, "that what nobody sends any more is given up")
+    made.leave()
 
 
 def begin(node, path, senders, size=LARGEST):
@@ -103,7 +97,7 @@ def test_callers_of_one_app_leave_room_for_others(apps, senders):
     with senders[0].makefile("rb") as stream:  # who had begun is served
         senders[0].sendall(b"x")
         assert read_response(stream)[0] == 200
-    leave(apps, senders)
+    senders.leave()
     assert apps.call("hog/size", data=b"x" * LARGEST, headers={"Content-Type": "text/plain"}).text == str(LARGEST)
 
 
