@@ -34,6 +34,9 @@ class AppWeights {
   void excuse(const std::string& group);
   void excuse_no_more(const std::string& group);
 
+  /// An app floods the processors, and others want them too.
+  bool one_floods() const { return heavy_use_.one_floods(); }
+
  private:
   struct App {
     std::string group;

@@ -84,6 +84,8 @@ class Fleet {
   base::Result<std::vector<os::Fd>> open_sockets(const wire::OpenSockets& wanted);
 
   wire::CpuUse cpu_of(const std::string& app) const { return cpu_.of(app_group(app)); }
+  /// An app floods the processors, and others want them too.
+  bool one_app_floods() const { return weights_.one_floods(); }
 
   /// SIGKILL to every sandbox; they are gone once turns of the poller have made empty() true.
   void kill_all();

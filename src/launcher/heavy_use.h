@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -39,6 +40,7 @@ class HeavyUse {
     const double equal = used_ / std::max(2, active_);
     const bool was = app.heavy;
     app.heavy = used_ > cores_ / 8 && app.cores > equal * (was ? 0.75 : 1.25);
+    heavy_ += static_cast<int>(app.heavy) - static_cast<int>(was);
     const double passed_ns = std::chrono::duration<double, std::nano>(now - app.at).count();
     if (app.read && passed_ns > 0) {
       const double used = static_cast<double>(cpu_ns - std::min(cpu_ns, app.cpu_ns)) / passed_ns;
@@ -52,10 +54,15 @@ class HeavyUse {
     return app.heavy != was;
   }
   /// It is not there any more.
-  void forget(App& app) { count(app, 0); }
+  void forget(App& app) {
+    count(app, 0);
+    heavy_ -= static_cast<int>(std::exchange(app.heavy, false));
+  }
 
   /// Cores in use by all.
   double used() const { return used_; }
+  /// An app is heavy while others use something too.
+  bool one_floods() const { return heavy_ > 0 && active_ > 1; }
 
  private:
   static constexpr std::chrono::milliseconds kMemory{300};
@@ -70,6 +77,7 @@ class HeavyUse {
   double cores_;
   double used_ = 0;
   int active_ = 0;
+  int heavy_ = 0;  // apps
 };
 
 }  // namespace ebb::launcher

@@ -87,6 +87,21 @@ TEST(HeavyUse, WhoHasGoneNoLongerCounts) {
   }
 }
 
+TEST(HeavyUse, OneFloodsOnlyBesideOthers) {
+  Machine machine({1.9, 0.01});
+  machine.run(2s);
+  EXPECT_TRUE(machine.use.one_floods());
+  machine.cores[1] = 0;
+  machine.run(2s);
+  EXPECT_TRUE(machine.apps[0].heavy);
+  EXPECT_FALSE(machine.use.one_floods()) << "it is alone";
+  machine.cores[1] = 0.01;
+  machine.run(2s);
+  EXPECT_TRUE(machine.use.one_floods());
+  machine.use.forget(machine.apps[0]);
+  EXPECT_FALSE(machine.use.one_floods()) << "it has gone";
+}
+
 TEST(HeavyUse, NobodyIsWhileThereIsPlenty) {
   Machine machine({0.2, 0.01});
   EXPECT_EQ(machine.run(5s), 0);

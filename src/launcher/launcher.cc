@@ -211,7 +211,7 @@ void Launcher::serve_one_daemon() {
                                   options_.daemon_gid));
     EBB_CHECKED(poller_.watch(daemon_->child.pidfd.get(), [this] { on_daemon_end(); }));
     requests_ = std::make_unique<Requests>(ground(), std::move(daemon_->socket));
-    prompt_cores_.emplace(poller_, daemon_->child.pid);
+    prompt_cores_.emplace(poller_, daemon_->child.pid, [this] { return requests_->one_app_floods(); });
     return {};
   };
   if (base::Result<> begun = begin(); !begun) {

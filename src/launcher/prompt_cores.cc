@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "base/log.h"
 #include "os/file.h"
@@ -19,7 +20,8 @@ constexpr std::size_t kCoresMost = 256;  // io_cores at most
 
 }  // namespace
 
-PromptCores::PromptCores(Poller& poller, pid_t daemon) : poller_(poller), daemon_(daemon), at_(base::steady_now()) {
+PromptCores::PromptCores(Poller& poller, pid_t daemon, std::function<bool()> one_floods)
+    : poller_(poller), daemon_(daemon), one_floods_(std::move(one_floods)), at_(base::steady_now()) {
   timer_ = poller_.after(kPause, [this] { look(); });
 }
 
@@ -29,6 +31,7 @@ void PromptCores::look() {
   const double passed = std::chrono::duration<double>(now - at_).count();
   at_ = now;
   find_cores();
+  const bool beside_flood = one_floods_();
   bool idle = true;
   for (auto& [thread, core] : cores_) {
     const auto cpu_time = os::thread_cpu_time(daemon_, thread);
@@ -36,7 +39,7 @@ void PromptCores::look() {
     const double used = passed > 0 ? std::chrono::duration<double>(*cpu_time - core.cpu_time).count() / passed : 0;
     core.cpu_time = *cpu_time;
     idle = idle && used < kIdle;
-    const bool wanted = core.rule.look(used);
+    const bool wanted = core.rule.look(used, beside_flood);
     if (wanted != core.prompt && !schedule(thread, core, wanted)) return;
   }
   timer_ = poller_.after(idle ? kIdlePause : kPause, [this] { look(); });

@@ -23,12 +23,23 @@ using namespace std::chrono_literals;
 
 TEST(PromptnessRule, WhoUsesMuchIsFairUntilItUsesLittle) {
   PromptnessRule rule;
-  EXPECT_TRUE(rule.look(0.0));
-  EXPECT_TRUE(rule.look(0.24));
-  EXPECT_FALSE(rule.look(0.25));
-  EXPECT_FALSE(rule.look(0.13)) << "not yet: it would flap";
-  EXPECT_TRUE(rule.look(0.12));
-  EXPECT_TRUE(rule.look(0.24));
+  EXPECT_TRUE(rule.look(0.0, false));
+  EXPECT_TRUE(rule.look(0.24, false));
+  EXPECT_FALSE(rule.look(0.25, false));
+  EXPECT_FALSE(rule.look(0.13, false)) << "not yet: it would flap";
+  EXPECT_TRUE(rule.look(0.12, false));
+  EXPECT_TRUE(rule.look(0.24, false));
+}
+
+TEST(PromptnessRule, BesideAFloodItMayUseMore) {
+  PromptnessRule rule;
+  EXPECT_FALSE(rule.look(0.3, false));
+  EXPECT_TRUE(rule.look(0.3, true)) << "the flood has come";
+  EXPECT_TRUE(rule.look(0.74, true));
+  EXPECT_FALSE(rule.look(0.75, true)) << "whoever floods, it takes no more than this from functions";
+  EXPECT_FALSE(rule.look(0.6, true));
+  EXPECT_TRUE(rule.look(0.59, true));
+  EXPECT_FALSE(rule.look(0.3, false)) << "the flood is over";
 }
 
 // A daemon with a core (its first thread), another named so, and one that is none. Work is told and threads are named
@@ -98,7 +109,7 @@ TEST_F(PromptCoresTest, CoresArePromptUntilTheyComputeAndNobodyElseIs) {
   constexpr int kPrompt = SCHED_RR | SCHED_RESET_ON_FORK;
   auto poller = Poller::open();
   ASSERT_TRUE(poller);
-  PromptCores cores(*poller, child_);
+  PromptCores cores(*poller, child_, [] { return false; });
   EXPECT_TRUE(becomes(*poller, child_, kPrompt));
   EXPECT_TRUE(becomes(*poller, shared_->core, kPrompt));
   EXPECT_EQ(::sched_getscheduler(shared_->other), SCHED_OTHER);

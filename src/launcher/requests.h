@@ -24,6 +24,7 @@ class Requests {
   /// Kills every sandbox and build; empty() becomes true while the poller turns.
   void kill_all();
   bool empty() const { return fleet_.empty() && builds_.empty(); }
+  bool one_app_floods() const { return fleet_.one_app_floods(); }
 
  private:
   void on_readable();
