@@ -334,7 +334,7 @@ void Invocation::finish() {
   runner.metrics_->queue.observe(phases_.queue);
   // What its first call took says what the next instance will need; it may be long until it exits.
   if (phases_.rung >= model::Rung::kSpare) runner.note_memory(end.memory_peak);
-  runner.give_back(instance_, healthy_);
+  runner.give_back(instance_, healthy_, share_.cpu, phases_.handler);
 }
 
 model::UsageEnd Invocation::usage_end() const {

@@ -2,10 +2,12 @@
 // launcher's events. Owned by the Engine, which outlives everything that holds a reference to it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
 #include <unordered_map>
 
 #include "base/id.h"
@@ -18,12 +20,14 @@
 #include "model/config.h"
 #include "node/departures.h"
 #include "node/organisations.h"
+#include "node/processor_pressure.h"
 #include "node/quotas.h"
 #include "node/reserves.h"
 #include "node/secrets.h"
 #include "sandbox/answers.h"
 #include "sandbox/launcher_client.h"
 #include "sandbox/request_bodies.h"
+#include "sched/processor_bound.h"
 #include "store/function_log.h"
 #include "store/metadata.h"
 #include "store/package.h"
@@ -82,6 +86,8 @@ struct Services {
   std::atomic<std::uint64_t> next_build = 1;
   Reserves reserves;
   Quotas quotas{};
+  sched::Processors processors{static_cast<double>(std::max(1U, std::thread::hardware_concurrency()))};
+  ProcessorPressure processor_pressure{processors};
   sandbox::Holdings answers{sandbox::kAnswerBounds};
   sandbox::Holdings request_bodies{sandbox::kRequestBodyBounds};
   Organisations organisations{metadata, budgets, quotas};

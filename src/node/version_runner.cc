@@ -51,7 +51,7 @@ VersionRunner::VersionRunner(Services& services, model::Version version, std::ui
       answers_(services.answers.of(version_.app)),
       request_bodies_(services.request_bodies.of(version_.app)),
       runtime_plan_(services.sandboxes->plan_of(version_.app, version_.layer_key, version_.spec.image.layers)),
-      dispatcher_(options_of(version_.spec, services.config), &services.next_instance),
+      dispatcher_(options_of(version_.spec, services.config), &services.next_instance, &services.processors),
       schedule_(version_.spec.scale),
       held_(base::steady_now(), base::wall_now()),
       instance_bytes_(version_.spec.memory) {
@@ -79,6 +79,7 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
   if (spare_place_ && !dispatcher_.spare()) spare_place_.reset();
   // Calls that wait for a busy instance are looked at again sooner than the engine's tick.
   if (dispatcher_.queued() > 0) {
+    services_.processor_pressure.look();
     const base::SteadyTime next = dispatcher_.next_tick();
     if (next < wakes_at_) effects.wake_at = wakes_at_ = next;
   }
@@ -221,10 +222,12 @@ io::Task<Reply> VersionRunner::invoke(Call& call) {
   co_return co_await serve(call, std::move(instance));
 }
 
-void VersionRunner::give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy) {
+void VersionRunner::give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy, base::Duration cpu,
+                              base::Duration time) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     const base::SteadyTime now = base::steady_now();
     last_used_ = now;
+    dispatcher_.call_used(cpu, time);
     if (healthy) {
       dispatcher_.call_finished(instance->id, now, actions);
     } else {

@@ -8,8 +8,8 @@
 
 namespace ebb::sched {
 
-Dispatcher::Dispatcher(DispatcherOptions options, std::atomic<std::uint64_t>* next_instance)
-    : options_(options), next_instance_(next_instance), spares_(options.spare_from) {
+Dispatcher::Dispatcher(DispatcherOptions options, std::atomic<std::uint64_t>* next_instance, Processors* processors)
+    : options_(options), next_instance_(next_instance), processors_(processors), spares_(options.spare_from) {
   EBB_CHECK(options_.instances_max >= 1 && options_.instances_min <= options_.instances_max);
   EBB_CHECK(options_.starting_max >= 1);
   EBB_CHECK(options_.concurrency >= 1 && (options_.reuse || options_.concurrency == 1));
@@ -128,6 +128,11 @@ void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, A
   check();
 }
 
+void Dispatcher::call_used(base::Duration cpu, base::Duration time) {
+  if (processors_ == nullptr) return;
+  processor_bound_.call_used(cpu, time, processors_->full.load(std::memory_order_relaxed));
+}
+
 void Dispatcher::call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out) {
   leave_call(instance, true, now, out);
 }
@@ -146,7 +151,8 @@ void Dispatcher::leave_call(base::InstanceId id, bool fit, base::SteadyTime now,
   instance.since = now;
   fork_or_wait_.call_took(std::exchange(instance.worked, {}));
   --instance.calls;
-  --leases_;
+  count_calls(-1);
+  moved_at_ = now;
   instance.spoiled = instance.spoiled || !fit || !options_.reuse;
   if (!instance.spoiled) {
     offer(id, now, out);
@@ -202,7 +208,7 @@ base::SteadyTime Dispatcher::next_tick() const {
   const std::size_t covered = std::size_t{starting_} * options_.concurrency;
   if (queue_.size() > covered && zygote_ != ZygoteState::kStarting && starts_allowed() > 0) {
     const auto call = std::next(queue_.begin(), static_cast<std::ptrdiff_t>(covered));
-    next = std::min(next, std::max(call->since + fork_or_wait_.fork_time(), starts_from()));
+    next = std::min(next, std::max({call->since + fork_or_wait_.fork_time(), starts_from(), held_until_}));
   }
   const bool has_source = zygote_ == ZygoteState::kReady || zygote_ == ZygoteState::kUnfit;
   if (missing() > 0 && has_source && !closed_ && starts_allowed() > 0) {
@@ -309,7 +315,15 @@ void Dispatcher::take_call(Instance& instance, base::SteadyTime now) {
   if (instance.calls > 0) instance.worked += (now - instance.since) * instance.calls;
   instance.since = now;
   ++instance.calls;
-  ++leases_;
+  if (leases_ == 0) moved_at_ = now;
+  count_calls(1);
+}
+
+void Dispatcher::count_calls(std::int32_t more) {
+  const bool worked = leases_ > 0;
+  leases_ += static_cast<std::uint32_t>(more);
+  if (processors_ == nullptr || worked == (leases_ > 0)) return;
+  processors_->versions_at_work.fetch_add(worked ? std::uint32_t(-1) : 1, std::memory_order_relaxed);
 }
 
 void Dispatcher::offer(base::InstanceId id, base::SteadyTime now, Actions& out) {
@@ -353,7 +367,7 @@ void Dispatcher::remove(base::InstanceId id) {
   EBB_CHECK(at != instances_.end());
   if (at->second.state == State::kStarting) --starting_;
   if (spare_ == id) spare_.reset();
-  leases_ -= at->second.calls;
+  if (at->second.calls > 0) count_calls(-static_cast<std::int32_t>(at->second.calls));
   list_of(at->second.state).erase(at->second.at);
   instances_.erase(at);
 }
@@ -384,6 +398,7 @@ void Dispatcher::start_what_is_wanted(base::SteadyTime now, Actions& out) {
 base::InstanceId Dispatcher::start_one(base::SteadyTime now, Actions& out) {
   const base::InstanceId id{(*next_instance_)++};
   instances_.emplace(id, Instance{.since = now, .at = leased_.insert(leased_.begin(), id)});
+  if (leases_ + starting_ == 0) moved_at_ = now;
   ++starting_;
   out.push_back(StartInstance{id});
   return id;
@@ -395,7 +410,7 @@ std::uint32_t Dispatcher::starts_allowed() const {
 }
 
 // The first calls are served by the instances that are starting.
-std::uint32_t Dispatcher::starts_for_queue(base::SteadyTime now) const {
+std::uint32_t Dispatcher::starts_for_queue(base::SteadyTime now) {
   const std::uint32_t each = options_.concurrency;
   const std::uint64_t covered = std::uint64_t{starting_} * each;
   const std::uint64_t waiting = std::min<std::uint64_t>(queue_.size(), std::uint64_t{options_.instances_max} * each);
@@ -408,15 +423,33 @@ std::uint32_t Dispatcher::starts_for_queue(base::SteadyTime now) const {
   for (auto call = std::next(queue_.begin(), static_cast<std::ptrdiff_t>(covered));
        in_vain < looked_at && now - call->since >= fork_or_wait_.fork_time(); ++call)
     ++in_vain;
-  return static_cast<std::uint32_t>((std::max(beyond, in_vain) + each - 1) / each);
+  const std::uint64_t wanted = std::max(beyond, in_vain);
+  const std::uint64_t given = with_a_processor(wanted, now);
+  held_until_ = given < wanted ? now + kProcessorsPause : base::SteadyTime{};
+  return static_cast<std::uint32_t>((given + each - 1) / each);
+}
+
+// Without reuse whoever waits needs a start of its own in any case.
+std::uint64_t Dispatcher::with_a_processor(std::uint64_t wanted, base::SteadyTime now) const {
+  if (processors_ == nullptr || !options_.reuse) return wanted;
+  const base::Duration moves = 2 * std::max(fork_or_wait_.call_time(), fork_or_wait_.fork_time());
+  if (leases_ + starting_ > 0 && now - moved_at_ > moves) return wanted;
+  const std::uint32_t at_work = leases_ + starting_ * options_.concurrency;
+  return processor_bound_.starts_for(static_cast<std::uint32_t>(wanted), *processors_, at_work, starting_ > 0);
+}
+
+bool Dispatcher::short_of_processors() const {
+  return processors_ != nullptr && options_.reuse && leases_ > 0 && processor_bound_.computes() &&
+         processors_->full.load(std::memory_order_relaxed);
 }
 
 base::Duration Dispatcher::likely_wait() const {
   const std::size_t each = options_.concurrency;
-  const std::uint32_t allowed = no_room_ ? 0 : starts_allowed();
+  const bool no_more = no_room_ || short_of_processors();
+  const std::uint32_t allowed = no_more ? 0 : starts_allowed();
   if (instances() == 0 || queue_.size() < (starting_ + allowed) * each) return {};  // a start is for it
   // A maximum that memory does not allow is none; without reuse instances spend their time in starts.
-  std::uint32_t instances_then = start_failures_ == 0 && !no_room_ ? options_.instances_max : instances();
+  std::uint32_t instances_then = start_failures_ == 0 && !no_more ? options_.instances_max : instances();
   if (!options_.reuse) instances_then = std::min(instances_then, options_.starting_max);
   return fork_or_wait_.until_served(queue_.size() + 1, instances_then * options_.concurrency, !options_.reuse);
 }

@@ -13,7 +13,8 @@
 //      maximum but not to the minimum, and is no spare any more when a call or the minimum has taken it. So no call is
 //      refused for the sake of a spare.
 // A call that finds nobody idle gets a start of its own unless busy instances are likely to be sooner (fork_or_wait.h);
-// one that has waited as long as a start takes gets it whatever was likely.
+// one that has waited as long as a start takes gets it whatever was likely. But where calls compute and the processors
+// are taken, no start makes anything sooner (processor_bound.h).
 #pragma once
 
 #include <atomic>
@@ -29,6 +30,7 @@
 #include "base/duration.h"
 #include "base/id.h"
 #include "sched/fork_or_wait.h"
+#include "sched/processor_bound.h"
 #include "sched/spares.h"
 
 namespace ebb::sched {
@@ -83,8 +85,9 @@ using Actions = std::vector<Action>;
 
 class Dispatcher {
  public:
-  /// `next_instance` numbers instances, for all dispatchers of a node.
-  Dispatcher(DispatcherOptions options, std::atomic<std::uint64_t>* next_instance);
+  /// `next_instance` numbers instances, for all dispatchers of a node. `processors`: theirs; without, there are as many
+  /// as calls want.
+  Dispatcher(DispatcherOptions options, std::atomic<std::uint64_t>* next_instance, Processors* processors = nullptr);
 
   // Events. Each appends the actions it causes to `out`.
   void call_arrived(CallId call, base::SteadyTime now, Actions& out);
@@ -106,6 +109,8 @@ class Dispatcher {
   /// nothing is started for the minimum for kStartPause. `together`: for a reason that others which are under way share
   /// (their zygote has ended): they count as one.
   void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out, bool together = false);
+  /// What a call used of processors in its time, before it is reported to have left.
+  void call_used(base::Duration cpu, base::Duration time);
   /// A call has left its instance, which is free again, or has more room; without reuse it is retired.
   void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// The same for a call after which the instance is not fit for another: it is retired when its last call has left.
@@ -175,6 +180,7 @@ class Dispatcher {
 
   static constexpr std::uint32_t kStartFailuresMax = 3;
   static constexpr auto kStartPause = std::chrono::seconds(1);
+  static constexpr auto kProcessorsPause = std::chrono::milliseconds(20);
 
  private:
   enum class State : std::uint8_t {
@@ -204,6 +210,7 @@ class Dispatcher {
   void offer(base::InstanceId id, base::SteadyTime now, Actions& out);
   void lease(CallId call, base::SteadyTime now, Actions& out);
   void take_call(Instance& instance, base::SteadyTime now);
+  void count_calls(std::int32_t more);
   void leave_call(base::InstanceId id, bool fit, base::SteadyTime now, Actions& out);
   void place(Instance& instance, State state);
   std::list<base::InstanceId>& list_of(State state);
@@ -220,7 +227,10 @@ class Dispatcher {
   void retire(base::InstanceId id, Actions& out);
   void remove(base::InstanceId id);
   void start_what_is_wanted(base::SteadyTime now, Actions& out);
-  std::uint32_t starts_for_queue(base::SteadyTime now) const;
+  std::uint32_t starts_for_queue(base::SteadyTime now);
+  /// Of as many calls that wait as `wanted`, how many are to have starts now.
+  std::uint64_t with_a_processor(std::uint64_t wanted, base::SteadyTime now) const;
+  bool short_of_processors() const;
   /// By the limits; a zygote may be missing.
   std::uint32_t starts_allowed() const;
   /// What a call that arrives now is likely to wait.
@@ -230,6 +240,7 @@ class Dispatcher {
 
   DispatcherOptions options_;
   std::atomic<std::uint64_t>* next_instance_;
+  Processors* processors_;
   ZygoteState zygote_ = ZygoteState::kAbsent;
   base::SteadyTime zygote_retry_at_{};
   struct Waiting {
@@ -245,7 +256,10 @@ class Dispatcher {
   std::uint32_t starting_ = 0;
   std::uint32_t leases_ = 0;  // calls under way
   bool closed_ = false;
+  base::SteadyTime moved_at_{};    // when the last call left, or the first of those at work or starting came
+  base::SteadyTime held_until_{};  // no start is asked for before, for want of processors
   ForkOrWait fork_or_wait_;
+  ProcessorBound processor_bound_;
   Spares spares_;
   std::optional<base::InstanceId> spare_;
   std::list<Waiting> queue_;

@@ -16,7 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 
 struct Room {
-  explicit Room(DispatcherOptions options) : dispatcher(options, &next_instance) {}
+  explicit Room(DispatcherOptions options) : dispatcher(options, &next_instance, &processors) {}
   Room() : Room({.instances_min = 0, .instances_max = 2, .idle_timeout = 60s, .queue_max = 100, .starting_max = 16}) {}
 
   template <typename T>
@@ -25,6 +25,7 @@ struct Room {
   }
 
   std::atomic<std::uint64_t> next_instance = 1;
+  Processors processors{2};
   Dispatcher dispatcher;
   Actions actions;
   base::SteadyTime now{1h};
@@ -535,6 +536,7 @@ class History {
     room_.dispatcher.close(room_.actions);
     absorb();
     EXPECT_EQ(arrived_, done_ + refused_ + withdrawn_ + calls_running_.size()) << "no call lost or run twice";
+    EXPECT_EQ(room_.processors.versions_at_work, calls_running_.empty() ? 0u : 1u);
   }
 
  private:
@@ -576,6 +578,8 @@ class History {
           const auto [id, call] = *calls_running_.begin();
           calls_running_.erase(id);
           ++done_;
+          room_.processors.full = random_() % 3 == 0;
+          room_.dispatcher.call_used((random_() % 8) * 1ms, 5ms);
           if (random_() % 8 == 0)
             room_.dispatcher.instance_gone(id, room_.now, room_.actions);
           else
