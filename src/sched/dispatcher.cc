@@ -429,11 +429,16 @@ std::uint32_t Dispatcher::starts_for_queue(base::SteadyTime now) {
   return static_cast<std::uint32_t>((given + each - 1) / each);
 }
 
-// Without reuse whoever waits needs a start of its own in any case.
-std::uint64_t Dispatcher::with_a_processor(std::uint64_t wanted, base::SteadyTime now) const {
-  if (processors_ == nullptr || !options_.reuse) return wanted;
-  const base::Duration moves = 2 * std::max(fork_or_wait_.call_time(), fork_or_wait_.fork_time());
-  if (leases_ + starting_ > 0 && now - moved_at_ > moves) return wanted;
+// Without reuse whoever waits needs a start of its own in any case. Where no call ends though several should have, they
+// do not compute as they did: then one start follows another.
+std::uint64_t Dispatcher::with_a_processor(std::uint64_t wanted, base::SteadyTime now) {
+  if (processors_ == nullptr || !options_.reuse || !processor_bound_.computes()) return wanted;
+  const base::Duration call = std::max(fork_or_wait_.call_time(), fork_or_wait_.fork_time());
+  const base::Duration patience = std::max(kCallsInVain / 4 * call, std::min(kCallsInVain * call, kInVainAtMost));
+  if (leases_ + starting_ > 0 && now - moved_at_ > patience) {
+    moved_at_ = now - patience + kProcessorsPause;
+    return std::min<std::uint64_t>(wanted, 1);
+  }
   const std::uint32_t at_work = leases_ + starting_ * options_.concurrency;
   return processor_bound_.starts_for(static_cast<std::uint32_t>(wanted), *processors_, at_work, starting_ > 0);
 }

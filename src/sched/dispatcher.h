@@ -180,7 +180,11 @@ class Dispatcher {
 
   static constexpr std::uint32_t kStartFailuresMax = 3;
   static constexpr auto kStartPause = std::chrono::seconds(1);
+  // For want of processors: until it is looked again; in how many calls' times one should have ended, at most in so
+  // long or, if they take long, in a quarter of that many.
   static constexpr auto kProcessorsPause = std::chrono::milliseconds(20);
+  static constexpr int kCallsInVain = 8;
+  static constexpr base::Duration kInVainAtMost = std::chrono::seconds(1);
 
  private:
   enum class State : std::uint8_t {
@@ -229,7 +233,7 @@ class Dispatcher {
   void start_what_is_wanted(base::SteadyTime now, Actions& out);
   std::uint32_t starts_for_queue(base::SteadyTime now);
   /// Of as many calls that wait as `wanted`, how many are to have starts now.
-  std::uint64_t with_a_processor(std::uint64_t wanted, base::SteadyTime now) const;
+  std::uint64_t with_a_processor(std::uint64_t wanted, base::SteadyTime now);
   bool short_of_processors() const;
   /// By the limits; a zygote may be missing.
   std::uint32_t starts_allowed() const;

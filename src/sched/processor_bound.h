@@ -5,9 +5,10 @@
 // 1. Calls compute when at least half of their time is processor time. That is measured while processors are free; when
 // they are not, a call takes longer for others' sake, and only a higher share counts. 2. As many calls of a version run
 // as its equal share of the processors could serve, and one, without asking; from there one start at a time while
-// processors are free, and none while they are full. 3. Whoever trusts this must look again when no call has ended for
-// twice a call's time: then it computes no longer as it did. Pure; O(1). Sources: processor sharing against first come,
-// first served (Kleinrock, 1976): the same throughput, half of the mean time in the system where calls are alike.
+// processors are free, and none while they are full. 3. Whoever trusts this must do without it when no call ends for
+// several times as long as one takes: then they compute no longer as they did. Pure; O(1). Sources: processor sharing
+// against first come, first served (Kleinrock, 1976): the same throughput, half of the mean time in the system where
+// calls are alike.
 #pragma once
 
 #include <algorithm>
@@ -41,11 +42,10 @@ class ProcessorBound {
   }
   bool computes() const { return share_ >= kComputes; }
 
-  /// How many more of the calls that wait may have a start, of a version with `at_work` calls in instances, those that
-  /// start included; `starting`: some do.
+  /// For calls that compute: how many more of those that wait may have a start, of a version with `at_work` calls in
+  /// instances, those that start included; `starting`: some do.
   std::uint32_t starts_for(std::uint32_t wanted, const Processors& processors, std::uint32_t at_work,
                            bool starting) const {
-    if (!computes()) return wanted;
     const double versions = std::max(1U, processors.versions_at_work.load(std::memory_order_relaxed));
     const bool full = processors.full.load(std::memory_order_relaxed);
     const double served = processors.count / share_ / (full ? versions : 1);

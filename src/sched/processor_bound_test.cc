@@ -110,9 +110,9 @@ TEST(ProcessorBound, ABurstOfCallsThatComputeGetsAsManyStartsAsThereAreProcessor
 TEST(ProcessorBound, WhileProcessorsAreFullTheQueueWaitsForThoseAtWork) {
   Version version(50ms);
   version.arrive(60);
+  version.processors.full = true;
   version.begin_started();
   ASSERT_EQ(version.running.size(), 3u);
-  version.processors.full = true;
   std::size_t served = 0;
   for (int i = 0; i < 40; ++i) {
     version.now += 20ms;
@@ -141,13 +141,20 @@ TEST(ProcessorBound, WhoComputesNoLongerGetsStartsWhenNoCallEnds) {
   version.processors.full = true;
   version.begin_started();
   ASSERT_EQ(version.running.size(), 3u);
-  version.now += 99ms;
+  version.now += 390ms;
   version.tick();
   EXPECT_EQ(version.starting.size(), 0u);
   EXPECT_LE(version.dispatcher.next_tick(), version.now + 20ms) << "it looks again soon";
   version.now += 20ms;
   version.tick();
-  EXPECT_GT(version.starting.size(), 50u) << "twice a call's time has passed, and none has ended";
+  EXPECT_EQ(version.starting.size(), 1u) << "eight times a call's time have passed, and none has ended";
+  version.tick();
+  EXPECT_EQ(version.starting.size(), 1u);
+  for (int i = 0; i < 10; ++i) {
+    version.now += 21ms;
+    version.tick();
+  }
+  EXPECT_EQ(version.starting.size(), 11u) << "and one follows another, though none is ready yet";
 }
 
 TEST(ProcessorBound, VersionsAtWorkShareTheProcessors) {
@@ -155,11 +162,12 @@ TEST(ProcessorBound, VersionsAtWorkShareTheProcessors) {
   version.processors.versions_at_work = 1;  // another's
   version.processors.full = true;
   version.arrive(60);
-  EXPECT_EQ(version.running.size() + version.starting.size(), 2u) << "an idle one takes a call: two versions since";
-  version.processors.versions_at_work += 7;
-  version.now += 4ms;
+  EXPECT_EQ(version.running.size(), 1u) << "its idle instance takes a call";
+  EXPECT_EQ(version.starting.size(), 0u) << "each has one of two processors";
+  version.processors.versions_at_work -= 1;
+  version.now += 20ms;
   version.tick();
-  EXPECT_EQ(version.starting.size(), 1u);
+  EXPECT_EQ(version.starting.size(), 1u) << "the other has gone";
 }
 
 TEST(ProcessorBound, WithoutInstancesThereIsAlwaysAStart) {
