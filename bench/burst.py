@@ -1,4 +1,5 @@
-"""From zero to many at one moment: 500 calls of one function that sleep 100 ms each, and one call of each of 50 functions at zero.
+"""From zero to many at one moment: 500 calls of one function that sleep 100 ms each, one call of each of 50 functions at zero, and 60
+calls of one that computes 50 ms.
 
 All are sent at once, by clients that share the machine's cores; the time is that from the first sending to the last answer. Before
 each round nothing but zygotes is there; after it everything must go back to zero by itself.
@@ -14,9 +15,18 @@ import warm
 
 CALLS = 500
 FUNCTIONS = 50
+COMPUTING = 60
 SECONDS_AT_MOST = 2.5
 BACK_TO_ZERO_SECONDS = 30
 _SLEEPS = "import time\ndef handler(event, context):\n    time.sleep(0.1)\n    return {}\n"
+_COMPUTES = """import time
+def handler(event, context):
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    return {}
+"""
+_COMPUTING = ("computing", {"computes": {"memory": "64Mi", "idle_timeout": "1s", "scale": {"max": 100}}})
 _PACKAGES = [("burst", {"sleeps": {"memory": "64Mi", "idle_timeout": "1s", "scale": {"max": CALLS}}}),
              ("many", {f"f{number}": {"memory": "64Mi", "idle_timeout": "1s"} for number in range(FUNCTIONS)})]
 
@@ -24,10 +34,12 @@ _PACKAGES = [("burst", {"sleeps": {"memory": "64Mi", "idle_timeout": "1s", "scal
 def deploy(node):
     for app, functions in _PACKAGES:
         node.deploy_app(_SLEEPS, {name: {**spec, "handler": "app.handler"} for name, spec in functions.items()}, app=app)
+    app, functions = _COMPUTING
+    node.deploy_app(_COMPUTES, {name: {**spec, "handler": "app.handler"} for name, spec in functions.items()}, app=app)
 
 
 def instances(node):
-    return sum(sum(one["instances"].values()) for app, _ in _PACKAGES for one in node.functions(app).values())
+    return sum(sum(one["instances"].values()) for app, _ in (*_PACKAGES, _COMPUTING) for one in node.functions(app).values())
 
 
 def await_zero(node):
@@ -58,9 +70,9 @@ class Watcher:
         return self.most
 
 
-def one_function(node, generator, port):
+def one_function(node, generator, port, path="/fn/burst/sleeps", calls=CALLS):
     watcher = Watcher(node)
-    answer = warm.at_rate(generator, port, "/fn/burst/sleeps", CALLS * 1000, 0.001, connections=CALLS)
+    answer = warm.at_rate(generator, port, path, calls * 1000, 0.001, connections=calls)
     return {"answered": answer["n"], "errors": answer["errors"] + answer["refused"], "p50_ms": answer["p50"], "last_ms": answer["max"], "instances": watcher.end(),
             "zero_after_s": await_zero(node)}
 
@@ -92,9 +104,13 @@ def many_functions(node):
 def measure(node, generator, rounds):
     port = int(node.url.rsplit(":", 1)[1])
     before = figures.load()
-    result = {"500 calls of one function": [], "50 functions": []}
+    computes = "/fn/computing/computes"
+    warm.at_rate(generator, port, computes, 10, 3, connections=4)  # so that the node knows what these calls do
+    kinds = {f"{CALLS} calls of one function": lambda: one_function(node, generator, port), f"{FUNCTIONS} functions": lambda: many_functions(node),
+             f"{COMPUTING} calls that compute": lambda: one_function(node, generator, port, computes, COMPUTING)}
+    result = {kind: [] for kind in kinds}
     for _ in range(rounds):
-        for kind, act in (("500 calls of one function", lambda: one_function(node, generator, port)), ("50 functions", lambda: many_functions(node))):
+        for kind, act in kinds.items():
             await_zero(node)
             stolen = figures.stolen_ms()
             result[kind].append({**act(), "stolen_ms": figures.stolen_ms() - stolen})
