@@ -38,6 +38,12 @@ class Announcement {
     }
   }
 
+  /// The value, or nothing yet.
+  std::optional<T> now() const EBB_EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    return value_;
+  }
+
   /// The value, or nothing at the deadline or when the caller is cancelled (who then disabled throw_if_cancelled).
   Task<std::optional<T>> wait(base::SteadyTime deadline) EBB_EXCLUDES(mutex_) {
     const auto executor = co_await asio::this_coro::executor;
@@ -63,7 +69,7 @@ class Announcement {
     return value_;
   }
 
-  base::Mutex mutex_;
+  mutable base::Mutex mutex_;
   std::optional<T> value_ EBB_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<asio::steady_timer>> readers_ EBB_GUARDED_BY(mutex_);
 };

@@ -318,15 +318,18 @@ io::Task<base::Result<>> Deployments::run_build(std::shared_ptr<Job> job, std::s
                                      ": put what is long into a file of the package"};
   }
   auto tail = std::make_shared<std::string>();
-  const auto sink = [this, job, phase, tail](const base::InvocationId&, const std::vector<std::string>& lines) {
+  const auto ends_with = [tail](const std::vector<std::string>& lines) {
     for (const std::string& line : lines) {
-      say(job, phase, line);
       *tail += line + '\n';
       if (tail->size() > 2 * limits::kBuildTailBytes) tail->erase(0, tail->size() - limits::kBuildTailBytes);
     }
   };
+  const auto sink = [this, job, phase, ends_with](const base::InvocationId&, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) say(job, phase, line);
+    ends_with(lines);
+  };
   std::vector<os::Fd> ends(1);
-  auto pipe = sandbox::OutputPipe::open(services_.here(), sink, &ends[0]);
+  auto pipe = sandbox::OutputPipe::open(services_.here(), sink, &ends[0], ends_with);
   if (!pipe) co_return pipe.error();
   auto answer = co_await services_.launcher->ask(wire::LauncherType::kBuild, std::move(order), std::move(ends),
                                                  limits::kBuildTimeout, nullptr);

@@ -304,24 +304,21 @@ void VersionRunner::instance_exited(const wire::Exited& event) {
     base::MutexLock lock(mutex_);
     const auto at = instances_.find(id);
     if (at != instances_.end()) instance = at->second;
+    if (on_trial_ && on_trial_->id == id) instance = on_trial_;
   }
   if (instance) {
     instance->finish_output();
     instance->shares.see(std::chrono::nanoseconds(event.cpu_ns));
     count_unclaimed(*instance);
-    instance->exited.set(event);
     note_memory(base::Bytes{event.memory_peak_bytes});
+    base::MutexLock lock(mutex_);
+    instance->exited.set(event);
+    // Its start is told by its channel, where what it said of its end comes before it, and tells the rest.
+    if (dispatcher_.is_starting(id)) return;
   }
   forget_instance(id);
-  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
-    const base::SteadyTime now = base::steady_now();
-    if (instance && dispatcher_.is_starting(id)) {  // its start may not have heard of it yet
-      last_start_error_ = end_of_start(event);
-      dispatcher_.start_failed(id, now, actions, last_start_error_.code == base::Code::kUnavailable);
-    } else {
-      dispatcher_.instance_gone(id, now, actions);
-    }
-  });
+  handle([&](sched::Actions& actions)
+             EBB_REQUIRES(mutex_) { dispatcher_.instance_gone(id, base::steady_now(), actions); });
   drop_if_done();
 }
 
@@ -434,6 +431,10 @@ sandbox::OutputPipe::Sink VersionRunner::sink(store::LogStream stream, std::shar
       base::log(base::LogLevel::kError, "function_log_lost",
                 {{"function", app + "/" + function}, {"error", appended.error().message}});
   };
+}
+
+sandbox::OutputPipe::Rest VersionRunner::rest_into(std::shared_ptr<sandbox::LastWords> last_words) {
+  return [last_words = std::move(last_words)](const std::vector<std::string>& lines) { last_words->add(lines); };
 }
 
 // Secrets are environment like any other from here on: user code reads os.environ as it is imported, so init has them

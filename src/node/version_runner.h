@@ -206,10 +206,11 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// After a start that found no memory, or no room for one more instance: waits until some is free. False when nobody
   /// gave way.
   io::Task<bool> relieved_of(base::InstanceId id, bool memory);
+  /// Of a channel to an instance that is starting: how the instance ended, if that is why.
+  io::Task<base::Error> why_gone(std::shared_ptr<sandbox::Instance> instance, base::Error error);
   /// Of an instance that ended before it was ready: its own doing, or kUnavailable.
   base::Error end_of_start(const wire::Exited& exit) const;
-  void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
-                   const base::Result<>& started);
+  void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance, base::Result<> started);
   void forget_instance(base::InstanceId id);
   void drop_if_done();
 
@@ -225,6 +226,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::string config_for_runtime(const SecretValues& secrets) const;
   /// Into the function's log, and what is not nullptr besides.
   sandbox::OutputPipe::Sink sink(store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words = nullptr);
+  /// What the log does not keep.
+  static sandbox::OutputPipe::Rest rest_into(std::shared_ptr<sandbox::LastWords> last_words);
 
   Services& services_;
   const model::Version version_;
@@ -258,6 +261,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   bool registered_ = false;                    // the launcher knows the version; touched by the one zygote start only
   bool fresh_ EBB_GUARDED_BY(mutex_) = false;  // instances start without a zygote
   bool trial_ EBB_GUARDED_BY(mutex_) = false;  // a deployment waits to hear whether its init works
+  std::shared_ptr<sandbox::Instance> on_trial_ EBB_GUARDED_BY(mutex_);  // for it, where there is no zygote
   bool dropped_ EBB_GUARDED_BY(mutex_) = false;
   std::shared_ptr<VersionRunner> until_dropped_ EBB_GUARDED_BY(mutex_);  // this, from close() to the launcher's order
   ZygoteOutcome last_zygote_ EBB_GUARDED_BY(mutex_);

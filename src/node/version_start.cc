@@ -112,16 +112,20 @@ io::Task<bool> VersionRunner::relieved_of(base::InstanceId id, bool memory) {
 }
 
 void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance,
-                                const base::Result<>& started) {
+                                base::Result<> started) {
   const base::SteadyTime now = base::steady_now();
   if (started) {
     instance->ready_at = now;
     instance->last_words->forget();
+    std::optional<wire::Exited> exit;
     handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+      exit = instance->exited.now();
+      if (exit) return;
       note_loading(*instance);
       dispatcher_.instance_ready(id, now, actions);
     });
-    return;
+    if (!exit) return;
+    started = end_of_start(*exit);
   }
   const bool no_room = !instance && started.error().code == base::Code::kResourceExhausted;
   // Its zygote or its sandbox has ended, or the like, and what else was under way there fails with it.
@@ -154,15 +158,18 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
       dispatcher_.start_failed(id, now, actions, together);
     }
   });
+  drop_if_done();
 }
 
 io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Instance> instance, os::Fd peer) {
   std::vector<os::Fd> fds(3);
   fds[0] = std::move(peer);
-  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, instance->last_words), &fds[1]);
+  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, instance->last_words), &fds[1],
+                                       rest_into(instance->last_words));
   if (!out) co_return out.error();
   instance->out = *out;
-  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, instance->last_words), &fds[2]);
+  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, instance->last_words), &fds[2],
+                                       rest_into(instance->last_words));
   if (!err) co_return err.error();
   instance->err = *err;
 
@@ -177,7 +184,10 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
     const wire::FrameHeader header{.type = wire::FrameType::kConfigure};
     const std::string config = config_for_runtime(*secrets_);
     auto sent = co_await instance->channel.send(header, "", config);
-    if (!sent) co_return sent.error();
+    if (!sent) {
+      base::Error error = sent.error();
+      co_return co_await why_gone(instance, std::move(error));
+    }
   }
   // A program is started after the fork, as it was when the zygote tried it out; other forks run hooks at most.
   const std::string& runtime = version_.spec.runtime;
@@ -190,12 +200,10 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   const auto got =
       co_await io::with_deadline(instance->channel.receive_into(frame, &held), deadline, "the instance's first frame");
   if (!got && got.error().code == base::Code::kResourceExhausted) co_return base::unavailable(got.error().message);
-  if (!got && got.error().code == base::Code::kUnavailable) {
-    const base::SteadyTime told_by = base::steady_now() + kExitReport;
-    const std::optional<wire::Exited> exit = co_await instance->exited.wait(told_by);
-    if (exit) co_return end_of_start(*exit);
+  if (!got) {
+    base::Error error = got.error();
+    co_return co_await why_gone(instance, std::move(error));
   }
-  if (!got) co_return got.error();
   boost::system::error_code bad_json;
   const boost::json::value meta = boost::json::parse(frame.meta, bad_json);
   const boost::json::object* fields = bad_json ? nullptr : meta.if_object();
@@ -222,6 +230,14 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   (reachable ? instance->program : instance->several) = std::make_shared<sandbox::ProgramPort>(
       services_.launcher, instance->id, static_cast<std::uint16_t>(port->get_int64()), version_.spec.concurrency);
   co_return base::Result<>();
+}
+
+io::Task<base::Error> VersionRunner::why_gone(std::shared_ptr<sandbox::Instance> instance, base::Error error) {
+  if (error.code != base::Code::kUnavailable) co_return error;
+  const base::SteadyTime told_by = base::steady_now() + kExitReport;
+  const std::optional<wire::Exited> exit = co_await instance->exited.wait(told_by);
+  if (exit) co_return end_of_start(*exit);
+  co_return error;
 }
 
 base::Error VersionRunner::end_of_start(const wire::Exited& exit) const {

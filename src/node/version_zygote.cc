@@ -118,8 +118,10 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   const std::uint64_t id = services_.next_zygote++;
   std::vector<os::Fd> ends(2);
   const auto last_words = std::make_shared<sandbox::LastWords>();
-  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, last_words), &ends[0]);
-  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, last_words), &ends[1]);
+  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, last_words), &ends[0],
+                                       rest_into(last_words));
+  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, last_words), &ends[1],
+                                       rest_into(last_words));
   if (!out || !err) {
     outcome.result = (out ? err : out).error();
     co_return outcome;
@@ -211,12 +213,19 @@ io::Task<ZygoteOutcome> VersionRunner::do_without_zygote(std::string reason) {
   const std::shared_ptr<sandbox::Instance> instance = std::move(*made);
   instance->rung = model::Rung::kBoot;
   const base::SteadyTime began = base::steady_now();
+  services_.directory.add(wire::Subject::kInstance, raw(id), weak_from_this());
+  {
+    base::MutexLock lock(mutex_);
+    on_trial_ = instance;
+  }
   outcome.result = co_await try_start(instance, std::move(peer));
+  services_.directory.remove(wire::Subject::kInstance, raw(id));
   read_unclaimed(*instance);
   services_.launcher->kill(wire::Subject::kInstance, raw(id));
   instance->finish_output();
   if (!outcome.result) outcome.detail = instance->last_words->text(outcome.result.error().message);
   base::MutexLock lock(mutex_);
+  on_trial_.reset();
   zygote_init_ = base::steady_now() - began;
   co_return outcome;
 }

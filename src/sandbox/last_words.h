@@ -3,6 +3,7 @@
 //
 // 1. The newest lines of both streams together, limits::kLastWordsBytes of them at most.
 // 2. A start that has come through has none: nothing is kept of it from then on.
+// 3. They are the last ones also of a start that prints more than is kept of its output.
 // Filled by the sinks of output pipes, read by node when the start has failed. Threads: any.
 #pragma once
 

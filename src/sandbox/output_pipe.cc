@@ -20,19 +20,21 @@ namespace {
 constexpr std::chrono::milliseconds kFloodRest(2);
 }
 
-base::Result<std::shared_ptr<OutputPipe>> OutputPipe::open(asio::io_context& context, Sink sink, os::Fd* write_end) {
+base::Result<std::shared_ptr<OutputPipe>> OutputPipe::open(asio::io_context& context, Sink sink, os::Fd* write_end,
+                                                           Rest rest) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return base::os_error("pipe for a function's output", errno);
   os::Fd read_end(ends[0]);
   *write_end = os::Fd(ends[1]);
   ::fcntl(read_end.get(), F_SETFL, O_NONBLOCK);  // only our end: the function's writes block as it expects
-  const std::shared_ptr<OutputPipe> pipe(new OutputPipe(context, std::move(sink), std::move(read_end)));
+  const std::shared_ptr<OutputPipe> pipe(
+      new OutputPipe(context, std::move(sink), std::move(rest), std::move(read_end)));
   io::spawn(context, "output pipe", follow(pipe));
   return pipe;
 }
 
-OutputPipe::OutputPipe(asio::io_context& context, Sink sink, os::Fd read_end)
-    : pipe_(context, read_end.get()), fd_(read_end.release()), sink_(std::move(sink)) {}
+OutputPipe::OutputPipe(asio::io_context& context, Sink sink, Rest rest, os::Fd read_end)
+    : pipe_(context, read_end.get()), fd_(read_end.release()), sink_(std::move(sink)), rest_(std::move(rest)) {}
 
 void OutputPipe::begin(const base::InvocationId& id) {
   base::MutexLock lock(mutex_);
@@ -97,6 +99,9 @@ OutputPipe::Drained OutputPipe::drain() {
 void OutputPipe::emit() {
   const std::vector<std::string> lines = lines_.take();
   if (!lines.empty()) sink_(current_, lines);
+  if (!rest_) return;
+  const std::vector<std::string> rest = lines_.take_rest();
+  if (!rest.empty()) rest_(rest);
 }
 
 }  // namespace ebb::sandbox

@@ -26,9 +26,13 @@ class OutputPipe : public std::enable_shared_from_this<OutputPipe> {
   /// pipe.
   using Sink = std::function<void(const base::InvocationId&, const std::vector<std::string>& lines)>;
 
+  /// Takes the newest lines of what is not kept (OutputLines::take_rest), for whom only the end matters. Likewise.
+  using Rest = std::function<void(const std::vector<std::string>& lines)>;
+
   /// Makes the pipe and begins to read it on `context`. The write end, to be sent to the launcher, is given out through
   /// `write_end`. Errors: that of pipe2.
-  static base::Result<std::shared_ptr<OutputPipe>> open(io::asio::io_context& context, Sink sink, os::Fd* write_end);
+  static base::Result<std::shared_ptr<OutputPipe>> open(io::asio::io_context& context, Sink sink, os::Fd* write_end,
+                                                        Rest rest = nullptr);
 
   /// From here on, output belongs to this invocation, and as much is kept again.
   void begin(const base::InvocationId& id);
@@ -39,7 +43,7 @@ class OutputPipe : public std::enable_shared_from_this<OutputPipe> {
   void close();
 
  private:
-  OutputPipe(io::asio::io_context& context, Sink sink, os::Fd read_end);
+  OutputPipe(io::asio::io_context& context, Sink sink, Rest rest, os::Fd read_end);
   static io::Task<> follow(std::shared_ptr<OutputPipe> self);
   enum class Drained : bool { kOpen, kClosed };
   Drained drain() EBB_REQUIRES(mutex_);
@@ -50,6 +54,7 @@ class OutputPipe : public std::enable_shared_from_this<OutputPipe> {
   const int fd_;
   bool closed_ EBB_GUARDED_BY(mutex_) = false;
   Sink sink_;
+  Rest rest_;
   base::InvocationId current_ EBB_GUARDED_BY(mutex_){};
   OutputLines lines_ EBB_GUARDED_BY(mutex_);
 };

@@ -1,5 +1,6 @@
 // Goal: what goes through a channel, an output pipe and the launcher socket arrives whole, bounded and at the right
 // address. Method: real sockets and pipes, the other end played by the test.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -208,27 +209,33 @@ TEST(OutputPipe, WordsBelongToTheInvocationThatWroteThem) {
 TEST(OutputPipe, AFloodIsReadKeptToItsBoundAndCounted) {
   asio::io_context context;
   std::size_t kept = 0, longest = 0;
+  std::vector<std::string> rest;
   os::Fd end;
   auto pipe = OutputPipe::open(
       context,
       [&](const base::InvocationId&, const std::vector<std::string>& lines) {
         for (const auto& line : lines) kept += line.size(), longest = std::max(longest, line.size());
       },
-      &end);
+      &end, [&](const std::vector<std::string>& lines) { rest.insert(rest.end(), lines.begin(), lines.end()); });
   ASSERT_TRUE(pipe);
   (*pipe)->begin(base::new_invocation_id());
-  constexpr std::size_t kWritten = 3 * limits::kLogBytesPerInvocation;
+  constexpr std::string_view kEnd = "\nthe reason\nand no end of line";
+  constexpr std::size_t kFlood = 3 * limits::kLogBytesPerInvocation;
+  constexpr std::size_t kWritten = kFlood + kEnd.size();
   std::thread writer([fd = std::move(end)] {
     const std::string block(64 * 1024, 'a');
-    for (std::size_t sent = 0; sent < kWritten; sent += block.size()) {
+    for (std::size_t sent = 0; sent < kFlood; sent += block.size()) {
       if (::write(fd.get(), block.data(), block.size()) != static_cast<ssize_t>(block.size())) return;
     }
+    EXPECT_EQ(::write(fd.get(), kEnd.data(), kEnd.size()), static_cast<ssize_t>(kEnd.size()));
   });
   context.run_for(20s);  // ends when the writer has closed
   writer.join();
   EXPECT_EQ((*pipe)->finish(), kWritten - limits::kLogBytesPerInvocation);
   EXPECT_EQ(kept, limits::kLogBytesPerInvocation);
   EXPECT_EQ(longest, limits::kLogLineBytes);
+  EXPECT_THAT(rest, testing::IsSupersetOf({"the reason", "and no end of line"}));
+  EXPECT_EQ(rest.back(), "and no end of line");
   (*pipe)->close();
 }
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ebb_node import BINARY, Node, eventually, running
+from ebb_node import BINARY, Node, eventually, parse_json, running
 
 LIMITS = pathlib.Path(__file__).parent / "namespace_limits.py"
 
@@ -115,6 +115,15 @@ def test_dependencies_and_builds_work_without_user_namespaces(limited_node):
 def test_a_broken_init_fails_the_deployment(limited_node):
     done = limited_node.deploy_function("raise RuntimeError('no model here')\n", name="broken", expect=2)
     assert "no model here" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("end, reason", [("os._exit(4)", "exit status 4"), ("os.abort()", "signal 6"), ("bytearray(b'1') * (512 << 20)", "memory")])
+def test_a_deployment_is_told_how_its_trial_ended(limited_node, end, reason):
+    """As where there is a zygote: how the process ended, what it printed last, and that this is the function's fault."""
+    source = f"import os\nprint('looking for the table', flush=True)\n{end}\ndef handler(event, context):\n    return 1\n"
+    done = limited_node.deploy_function(source, name="ends-early", memory="64Mi", expect=2)
+    error = parse_json(done.stdout)["error"]
+    assert reason in error["message"] and "looking for the table" in error["detail"], error
 
 
 def test_ends_are_told_as_they_were(limited_node):

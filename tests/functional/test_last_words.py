@@ -57,6 +57,17 @@ def test_what_it_printed_is_bounded_and_moves_no_cursor(node):
     assert texts(node, "words-many", "out")[-1].endswith("line 999"), "the log has them too"
 
 
+def test_they_are_the_last_ones_of_a_flood_too(node):
+    """More than the log keeps of a start: neither a program's end nor that of a build is lost with the rest."""
+    flood = "for n in range(40_000):\n    print('line', n, 'x' * 100)\n"
+    done = deploy(node, "words-flood", {"server.py": flood + "raise RuntimeError('no table name')\n"}, **WEB)
+    assert "ended with exit status 1" in done.stderr and "line 39999 " in done.stderr and "RuntimeError: no table name" in done.stderr, done.stderr[-500:]
+    manifest = {"app": "words-build", "build": "python3 flood.py; echo no compiler here; exit 1", "functions": {"f": {"handler": "app.handler"}}}
+    files = {"ebb.yaml": json.dumps(manifest), "flood.py": flood, "app.py": "def handler(event, context):\n    return 1\n"}
+    done = node.deploy(files, expect=None)
+    assert done.returncode != 0 and "no compiler here" in json.loads(done.stdout.splitlines()[-1])["error"]["detail"], done.stdout[-500:]
+
+
 def test_callers_of_one_that_starts_no_more_are_told_why_and_not_what_it_printed(node):
     """It starts where a deployment tries it out, and not in an instance, where its parent is the first process."""
     source = "import os, sys\nif os.getppid() == 1:\n    print('the password is 1234', file=sys.stderr)\n    print('no end of line', end='')\n    sys.exit(5)\n" + SERVER
@@ -80,3 +91,16 @@ def test_an_instance_that_ends_before_its_first_word_is_said_how(node):
     assert "no table name" in texts(node, "words-none", "out")
     assert any(error["message"] in text for text in texts(node, "words-none", "platform"))
     node.cli("rm", "words-none", "--yes")
+
+
+@needs_node
+def test_callers_are_told_what_it_said_of_its_end_not_that_it_ended(node):
+    """It says what failed and ends at once: whichever of the two the node hears of first."""
+    source = "if (process.pid === 1) throw new Error('no table name');\nexports.handler = () => 'fine';\n"
+    deploy(node, "words-said", {"index.js": source}, expect=0, **JS)
+    told = set()
+    for _ in range(20):
+        answer = node.call("words-said/f")
+        told.add((answer.status_code, answer.json()["error"]["message"]))
+    node.cli("rm", "words-said", "--yes")
+    assert len(told) == 1 and all(status == 502 and "no table name" in message for status, message in told), told
