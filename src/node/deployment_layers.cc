@@ -9,6 +9,7 @@
 #include "node/deployments.h"
 #include "node/model_layer.h"
 #include "node/npm_layer.h"
+#include "node/pip_install.h"
 #include "store/package.h"
 
 namespace ebb::node {
@@ -70,15 +71,14 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
     co_return base::Result<>();
   }
   say(job, "layer", "installing requirements.txt");
-  wire::Build build{
-      .source_key = plan.package_key,
-      .output = wire::TreeKind::kLayer,
-      .output_key = plan.layer_key,
-      .host_network = services_.config.build_network == model::BuildNetwork::kHost,
-      .argv = {services_.config.python, "-m", "pip", "install", "--progress-bar", "off", "--target", "/ebb/out"},
-      .env = pip_environment()};
-  if (services_.config.pip_only_binary) build.argv.push_back("--only-binary=:all:");
-  build.argv.insert(build.argv.end(), {"--requirement", "/ebb/source/requirements.txt"});
+  std::vector<std::string> wanted = {"--requirement", "/ebb/source/requirements.txt"};
+  if (services_.config.pip_only_binary) wanted.push_back("--only-binary=:all:");
+  wire::Build build{.source_key = plan.package_key,
+                    .output = wire::TreeKind::kLayer,
+                    .output_key = plan.layer_key,
+                    .host_network = services_.config.build_network == model::BuildNetwork::kHost,
+                    .argv = pip_install(services_.config.python, std::move(wanted)),
+                    .env = pip_environment()};
   co_return co_await run_build(job, "layer", std::move(build));
 }
 

@@ -1,5 +1,7 @@
 #include "node/model_layer.h"
 
+#include "node/pip_install.h"
+
 namespace ebb::node {
 
 const std::string_view kModelRequirements = R"(onnxruntime==1.23.2 \
@@ -15,15 +17,14 @@ numpy==2.2.6 \
 wire::Build model_layer_build(const std::string& python, const std::string& key, std::vector<std::string> env,
                               bool host_network) {
   env.push_back("EBB_REQUIREMENTS=" + std::string(kModelRequirements));
-  env.push_back("EBB_PYTHON=" + python);
-  return {.output = wire::TreeKind::kLayer,
-          .output_key = key,
-          .host_network = host_network,
-          .argv = {"/bin/sh", "-c",
-                   "printf %s \"$EBB_REQUIREMENTS\" > /tmp/requirements.txt && exec \"$EBB_PYTHON\" -m pip install "
-                   "--progress-bar off --target /ebb/out --only-binary=:all: --no-deps --require-hashes "
-                   "--requirement /tmp/requirements.txt"},
-          .env = std::move(env)};
+  return {
+      .output = wire::TreeKind::kLayer,
+      .output_key = key,
+      .host_network = host_network,
+      .argv = pip_install(
+          python, {"--only-binary=:all:", "--no-deps", "--require-hashes", "--requirement", "/tmp/requirements.txt"},
+          "printf %s \"$EBB_REQUIREMENTS\" > /tmp/requirements.txt || exit\n"),
+      .env = std::move(env)};
 }
 
 }  // namespace ebb::node
