@@ -33,6 +33,10 @@ sched::DispatcherOptions options_of(const model::FunctionSpec& spec, const model
           .spare_from = config.max_spares > 0 ? base::Duration(limits::kSpareLoading) : base::Duration::max()};
 }
 
+sandbox::LastWords::From stream_of(store::LogStream stream) {
+  return stream == store::LogStream::kErr ? sandbox::LastWords::From::kErr : sandbox::LastWords::From::kOut;
+}
+
 /// Rounded up: what Retry-After can say.
 std::chrono::seconds seconds_of(base::Duration time) { return std::chrono::ceil<std::chrono::seconds>(time); }
 
@@ -421,7 +425,7 @@ FunctionView VersionRunner::view() {
 sandbox::OutputPipe::Sink VersionRunner::sink(store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words) {
   return [&log = services_.log, app = version_.app, function = version_.function, stream, last_words](
              const base::InvocationId& id, const std::vector<std::string>& lines) {
-    if (last_words) last_words->add(lines);
+    if (last_words) last_words->add(stream_of(stream), lines);
     std::vector<store::LogLine> records;
     const base::WallTime now = base::wall_now();
     for (const std::string& line : lines)
@@ -433,8 +437,11 @@ sandbox::OutputPipe::Sink VersionRunner::sink(store::LogStream stream, std::shar
   };
 }
 
-sandbox::OutputPipe::Rest VersionRunner::rest_into(std::shared_ptr<sandbox::LastWords> last_words) {
-  return [last_words = std::move(last_words)](const std::vector<std::string>& lines) { last_words->add(lines); };
+sandbox::OutputPipe::Rest VersionRunner::rest_into(store::LogStream stream,
+                                                   std::shared_ptr<sandbox::LastWords> last_words) {
+  return [stream, last_words = std::move(last_words)](const std::vector<std::string>& lines) {
+    last_words->add(stream_of(stream), lines);
+  };
 }
 
 // Secrets are environment like any other from here on: user code reads os.environ as it is imported, so init has them

@@ -227,7 +227,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// Into the function's log, and what is not nullptr besides.
   sandbox::OutputPipe::Sink sink(store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words = nullptr);
   /// What the log does not keep.
-  static sandbox::OutputPipe::Rest rest_into(std::shared_ptr<sandbox::LastWords> last_words);
+  static sandbox::OutputPipe::Rest rest_into(store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words);
 
   Services& services_;
   const model::Version version_;

@@ -165,11 +165,11 @@ io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Insta
   std::vector<os::Fd> fds(3);
   fds[0] = std::move(peer);
   auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, instance->last_words), &fds[1],
-                                       rest_into(instance->last_words));
+                                       rest_into(store::LogStream::kOut, instance->last_words));
   if (!out) co_return out.error();
   instance->out = *out;
   auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, instance->last_words), &fds[2],
-                                       rest_into(instance->last_words));
+                                       rest_into(store::LogStream::kErr, instance->last_words));
   if (!err) co_return err.error();
   instance->err = *err;
 

@@ -10,10 +10,10 @@ namespace {
 
 TEST(LastWords, TheNewestLinesStay) {
   LastWords words;
-  words.add({"first", ""});
-  words.add({"last"});
+  words.add(LastWords::From::kOut, {"first", ""});
+  words.add(LastWords::From::kOut, {"last"});
   EXPECT_EQ(words.text("it ended"), "first\n\nlast\n");
-  for (int number = 0; number < 10'000; ++number) words.add({"line " + std::to_string(number)});
+  for (int number = 0; number < 10'000; ++number) words.add(LastWords::From::kOut, {"line " + std::to_string(number)});
   const std::string text = words.text("it ended");
   EXPECT_LE(text.size(), limits::kLastWordsBytes);
   EXPECT_GT(text.size(), limits::kLastWordsBytes - 16);
@@ -21,17 +21,31 @@ TEST(LastWords, TheNewestLinesStay) {
   EXPECT_TRUE(text.ends_with("line 9998\nline 9999\n"));
 }
 
+TEST(LastWords, WhatIsFlushedLateLeavesRoomForTheTraceback) {
+  LastWords words;
+  words.add(LastWords::From::kErr, {"Traceback", "no table name"});
+  for (int number = 0; number < 10'000; ++number) {
+    words.add(LastWords::From::kOut, {"line " + std::to_string(number)});
+  }
+  const std::string text = words.text("it ended");
+  EXPECT_TRUE(text.starts_with("Traceback\nno table name\nline ")) << text;
+  EXPECT_TRUE(text.ends_with("line 9998\nline 9999\n"));
+  EXPECT_LE(text.size(), limits::kLastWordsBytes);
+  words.add(LastWords::From::kErr, {std::string(limits::kLastWordsBytes / 2, 'x')});
+  EXPECT_TRUE(words.text("").starts_with("line 9")) << "half is for either";
+}
+
 TEST(LastWords, TheyAreTheLastOfAFloodToo) {
   LastWords words;
   OutputLines out;
   const std::string block = std::string(100, 'x') + "\n";
   for (std::size_t printed = 0; printed < 2 * limits::kLogBytesPerInvocation; printed += block.size()) out.add(block);
-  words.add(out.take());
-  words.add(out.take_rest());
+  words.add(LastWords::From::kOut, out.take());
+  words.add(LastWords::From::kOut, out.take_rest());
   out.add("Traceback\nno table name");
   out.finish();
   EXPECT_TRUE(out.take().empty()) << "the log has had all that is kept of it";
-  words.add(out.take_rest());
+  words.add(LastWords::From::kOut, out.take_rest());
   const std::string text = words.text("it ended");
   EXPECT_TRUE(text.ends_with(block + "Traceback\nno table name\n")) << text;
   EXPECT_TRUE(text.starts_with(block)) << "whole lines only";
@@ -55,23 +69,23 @@ TEST(LastWords, OfWhatIsNotKeptOnlyTheEndIsHad) {
 
 TEST(LastWords, ALineLongerThanAllIsCut) {
   LastWords words;
-  words.add({"before"});
-  words.add({std::string(3 * limits::kLastWordsBytes, 'x')});
+  words.add(LastWords::From::kOut, {"before"});
+  words.add(LastWords::From::kOut, {std::string(3 * limits::kLastWordsBytes, 'x')});
   EXPECT_EQ(words.text(""), std::string(limits::kLastWordsBytes - 1, 'x') + "\n");
 }
 
 TEST(LastWords, WhatTheErrorSaysIsNotSaidAgain) {
   LastWords words;
-  words.add({"no table name", "ProgramEnded: it ended"});
+  words.add(LastWords::From::kOut, {"no table name", "ProgramEnded: it ended"});
   EXPECT_EQ(words.text("init of a/f failed: ProgramEnded: it ended"), "no table name\n");
   EXPECT_EQ(words.text("something else"), "no table name\nProgramEnded: it ended\n");
 }
 
 TEST(LastWords, AStartThatCameThroughHasNone) {
   LastWords words;
-  words.add({"listening"});
+  words.add(LastWords::From::kOut, {"listening"});
   words.forget();
-  words.add({"a request"});
+  words.add(LastWords::From::kOut, {"a request"});
   EXPECT_EQ(words.text(""), "");
 }
 

@@ -219,7 +219,7 @@ TEST(OutputPipe, AFloodIsReadKeptToItsBoundAndCounted) {
       &end, [&](const std::vector<std::string>& lines) { rest.insert(rest.end(), lines.begin(), lines.end()); });
   ASSERT_TRUE(pipe);
   (*pipe)->begin(base::new_invocation_id());
-  constexpr std::string_view kEnd = "\nthe reason\nand no end of line";
+  static constexpr std::string_view kEnd = "\nthe reason\nand no end of line";
   constexpr std::size_t kFlood = 3 * limits::kLogBytesPerInvocation;
   constexpr std::size_t kWritten = kFlood + kEnd.size();
   std::thread writer([fd = std::move(end)] {
