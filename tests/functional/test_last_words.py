@@ -99,7 +99,7 @@ def test_callers_are_told_what_it_said_of_its_end_not_that_it_ended(node):
     source = "if (process.pid === 1) throw new Error('no table name');\nexports.handler = () => 'fine';\n"
     deploy(node, "words-said", {"index.js": source}, expect=0, **JS)
     told = set()
-    for _ in range(20):
+    for _ in range(5):
         answer = node.call("words-said/f")
         told.add((answer.status_code, answer.json()["error"]["message"]))
     node.cli("rm", "words-said", "--yes")
