@@ -2,7 +2,6 @@
 what they expect to be asked."""
 
 import json
-import time
 
 import pytest
 
