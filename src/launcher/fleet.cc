@@ -129,7 +129,7 @@ base::Result<> Fleet::check_room(const wire::Room& room) {
                                 std::to_string(ground_.memory_bytes >> 20) + " MiB of memory (memory_budget)" +
                                 (reserved == 0 ? ""
                                                : ", of which others reserve " + std::to_string(reserved >> 20) +
-                                                     " more (scale.reserve)") +
+                                                     " more (reserve, scale.reserve)") +
                                 ", try later or raise it",
                      .retry_after = std::chrono::seconds(1)};
 }

@@ -13,7 +13,8 @@ namespace {
 
 using Kind = YamlNode::Kind;
 
-constexpr std::array<std::string_view, 4> kManifestKeys = {"app", "build", "network", "functions"};
+constexpr std::array<std::string_view, 6> kManifestKeys = {"app",     "build",         "network",
+                                                           "reserve", "max_instances", "functions"};
 constexpr std::array<std::string_view, 23> kFunctionKeys = {
     "model",       "batch",     "runtime",  "handler", "command",      "memory",    "cpu",  "timeout",
     "concurrency", "scale",     "reuse",    "env",     "idle_timeout", "network",   "auth", "secrets",
@@ -223,6 +224,37 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   return spec;
 }
 
+// The app's bounds beside those of its functions.
+base::Result<void> check_app_scale(const YamlMap& map, const Manifest& manifest) {
+  std::uint64_t kept = 0;
+  std::uint64_t reserved = 0;
+  std::uint64_t most = 0;
+  for (const FunctionSpec& spec : manifest.functions) {
+    kept += spec.scale.min;
+    reserved += spec.scale.reserve;
+    most += spec.scale.max;
+  }
+  const auto [reserve, max_instances] = manifest.scale;
+  const std::string is = "is " + std::to_string(max_instances);
+  if (map.find("max_instances") != nullptr) {
+    if (max_instances == 0)
+      return map.error_at("max_instances", is + ", it must be at least 1: leave it out for no bound");
+    if (kept > max_instances) {
+      return map.error_at("max_instances", is + ", and scale.min of its functions keeps " + std::to_string(kept) +
+                                               ": raise it or keep fewer");
+    }
+    if (reserved > max_instances) {
+      return map.error_at("max_instances", is + ", and scale.reserve of its functions comes to " +
+                                               std::to_string(reserved) + ": raise it or reserve fewer");
+    }
+    most = std::min<std::uint64_t>(most, max_instances);
+  }
+  if (reserve <= most) return {};
+  return map.error_at("reserve", "is " + std::to_string(reserve) + ", and the app can have " + std::to_string(most) +
+                                     " instances at most, by scale.max of its functions and max_instances: raise "
+                                     "those or reserve fewer");
+}
+
 }  // namespace
 
 base::Result<Manifest> parse_manifest(std::string_view yaml) {
@@ -234,6 +266,8 @@ base::Result<Manifest> parse_manifest(std::string_view yaml) {
   EBB_CHECKED(map.read("app", manifest.app));
   if (const auto named = check_name("app", manifest.app); !named) return map.error_at("app", named.error().message);
   EBB_CHECKED(map.read("build", manifest.build));
+  EBB_CHECKED(map.read("reserve", manifest.scale.reserve));
+  EBB_CHECKED(map.read("max_instances", manifest.scale.max_instances));
   NetworkWish of_app;
   EBB_CHECKED(read_network(map, of_app));
   const YamlNode* functions = map.find("functions");
@@ -249,6 +283,7 @@ base::Result<Manifest> parse_manifest(std::string_view yaml) {
     EBB_TRY(FunctionSpec spec, read_function(functions->keys[i], functions->key_lines[i], functions->items[i], of_app));
     manifest.functions.push_back(std::move(spec));
   }
+  EBB_CHECKED(check_app_scale(map, manifest));
   return manifest;
 }
 

@@ -15,6 +15,7 @@ namespace ebb::model {
 struct Manifest {
   std::string app;
   std::string build;                    // a shell command run once at deploy in the build sandbox; "" for none
+  AppScale scale{};                     // of all functions together
   std::vector<FunctionSpec> functions;  // in the order written, 1 to limits::kFunctionsPerApp, names distinct
 
   bool operator==(const Manifest&) const = default;

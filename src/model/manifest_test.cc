@@ -112,6 +112,32 @@ TEST(Manifest, WindowsThatCannotBe) {
   EXPECT_THAT(function_error("scale: {windows: 3}"), testing::HasSubstr("must be a list"));
 }
 
+std::string app_error(std::string_view of_app, std::string_view scale_of_f) {
+  const auto manifest = parse_manifest("app: shop\n" + std::string(of_app) +
+                                       "\nfunctions:\n  f: {handler: a.b, scale: " + std::string(scale_of_f) +
+                                       "}\n  g: {handler: a.b, scale: {max: 5}}\n");
+  return manifest ? "" : manifest.error().message;
+}
+
+TEST(Manifest, AnAppsReserveAndMostInstances) {
+  const auto manifest =
+      parse_manifest("app: shop\nreserve: 10\nmax_instances: 40\nfunctions: {f: {handler: a.b, scale: {max: 50}}}\n");
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  EXPECT_EQ(manifest->scale, (AppScale{.reserve = 10, .max_instances = 40}));
+  EXPECT_EQ(app_error("reserve: 10", "{max: 5, reserve: 5}"), "") << "a function's own is within its app's";
+  EXPECT_EQ(app_error("reserve: 1", "{max: 5, reserve: 5}"), "");
+  EXPECT_THAT(app_error("reserve: 11", "{max: 5}"),
+              testing::HasSubstr("line 2: reserve: is 11, and the app can have 10 instances at most"));
+  EXPECT_THAT(app_error("reserve: 4\nmax_instances: 3", "{max: 5}"),
+              testing::HasSubstr("line 2: reserve: is 4, and the app can have 3 instances at most"));
+  EXPECT_THAT(app_error("max_instances: 0", "{max: 5}"), testing::HasSubstr("line 2: max_instances: is 0, it must be"));
+  EXPECT_THAT(app_error("max_instances: 2", "{min: 3}"),
+              testing::HasSubstr("max_instances: is 2, and scale.min of its functions keeps 3"));
+  EXPECT_THAT(app_error("max_instances: 2", "{reserve: 3}"),
+              testing::HasSubstr("max_instances: is 2, and scale.reserve of its functions comes to 3"));
+  EXPECT_THAT(app_error("reserve: many", "{max: 5}"), testing::HasSubstr("line 2: reserve: "));
+}
+
 TEST(Manifest, NamesLineKeyAndRemedy) {
   EXPECT_EQ(function_error("memry: 1Gi"), "line 5: functions.f.memry: unknown key, did you mean memory?");
   EXPECT_EQ(function_error("scale:\n      mx: 3"), "line 6: functions.f.scale.mx: unknown key, did you mean max?");

@@ -1,4 +1,5 @@
-// How many instances a version may and should have: bounds, and hours for which some are kept ready.
+// How many instances a version, or an app as a whole, may and should have: bounds, and hours for which some are kept
+// ready.
 #pragma once
 
 #include <boost/json/fwd.hpp>
@@ -28,6 +29,13 @@ struct Scale {
   std::uint32_t reserve = 0;  // room for so many instances is given to no other function
   std::vector<ScaleWindow> windows = {};
   bool operator==(const Scale&) const = default;
+};
+
+/// Of all functions of an app together.
+struct AppScale {
+  std::uint32_t reserve = 0;        // room for so many instances, whichever function's, is given to no other app
+  std::uint32_t max_instances = 0;  // of all its versions, at a time; 0: no bound
+  bool operator==(const AppScale&) const = default;
 };
 
 /// What is wrong with it, with the key inside of `scale`; nothing when all is well.

@@ -260,7 +260,8 @@ io::Task<base::Result<>> Deployments::check_needs(Plan& plan) {
   std::function<base::Result<>()> check = [&secrets = services_.secrets, &metadata = services_.metadata,
                                            &config = services_.config, manifest]() -> base::Result<> {
     EBB_TRY(const std::vector<model::Version> current, metadata.all_current());
-    EBB_CHECKED(check_reserves(manifest, current, config));
+    EBB_TRY(const std::vector<store::App> apps, metadata.apps());
+    EBB_CHECKED(check_reserves(manifest, current, apps, config));
     for (const model::FunctionSpec& spec : manifest.functions) {
       EBB_TRY(const SecretValues values, secrets.values_for(manifest.app, spec));
     }
@@ -405,8 +406,10 @@ io::Task<base::Result<>> Deployments::publish(std::shared_ptr<Job> job, Plan& pl
   }
   if (result) {
     say(job, "publish", "publishing");
-    std::function<base::Result<>()> activate = [&publisher, change, app, versions = *staged, runners] {
-      return publisher.publish(app, versions, runners, change ? &*change : nullptr);
+    // A change of a secret has no manifest.
+    const auto scale = change ? std::nullopt : std::optional(plan.manifest.scale);
+    std::function<base::Result<>()> activate = [&publisher, change, app, scale, versions = *staged, runners] {
+      return publisher.publish(app, versions, runners, scale, change ? &*change : nullptr);
     };
     result = co_await io::offload(services_.pool, "activate versions", std::move(activate));
   }

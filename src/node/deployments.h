@@ -27,11 +27,12 @@ class Publisher {
  public:
   virtual ~Publisher() = default;
   /// All functions of the app, on disk and then for calls, and no other change of what names stand for between the two.
-  /// `runners` are those of new versions. With a change of a secret, that too: what runs with the value before ends.
+  /// `runners` are those of new versions. `scale` is the app's from then on, as it was when nothing. With a change of a
+  /// secret, that too: what runs with the value before ends.
   /// Blocks on the disk. Errors: those of Metadata; then nothing has changed.
   virtual base::Result<> publish(const std::string& app, const std::vector<store::PublishedVersion>& versions,
                                  const std::vector<std::shared_ptr<VersionRunner>>& runners,
-                                 const SecretChange* change) = 0;
+                                 const std::optional<model::AppScale>& scale, const SecretChange* change) = 0;
 };
 
 class Deployments {

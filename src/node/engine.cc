@@ -129,6 +129,8 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
   EBB_CHECKED(services_.organisations.load());
   EBB_TRY(const std::vector<model::Quota> quotas, services_.metadata.quotas());
   for (const model::Quota& quota : quotas) services_.quotas.set(quota);
+  EBB_TRY(const std::vector<store::App> apps, services_.metadata.apps());
+  for (const store::App& app : apps) scale_app(app.name, app.scale);
   EBB_TRY(const std::vector<model::Version> versions, services_.metadata.all_current());
   for (const model::Version& version : versions) {
     EBB_TRY(const Runner runner, made_runner(version));
@@ -275,6 +277,7 @@ io::Task<base::Result<std::uint64_t>> Engine::remove(std::string app, std::strin
                                                               function]() -> base::Result<std::uint64_t> {
     base::MutexLock naming(naming_);
     EBB_CHECKED(function.empty() ? metadata.remove_app(app) : metadata.remove_function(app, function));
+    if (function.empty()) scale_app(app, {});
     std::vector<Runner> closed;
     {
       base::MutexLock lock(mutex_);

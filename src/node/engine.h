@@ -96,7 +96,10 @@ class Engine final : public Node, private Publisher {
   using AliasesOfOne = std::map<std::string, model::Alias, std::less<>>;  // by name
 
   base::Result<> publish(const std::string& app, const std::vector<store::PublishedVersion>& versions,
-                         const std::vector<Runner>& runners, const SecretChange* change) override;
+                         const std::vector<Runner>& runners, const std::optional<model::AppScale>& scale,
+                         const SecretChange* change) override;
+  /// What the app as a whole may have and has reserved, in effect from now on.
+  void scale_app(const std::string& app, const model::AppScale& scale);
   /// Makes it the one that answers the function's name; `replaced` is the one that did.
   void switch_to(const Runner& runner, std::vector<Runner>& replaced) EBB_REQUIRES(mutex_);
   /// Forgets the functions that `gone` says, and their aliases; gives their runners, to be closed.

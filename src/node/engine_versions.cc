@@ -45,8 +45,14 @@ Engine::Runner Engine::forget_version(const Name& name, std::uint32_t number) {
   return taken ? std::move(taken.mapped()) : nullptr;
 }
 
+void Engine::scale_app(const std::string& app, const model::AppScale& scale) {
+  services_.reserves.set_app(app, scale.reserve);
+  services_.quotas.limit_instances(app, scale.max_instances);
+}
+
 base::Result<> Engine::publish(const std::string& app, const std::vector<store::PublishedVersion>& versions,
-                               const std::vector<Runner>& runners, const SecretChange* change) {
+                               const std::vector<Runner>& runners, const std::optional<model::AppScale>& scale,
+                               const SecretChange* change) {
   base::MutexLock naming(naming_);
   std::vector<base::VersionId> ids;
   std::set<std::string> functions;
@@ -73,7 +79,8 @@ base::Result<> Engine::publish(const std::string& app, const std::vector<store::
   if (change != nullptr) EBB_CHECKED(check_aliased_were_tried(*change));
   // The value first: a start between the two would find it, and no version without it becomes current.
   if (change != nullptr) EBB_CHECKED(services_.secrets.store(*change));
-  EBB_TRY(const std::vector<store::OldVersion> too_old, services_.metadata.activate_versions(app, ids));
+  EBB_TRY(const std::vector<store::OldVersion> too_old, services_.metadata.activate_versions(app, ids, scale));
+  if (scale) scale_app(app, *scale);
   std::vector<Runner> replaced;
   std::vector<Runner> closed;
   {

@@ -98,6 +98,29 @@ io::Task<bool> MemoryPressure::let_a_spare_go() {
   co_return false;
 }
 
+bool MemoryPressure::retire_idle_of(const std::string& app) {
+  std::vector<std::shared_ptr<VersionRunner>> of_app;
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& [weak, key] : joined_) {
+      auto runner = weak.lock();
+      if (runner && runner->version().app == app) of_app.push_back(std::move(runner));
+    }
+  }
+  for (;;) {
+    std::shared_ptr<VersionRunner> oldest;
+    base::SteadyTime since_oldest = base::SteadyTime::max();
+    for (const auto& runner : of_app) {
+      const base::SteadyTime since = runner->idle_since().value_or(base::SteadyTime::max());
+      if (since >= since_oldest) continue;
+      oldest = runner;
+      since_oldest = since;
+    }
+    if (!oldest) return false;
+    if (oldest->retire_idle()) return true;  // else a call came first
+  }
+}
+
 io::Task<bool> MemoryPressure::let_one_go() {
   const bool spared = co_await let_a_spare_go();
   if (spared) co_return true;

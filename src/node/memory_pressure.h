@@ -6,12 +6,14 @@
 // function in it; what runs is never touched. When nobody is
 // idle, and several functions have each a zygote and no room for an instance, the one whose calls came last gives way
 // to the others. Nothing is kept up to date for it on the path of a call: it looks at all versions when it is asked,
-// which costs O(versions). Called by VersionRunner between two tries of a start. Threads: any; one relief at a time,
-// who asks meanwhile shares it.
+// which costs O(versions). An app that has all the instances it may have gives up idle ones for calls of its other
+// functions: retire_idle_of(). Called by VersionRunner between two tries of a start. Threads: any; one relief at a
+// time, who asks meanwhile shares it.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/mutex.h"
@@ -33,6 +35,8 @@ class MemoryPressure {
   /// Returns when one spare has ended, of the function that was called longest ago. False: there is none, or none was
   /// to be had: calls have taken those that were starting.
   io::Task<bool> give_up_spare();
+  /// Tells one idle instance of the app to end, of the function that was called longest ago. False: there is none.
+  bool retire_idle_of(const std::string& app);
 
  private:
   using Runners = std::map<sched::ZygoteCache::Key, std::shared_ptr<VersionRunner>>;

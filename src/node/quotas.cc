@@ -43,17 +43,17 @@ base::Error Gate::too_fast(base::Duration wait) const {
 }
 
 // Never for a moment more than there is room for: who is refused must not keep others out.
-bool Gate::take(base::Bytes memory) {
-  const std::uint64_t most = memory_most_.load(std::memory_order_relaxed);
-  std::uint64_t before = memory_.load();
+bool Gate::take(std::atomic<std::uint64_t>& taken, std::uint64_t most, std::uint64_t amount) {
+  std::uint64_t before = taken.load();
   do {
-    if (most != 0 && before + memory.count > most) return false;
-  } while (!memory_.compare_exchange_weak(before, before + memory.count));
+    if (most != 0 && before + amount > most) return false;
+  } while (!taken.compare_exchange_weak(before, before + amount));
   return true;
 }
 
 void Gate::give_back(base::Bytes memory, bool leaving) {
   memory_.fetch_sub(memory.count);
+  instances_.fetch_sub(1);
   if (leaving) departures_.gone();
 }
 
@@ -77,19 +77,32 @@ base::Error Gate::no_room(base::Bytes memory) const {
                  1s);
 }
 
+base::Error Gate::no_place() const {
+  return refusal(
+      holder_.text() + " has " + std::to_string(instances_most_) +
+          " instances, at work or kept ready, which is its max_instances: try later, or raise it in ebb.yaml",
+      1s);
+}
+
 base::Result<Gate::Room> Gate::make_room(const std::shared_ptr<Gate>& gate, base::Bytes memory) {
-  if (!gate->take(memory)) return gate->no_room(memory);
+  if (!take(gate->memory_, gate->memory_most_, memory.count)) return gate->no_room(memory);
+  if (!take(gate->instances_, gate->instances_most_, 1)) {
+    gate->memory_.fetch_sub(memory.count);
+    return gate->no_place();
+  }
   Room room(gate, memory);
   if (Gate* const organisation = gate->organisation_.load(); organisation != nullptr) {
-    if (!organisation->take(memory)) return organisation->no_room(memory);
+    if (!take(organisation->memory_, organisation->memory_most_, memory.count)) return organisation->no_room(memory);
+    ++organisation->instances_;
     room.organisation_ = organisation->shared_from_this();
   }
   return room;
 }
 
-bool Gate::bounds_memory() const {
+bool Gate::bounds_room() const {
   const Gate* const organisation = organisation_.load();
-  return memory_most_.load() > 0 || (organisation != nullptr && organisation->memory_most_.load() > 0);
+  return memory_most_.load() > 0 || instances_most_.load() > 0 ||
+         (organisation != nullptr && organisation->memory_most_.load() > 0);
 }
 
 // The places first: a call that is too many must not use up the rate of those that come in; nor one that the
@@ -141,6 +154,11 @@ std::optional<base::Bytes> Quotas::storage_of(const model::Holder& holder) {
   base::MutexLock lock(mutex_);
   const std::uint64_t most = gate_of(holder)->storage_most_;
   return most == 0 ? std::nullopt : std::optional(base::Bytes{most});
+}
+
+void Quotas::limit_instances(const std::string& app, std::uint32_t most) {
+  base::MutexLock lock(mutex_);
+  gate_of({.app = app})->instances_most_ = most;
 }
 
 void Quotas::belong(const std::string& app, const std::string& organisation) {

@@ -1,6 +1,6 @@
 // Quotas: how many calls a second and how many at once an app may have, over all its functions and versions, how much
 // memory its instances may take together, and how much its packages and layers on disk; and an organisation over all
-// its apps.
+// its apps. Beside what an administrator set there is the most instances that an app's own manifest allows.
 //
 // A call that finds no place is refused with 429 before it waits or costs anything, an instance that finds no room is
 // not started, and a deployment that would take too much is refused; so a quota is never exceeded. Set
@@ -48,8 +48,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
     std::shared_ptr<Gate> organisation_;
   };
 
-  /// The memory of an instance, from the order to start it to its end: in the app and in the organisation that it was
-  /// in.
+  /// The place and the memory of an instance, from the order to start it to its end: in the app and in the organisation
+  /// that it was in.
   class Room {
    public:
     Room(std::shared_ptr<Gate> gate, base::Bytes memory) : gate_(std::move(gate)), memory_(memory) {}
@@ -74,14 +74,14 @@ class Gate : public std::enable_shared_from_this<Gate> {
     bool leaving_ = false;
   };
 
-  /// `gate` is an app's. Errors: kResourceExhausted, with the quota and what to do.
+  /// `gate` is an app's. Errors: kResourceExhausted, with the quota or the most instances, and what to do.
   static base::Result<Room> make_room(const std::shared_ptr<Gate>& gate, base::Bytes memory);
 
   /// Of an app's instances and, where it is in an organisation, those of all its apps.
   static Departures& departures(Gate& gate);
 
-  /// Whether an app's instances, or its organisation's, share a quota of memory.
-  bool bounds_memory() const;
+  /// Whether an app's instances, or its organisation's, share a quota of memory or a number of places.
+  bool bounds_room() const;
 
   using Taker = sched::CallRate::Taker;
   /// `gate` is an app's. A yielding call comes in only where half of the quota is left free, so that callers who wait
@@ -94,10 +94,11 @@ class Gate : public std::enable_shared_from_this<Gate> {
 
   /// Counts the call, and says whether it has a place.
   bool step_in(Taker taker);
-  /// Takes the memory, and says whether there was so much room.
-  bool take(base::Bytes memory);
+  /// Takes so much, and says whether there was that; `most` is 0 for no bound.
+  static bool take(std::atomic<std::uint64_t>& taken, std::uint64_t most, std::uint64_t amount);
   void give_back(base::Bytes memory, bool leaving);
   base::Error no_room(base::Bytes memory) const;
+  base::Error no_place() const;
   base::Error too_many(Taker taker) const;
   base::Error too_fast(base::Duration wait) const;
 
@@ -110,6 +111,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
   std::atomic<std::uint64_t> memory_most_{0};  // 0: no bound
   std::atomic<std::uint64_t> memory_{0};       // of the instances there are
   std::atomic<std::uint64_t> storage_most_{0};
+  std::atomic<std::uint64_t> instances_most_{0};  // of an app, by its manifest; 0: no bound
+  std::atomic<std::uint64_t> instances_{0};
   Departures departures_;
 };
 
@@ -119,6 +122,8 @@ class Quotas {
   std::shared_ptr<Gate> gate(const std::string& app) EBB_EXCLUDES(mutex_);
   /// In place of what was set before; an empty one removes it. Calls that are inside stay.
   void set(const model::Quota& quota) EBB_EXCLUDES(mutex_);
+  /// How many instances the app may have from now on, 0 for no bound; those that are too many by then stay.
+  void limit_instances(const std::string& app, std::uint32_t most) EBB_EXCLUDES(mutex_);
   /// From the next call on the app's calls count for that organisation.
   void belong(const std::string& app, const std::string& organisation) EBB_EXCLUDES(mutex_);
 

@@ -155,6 +155,31 @@ TEST(Quotas, WhoFindsNoRoomMayWaitForWhoLeaves) {
   EXPECT_EQ(Gate::departures(*gate).so_far(), 1u) << "one left, one was never told to";
 }
 
+TEST(Quotas, AnAppHasNoMoreInstancesThanItsManifestAllows) {
+  Quotas quotas;
+  const auto gate = quotas.gate("a");
+  EXPECT_FALSE(gate->bounds_room());
+  auto before = std::make_unique<base::Result<Gate::Room>>(Gate::make_room(gate, {1}));
+  quotas.limit_instances("a", 2);
+  EXPECT_TRUE(gate->bounds_room());
+  EXPECT_TRUE(quotas.views().empty()) << "nobody has set a quota";
+  const auto second = Gate::make_room(gate, {1});
+  const auto third = Gate::make_room(gate, {1});
+  ASSERT_TRUE(*before && second);
+  ASSERT_FALSE(third);
+  EXPECT_EQ(third.error().code, base::Code::kResourceExhausted);
+  EXPECT_THAT(third.error().message, testing::HasSubstr("app a has 2 instances"));
+  EXPECT_THAT(third.error().message, testing::HasSubstr("max_instances"));
+  EXPECT_TRUE(Gate::make_room(quotas.gate("b"), {1}));
+  before.reset();
+  quotas.set({.app = "a", .memory = {2}});
+  EXPECT_THAT(Gate::make_room(gate, {5}).error().message, testing::HasSubstr("quota"));
+  EXPECT_TRUE(Gate::make_room(gate, {1})) << "who was refused the memory takes no place";
+  quotas.set({.app = "a"});
+  quotas.limit_instances("a", 0);
+  EXPECT_FALSE(gate->bounds_room());
+}
+
 TEST(Quotas, OfStorage) {
   Quotas quotas;
   EXPECT_FALSE(quotas.storage_of({.app = "a"}));

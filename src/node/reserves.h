@@ -1,9 +1,11 @@
-// What of the node functions have reserved (`scale.reserve`) and do not use yet: room for instances that no other
-// function is given.
+// What of the node functions and apps have reserved (`scale.reserve`, `reserve`) and do not use yet: room for instances
+// that nobody else is given.
 //
-// It holds back the starts of others; what they run already may still grow to its limits. Each version says what is
-// missing to its own reserve whenever it has an instance more or less. Cost: O(log n), n of functions with a reserve.
-// Threads: any.
+// 1. It holds back the starts of others; what they run already may still grow to its limits.
+// 2. What an app has reserved and what its functions have are one room: the larger counts, not the sum. Another app is
+// to leave it whole, a function of the app what the app's other functions have reserved for themselves.
+// Each version says how many instances it has whenever that changes. Cost: O(n), n of the app's versions that have
+// instances or keep room. Threads: any.
 #pragma once
 
 #include <compare>
@@ -19,6 +21,7 @@
 #include "model/config.h"
 #include "model/manifest.h"
 #include "model/version.h"
+#include "store/metadata.h"
 
 namespace ebb::node {
 
@@ -29,28 +32,47 @@ class Reserves {
     std::uint32_t instances = 0;
   };
 
-  /// What a version lacks now, in place of what it said before. An empty room forgets it.
-  void set(const model::Version& version, Room room) EBB_EXCLUDES(mutex_);
-  /// What other functions lack: another version of the same function is to have its place, not to stand beside it.
+  /// Of one version.
+  struct Use {
+    std::uint32_t reserve = 0;    // that it is to have room for; 0 unless it is the current one
+    std::uint32_t instances = 0;  // that it has
+    base::Bytes each;             // what an instance needs; 0 unless it is the current one
+  };
+
+  /// How many instances of the app, whichever function's, there is to be room for, as long as it has a current version.
+  void set_app(const std::string& app, std::uint32_t reserve) EBB_EXCLUDES(mutex_);
+  /// In place of what the version said before. An empty one forgets it.
+  void set(const model::Version& version, Use use) EBB_EXCLUDES(mutex_);
+  /// What is to be left by a start of this version. Another version of the same function is to have its place, not to
+  /// stand beside it.
   Room of_others(const model::Version& version) EBB_EXCLUDES(mutex_);
 
  private:
   struct Key {
-    std::string app;
     std::string function;
     base::VersionId version{};
     auto operator<=>(const Key&) const = default;
   };
+  struct App {
+    std::uint32_t reserve = 0;
+    std::map<Key, Use> uses{};
+    Room lacks{};  // as it is counted in all_
+  };
+  static Room lacking(const Use& use);
+  static Room lacking(const App& app);
+  /// After a change of the app's.
+  void count(const std::string& name, App& app) EBB_REQUIRES(mutex_);
 
   base::Mutex mutex_;
-  std::map<Key, Room> rooms_ EBB_GUARDED_BY(mutex_);
+  std::map<std::string, App> apps_ EBB_GUARDED_BY(mutex_);
   Room all_ EBB_GUARDED_BY(mutex_);
 };
 
-/// Whether the node can keep what its functions will have reserved once `wanted` is deployed beside `current`, at
-/// most limits::kReservableShare of its memory and of its instances, counted by the functions' own limits.
+/// Whether the node can keep what its functions and apps will have reserved once `wanted` is deployed beside `current`,
+/// at most limits::kReservableShare of its memory and of its instances. A function's instances are counted by its
+/// `memory`, an app's by the largest `memory` of its functions. `apps` are those there are.
 /// Errors: kInvalidArgument with the sum and the remedy.
 base::Result<> check_reserves(const model::Manifest& wanted, const std::vector<model::Version>& current,
-                              const model::Config& config);
+                              const std::vector<store::App>& apps, const model::Config& config);
 
 }  // namespace ebb::node

@@ -93,6 +93,19 @@ io::Task<bool> VersionRunner::give_way() {
   co_return true;
 }
 
+std::optional<base::SteadyTime> VersionRunner::idle_since() {
+  base::MutexLock lock(mutex_);
+  return dispatcher_.idle() > dispatcher_.provisioned() ? std::optional(last_used_) : std::nullopt;
+}
+
+bool VersionRunner::retire_idle() {
+  bool retired = false;
+  handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
+    if (dispatcher_.idle() > dispatcher_.provisioned()) retired = dispatcher_.retire_coldest(actions);
+  });
+  return retired;
+}
+
 bool VersionRunner::at_rest() const {
   const std::uint32_t unused = dispatcher_.idle() + dispatcher_.spares() + dispatcher_.starting();
   return dispatcher_.queued() == 0 && unused == dispatcher_.instances();
@@ -260,14 +273,14 @@ void VersionRunner::note_memory(base::Bytes used) {
   instance_bytes_.seen(used);
 }
 
-// For each instance that it has not: what such a one used so far, or all that it may use as long as that is not known.
+// An instance needs what such a one used so far, or all that it may use as long as that is not known.
 void VersionRunner::update_reserve() {
-  const std::uint32_t wanted =
-      standing_ != Standing::kCurrent || dispatcher_.closed() ? 0 : version_.spec.scale.reserve;
-  const auto has = static_cast<std::uint32_t>(instances_.size());
-  const std::uint32_t missing = wanted > has ? wanted - has : 0;
-  const base::Bytes each = instance_bytes_.value().count > 0 ? instance_bytes_.value() : version_.spec.memory;
-  services_.reserves.set(version_, {.memory = base::Bytes{missing * each.count}, .instances = missing});
+  Reserves::Use use{.instances = static_cast<std::uint32_t>(instances_.size())};
+  if (standing_ == Standing::kCurrent && !dispatcher_.closed()) {
+    use.reserve = version_.spec.scale.reserve;
+    use.each = instance_bytes_.value().count > 0 ? instance_bytes_.value() : version_.spec.memory;
+  }
+  services_.reserves.set(version_, use);
 }
 
 io::Task<> VersionRunner::let_go_of(std::shared_ptr<VersionRunner> self) { co_await self->yield(Because::kPlan); }

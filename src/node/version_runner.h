@@ -100,6 +100,11 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// Brings the metrics of processor time up to date. Cost: a pread for each instance.
   void count_cpu();
 
+  /// Since when the function was not called, when it has an idle instance beyond its minimum; else nothing.
+  std::optional<base::SteadyTime> idle_since();
+  /// Tells the one that would be used last to end. False when there is none beyond the minimum.
+  bool retire_idle();
+
   FunctionView view();
   const model::Version& version() const { return version_; }
   const std::shared_ptr<Gate>& gate() const { return gate_; }
@@ -171,7 +176,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void tell_runtime_plan() EBB_EXCLUDES(mutex_);
   /// Keeps as many instances ready as the hour asks for.
   void follow_schedule(base::WallTime now) EBB_EXCLUDES(mutex_);
-  /// Says to the node what of `scale.reserve` is still to be kept free.
+  /// Says to the node how many instances it has, and what is to be kept free for those that it has not.
   void update_reserve() EBB_REQUIRES(mutex_);
   /// Starts the spare when it is wanted and there is room.
   void follow_spare(base::SteadyTime now) EBB_EXCLUDES(mutex_);

@@ -21,7 +21,7 @@ constexpr auto kLookAgain = 2ms;
 // again, and has the processors to itself.
 void VersionRunner::follow_spare(base::SteadyTime now) {
   base::Bytes expected;
-  if (gate_->bounds_memory()) {  // what is spared here would be missing for a call there
+  if (gate_->bounds_room()) {  // what is spared here would be missing for a call there
     handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) { dispatcher_.give_up_spare(actions); });
     return;
   }

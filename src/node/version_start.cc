@@ -19,11 +19,11 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
   const std::uint32_t reserved = services_.reserves.of_others(version_).instances;
   if (services_.instances.fetch_add(1) + reserved >= services_.config.max_instances) {
     --services_.instances;
-    return base::Error{
-        .code = base::Code::kResourceExhausted,
-        .message = "this node runs its most of " + std::to_string(services_.config.max_instances) + " instances" +
-                   (reserved == 0 ? "" : ", of which other functions reserve " + std::to_string(reserved)),
-        .retry_after = 1s};
+    return base::Error{.code = base::Code::kResourceExhausted,
+                       .message = "this node runs its most of " + std::to_string(services_.config.max_instances) +
+                                  " instances" +
+                                  (reserved == 0 ? "" : ", of which others reserve " + std::to_string(reserved)),
+                       .retry_after = 1s};
   }
   auto made = sandbox::Instance::make(id, peer);
   if (!made) {
@@ -67,7 +67,10 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
     bool relieved = false;
     if (no_room && !self->starts_for_nobody(id)) {
       const bool memory = instance.has_value();
-      if (!within_quota) relieved = co_await of_quota.more_than(gone_of_quota, limit);
+      if (!within_quota) {
+        self->services_.pressure->retire_idle_of(self->version_.app);
+        relieved = co_await of_quota.more_than(gone_of_quota, limit);
+      }
       if (within_quota && !memory) relieved = co_await of_node.more_than(gone_of_node, limit);
       if (!relieved && within_quota && tries < kTriesMost) relieved = co_await self->relieved_of(id, memory);
     }

@@ -172,12 +172,13 @@ TEST_F(AliasesTest, TheOldestVersionsWithoutANameGo) {
   ASSERT_TRUE(metadata_->set_alias(alias(1)));
   ASSERT_TRUE(metadata_->make_current("a", "f", 2));
   const auto staged = metadata_->stage_versions("a", {version_of("f", ++deployed_)});
-  const auto removed = metadata_->activate_versions("a", {staged->at(0).version.id});
+  const auto removed = metadata_->activate_versions("a", {staged->at(0).version.id}, std::nullopt);
   ASSERT_TRUE(removed) << removed.error().message;
   EXPECT_TRUE(removed->empty()) << "a hundred besides the current one and that of the alias";
   EXPECT_EQ(numbers().back(), 1u);
   const auto next = metadata_->stage_versions("a", {version_of("f", ++deployed_)});
-  EXPECT_EQ(*metadata_->activate_versions("a", {next->at(0).version.id}), (std::vector<OldVersion>{{"f", 2}}));
+  EXPECT_EQ(*metadata_->activate_versions("a", {next->at(0).version.id}, std::nullopt),
+            (std::vector<OldVersion>{{"f", 2}}));
   const auto kept = numbers();
   EXPECT_EQ(kept.size(), kKept + 2);
   EXPECT_EQ(kept.back(), 1u);

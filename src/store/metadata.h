@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@ namespace ebb::store {
 struct App {
   std::string name;
   std::uint32_t uid_index = 0;  // 1..limits::kApps, unique among the apps there are, given out in turn
+  model::AppScale scale{};      // as of its last publication
   bool operator==(const App&) const = default;
 };
 
@@ -84,9 +86,11 @@ class Metadata {
   virtual base::Result<std::vector<PublishedVersion>> stage_versions(std::string_view app,
                                                                      const std::vector<NewVersion>& versions) = 0;
   /// Makes these the current versions of the app, in one transaction; functions not among them are removed, and old
-  /// versions beyond those that are kept: the answer. Errors: kNotFound.
+  /// versions beyond those that are kept: the answer. `scale` is the app's from then on; nothing: it stays as it is.
+  /// Errors: kNotFound.
   virtual base::Result<std::vector<OldVersion>> activate_versions(std::string_view app,
-                                                                  const std::vector<base::VersionId>& versions) = 0;
+                                                                  const std::vector<base::VersionId>& versions,
+                                                                  const std::optional<model::AppScale>& scale) = 0;
   /// Makes a version that is there the current one. Errors: kNotFound.
   virtual base::Result<void> make_current(std::string_view app, std::string_view function, std::uint32_t number) = 0;
   /// The newest version before the current one that was current itself. Errors: kNotFound when there is none.

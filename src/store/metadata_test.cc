@@ -168,6 +168,21 @@ TEST_F(MetadataTest, ThreadsPublishAtOnceWithoutLosingOne) {
   }
 }
 
+TEST_F(MetadataTest, AnAppsScaleIsThatOfItsLastPublication) {
+  ASSERT_TRUE(metadata_->create_or_get_app("a"));
+  const auto staged = metadata_->stage_versions("a", {version_of("f")});
+  ASSERT_TRUE(staged);
+  EXPECT_EQ(metadata_->app("a")->scale, model::AppScale{});
+  const model::AppScale scale{.reserve = 3, .max_instances = 7};
+  ASSERT_TRUE(metadata_->activate_versions("a", {staged->at(0).version.id}, scale));
+  ASSERT_TRUE(metadata_->activate_versions("a", {staged->at(0).version.id}, std::nullopt));
+  reopen();
+  EXPECT_EQ(metadata_->app("a")->scale, scale);
+  EXPECT_EQ(metadata_->apps()->at(0).scale, scale);
+  ASSERT_TRUE(metadata_->activate_versions("a", {staged->at(0).version.id}, model::AppScale{}));
+  EXPECT_EQ(metadata_->app("a")->scale, model::AppScale{});
+}
+
 TEST_F(MetadataTest, DamageIsToldWithFileAndRemedyAndLeftAlone) {
   ASSERT_TRUE(metadata_->create_or_get_app("a"));
   metadata_.reset();

@@ -113,12 +113,23 @@ constexpr std::array kMigrations = {
        CREATE INDEX aliases_weight_version ON aliases (weight_version_id);
        ALTER TABLE versions ADD COLUMN current_ns INTEGER NOT NULL DEFAULT 0;
        UPDATE versions SET current_ns = created_ns;)",
+    R"(ALTER TABLE apps ADD COLUMN reserve INTEGER NOT NULL DEFAULT 0;
+       ALTER TABLE apps ADD COLUMN max_instances INTEGER NOT NULL DEFAULT 0;)",
 };
 
 // The columns that read_version expects, and the joins that give them.
 #define EBB_VERSION_COLUMNS                                                                                  \
   "SELECT v.id, a.name, f.name, v.number, v.spec, v.package_key, v.layer_key, v.created_ns FROM versions v " \
   "JOIN functions f ON f.id = v.function_id JOIN apps a ON a.id = f.app_id "
+
+#define EBB_APP_COLUMNS "name, uid_index, reserve, max_instances"
+
+App read_app(const SqliteQuery& row) {
+  return {.name = row.text(0),
+          .uid_index = static_cast<std::uint32_t>(row.number(1)),
+          .scale = {.reserve = static_cast<std::uint32_t>(row.number(2)),
+                    .max_instances = static_cast<std::uint32_t>(row.number(3))}};
+}
 
 Result<Version> read_version(const SqliteQuery& row) {
   Version version;
@@ -207,10 +218,10 @@ Result<std::int64_t> SqliteMetadata::app_id(std::string_view name) {
 
 Result<App> SqliteMetadata::app(std::string_view name) {
   base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT uid_index FROM apps WHERE name = ?"));
+  EBB_TRY(SqliteQuery query, database_->query("SELECT " EBB_APP_COLUMNS " FROM apps WHERE name = ?"));
   EBB_TRY(const bool row, query.bind(name).step());
   if (!row) return no_app(name);
-  return App{std::string(name), static_cast<std::uint32_t>(query.number(0))};
+  return read_app(query);
 }
 
 Result<App> SqliteMetadata::create_or_get_app(std::string_view name) {
@@ -230,7 +241,7 @@ Result<App> SqliteMetadata::create_app(std::string_view name) {
     EBB_TRY(const bool row, used.step());
     if (!row) break;
     const auto index = static_cast<std::uint32_t>(used.number(0));
-    if (used.text(1) == name) return App{std::string(name), index};
+    if (used.text(1) == name) return App{.name = std::string(name), .uid_index = index};
     taken.insert(index);
   }
   if (taken.size() >= limits::kApps) {
@@ -247,17 +258,17 @@ Result<App> SqliteMetadata::create_app(std::string_view name) {
   EBB_TRY(SqliteQuery insert, database_->query("INSERT INTO apps (name, uid_index) VALUES (?, ?)"));
   EBB_CHECKED(insert.bind(name).bind(std::int64_t{index}).run());
   EBB_CHECKED(transaction.commit());
-  return App{std::string(name), index};
+  return App{.name = std::string(name), .uid_index = index};
 }
 
 Result<std::vector<App>> SqliteMetadata::apps() {
   base::MutexLock lock(mutex_);
-  EBB_TRY(SqliteQuery query, database_->query("SELECT name, uid_index FROM apps ORDER BY name"));
+  EBB_TRY(SqliteQuery query, database_->query("SELECT " EBB_APP_COLUMNS " FROM apps ORDER BY name"));
   std::vector<App> apps;
   while (true) {
     EBB_TRY(const bool row, query.step());
     if (!row) return apps;
-    apps.push_back({query.text(0), static_cast<std::uint32_t>(query.number(1))});
+    apps.push_back(read_app(query));
   }
 }
 
@@ -337,7 +348,8 @@ Result<std::vector<PublishedVersion>> SqliteMetadata::stage_versions(std::string
 }
 
 Result<std::vector<OldVersion>> SqliteMetadata::activate_versions(std::string_view app,
-                                                                  const std::vector<base::VersionId>& versions) {
+                                                                  const std::vector<base::VersionId>& versions,
+                                                                  const std::optional<model::AppScale>& scale) {
   base::MutexLock lock(mutex_);
   EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
   EBB_TRY(const std::int64_t id, app_id(app));
@@ -358,6 +370,10 @@ Result<std::vector<OldVersion>> SqliteMetadata::activate_versions(std::string_vi
     EBB_CHECKED(remove_old_versions(function, name, removed));
   }
   EBB_CHECKED(remove_functions_missing_from(id, names));
+  if (scale) {
+    EBB_TRY(SqliteQuery update, database_->query("UPDATE apps SET reserve = ?, max_instances = ? WHERE id = ?"));
+    EBB_CHECKED(update.bind(std::int64_t{scale->reserve}).bind(std::int64_t{scale->max_instances}).bind(id).run());
+  }
   EBB_CHECKED(transaction.commit());
   return removed;
 }
@@ -380,7 +396,7 @@ Result<std::vector<PublishedVersion>> SqliteMetadata::publish_versions(std::stri
   EBB_TRY(std::vector<PublishedVersion> staged, stage_versions(app, versions));
   std::vector<base::VersionId> ids;
   for (const PublishedVersion& one : staged) ids.push_back(one.version.id);
-  EBB_CHECKED(activate_versions(app, ids));
+  EBB_CHECKED(activate_versions(app, ids, std::nullopt));
   return staged;
 }
 
@@ -488,6 +504,7 @@ Result<std::set<std::string>> SqliteMetadata::content_keys() {
   }
 }
 
+#undef EBB_APP_COLUMNS
 #undef EBB_VERSION_COLUMNS
 
 }  // namespace ebb::store

@@ -22,7 +22,8 @@ class SqliteMetadata final : public Metadata {
   base::Result<std::vector<PublishedVersion>> stage_versions(std::string_view app,
                                                              const std::vector<NewVersion>& versions) override;
   base::Result<std::vector<OldVersion>> activate_versions(std::string_view app,
-                                                          const std::vector<base::VersionId>& versions) override;
+                                                          const std::vector<base::VersionId>& versions,
+                                                          const std::optional<model::AppScale>& scale) override;
   base::Result<void> make_current(std::string_view app, std::string_view function, std::uint32_t number) override;
   base::Result<model::Version> version_before(std::string_view app, std::string_view function) override;
   base::Result<void> discard_versions(const std::vector<base::VersionId>& versions) override;

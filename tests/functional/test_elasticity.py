@@ -325,6 +325,42 @@ def test_reserved_room_is_left_by_others(fresh_node):
     assert refused and len(refused) < 6 and all("scale.reserve" in answer.text for answer in refused), [answer.text for answer in answers]
 
 
+SHARED = HUNGRY + "left = right = greedy = handler\n"
+BRIEF = {"memory": "128Mi", "idle_timeout": "0s"}
+
+
+@pytest.mark.parametrize("fresh_node", [{"max_instances": 6}], indirect=True)
+def test_room_that_an_app_reserved_is_for_whichever_of_its_functions(fresh_node):
+    node = fresh_node
+    node.deploy_app(SHARED, {"left": BRIEF, "right": BRIEF}, app="house", reserve=2)
+    node.deploy_app(SHARED, {"greedy": {**BRIEF, "scale": {"max": 8}, "max_wait": "0s"}}, app="wild")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(node.call, "wild/greedy/1/8") for _ in range(8)]
+        held = lambda: sum("held" in line["text"] for line in node.logs("wild/greedy"))  # noqa: E731
+        eventually(lambda: held() == 4 and any(call.done() for call in calls), "that four run and others were refused")
+        for functions in (("left", "left"), ("right", "right"), ("left", "right")):
+            kept = in_parallel(2, lambda n: node.call(f"house/{functions[n]}/1/0.3"))
+            assert [answer.status_code for answer in kept] == [200, 200], [answer.text for answer in kept]
+        answers = [call.result() for call in calls]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == 4 and all("reserve" in answer.text for answer in refused), [answer.text for answer in answers]
+
+
+def test_an_app_has_no_more_instances_than_it_may(node):
+    node.deploy_app(SHARED, {"left": {"memory": "128Mi"}, "right": {"memory": "128Mi"}}, app="few", max_instances=2)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(node.call, "few/left/1/4") for _ in range(2)]
+        eventually(lambda: sum("held" in line["text"] for line in node.logs("few/left")) == 2, "that two run")
+        refused = node.call("few/right/1")
+        assert refused.status_code == 429 and "max_instances" in refused.json()["error"]["message"], refused.text
+        assert [call.result().status_code for call in calls] == [200, 200]
+    assert node.call("few/right/1").status_code == 200, "one that idles makes room"
+    assert instances(node, "left", app="few") + instances(node, "right", app="few") <= 2
+    node.deploy_app(SHARED, {"left": {"memory": "128Mi"}, "right": {"memory": "128Mi"}}, app="few")
+    answers = in_parallel(4, lambda n: node.call("few/left/1/0.5"))
+    assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers]
+
+
 @pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi"}], indirect=True)
 def test_what_the_next_instances_need_is_known_after_one_call(fresh_node):
     """The instance that was called stays: what it took is known all the same, and not all others are begun at once."""
@@ -388,6 +424,9 @@ def test_an_estimate_that_was_far_too_low_costs_nobody_but_its_own(fresh_node):
 def test_more_than_the_node_has_cannot_be_reserved(node):
     refused = node.deploy_function(SOURCE + "handler = burst", app="hoarder", memory="4Gi", scale={"max": 50, "reserve": 50}, expect=2)
     assert "scale.reserve" in refused.stderr and "memory_budget" in refused.stderr
+    functions = {name: {"memory": size, "scale": {"max": 50}} for name, size in (("burst", "4Gi"), ("small", "128Mi"))}
+    refused = node.deploy_app(SOURCE, functions, app="hoarder", reserve=50, expect=2)
+    assert "reserve: with what" in refused.stderr and "200Gi of memory" in refused.stderr, refused.stderr
 
 
 MODELS = "MODEL = bytearray(170 << 20)\nMODEL[::4096] = b'x' * (len(MODEL) // 4096)\ndef handler(event, context):\n    return len(MODEL)\none = two = three = four = handler\n"

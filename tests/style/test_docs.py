@@ -79,7 +79,7 @@ def test_every_key_of_a_function_is_documented():
     fields = set(re.findall(r"^  [\w:<>, ]+ (\w+)(?: = [^;]*|\{[^;]*\})?;", body[:body.index("bool operator==")], re.M))
     fields = fields - {"name", "cpu_millis", "scale", "egress", "batch", "lifecycle", "async"} | {"async.retries", "async.retry_after", "async.max_age"} | {"lifecycle.initialize", "lifecycle.pre_stop", "cpu", "scale.min", "scale.max", "scale.reserve", "scale.windows", "network.egress", "batch.size", "batch.window"}
     page = (ROOT / "docs/reference/ebb-yaml.md").read_text()
-    assert set(re.findall(r"^\| `([\w.]+)` \|", page, re.M)) == fields | {"app", "build", "functions"}
+    assert set(re.findall(r"^\| `([\w.]+)` \|", page, re.M)) == fields | {"app", "build", "reserve", "max_instances", "functions"}
 
 
 def test_every_field_of_a_usage_record_is_documented():
