@@ -157,7 +157,8 @@ class Server:
         if "host" not in headers:
             connection.putheader("host", f"{_HOST}:{self._port}")
         for name, value in (("host", headers.get("host", "")), ("proto", request.scheme), ("prefix", request.prefix)):
-            connection.putheader(f"x-forwarded-{name}", value.encode())
+            if value or name != "prefix":
+                connection.putheader(f"x-forwarded-{name}", value.encode())
         if "x-forwarded-for" not in headers:
             connection.putheader("x-forwarded-for", request.client)
         if request.body or request.method in ("POST", "PUT", "PATCH"):

@@ -170,6 +170,11 @@ std::optional<Violation> contract_violation(const FunctionSpec& spec) {
   return std::nullopt;
 }
 
+std::optional<Violation> prefix_violation(const FunctionSpec& spec) {
+  if (spec.prefix == Prefix::kStrip || spec.runtime == "http") return std::nullopt;
+  return Violation{"prefix", "is keep, which is for the runtime http, this one is " + spec.runtime + ": leave it out"};
+}
+
 // What the function is started by, according to its runtime.
 std::optional<Violation> entry_violation(const FunctionSpec& spec) {
   if (spec.runtime == "model") return model_violation(spec);
@@ -413,6 +418,14 @@ std::optional<Network> network_named(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view name_of(Prefix prefix) { return prefix == Prefix::kKeep ? "keep" : "strip"; }
+
+std::optional<Prefix> prefix_named(std::string_view name) {
+  if (name == "strip") return Prefix::kStrip;
+  if (name == "keep") return Prefix::kKeep;
+  return std::nullopt;
+}
+
 std::string_view name_of(Auth auth) {
   switch (auth) {
     case Auth::kNone: return "none";
@@ -439,6 +452,7 @@ std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (const auto named = check_name("function", spec.name); !named) return Violation{"", named.error().message};
   if (auto violation = entry_violation(spec)) return violation;
   if (auto violation = contract_violation(spec)) return violation;
+  if (auto violation = prefix_violation(spec)) return violation;
   if (auto violation = size_violation(spec)) return violation;
   if (auto violation = time_violation(spec)) return violation;
   if (auto violation = async_violation(spec)) return violation;
@@ -462,6 +476,7 @@ json::object to_json(const FunctionSpec& spec) {
       {"batch", json::object{{"size", spec.batch.size}, {"window", base::to_string(spec.batch.window)}}},
       {"contract", std::string(name_of(spec.contract))},
       {"lifecycle", to_json(spec.lifecycle)},
+      {"prefix", std::string(name_of(spec.prefix))},
       {"interface", std::string(name_of(spec.interface))},
       {"memory", base::to_string(spec.memory)},
       {"cpu", static_cast<double>(spec.cpu_millis) / 1000},
@@ -495,6 +510,7 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
     if (!lifecycle->is_object()) return field_error("lifecycle", "must be an object");
     EBB_TRY(spec.lifecycle, lifecycle_from_json(lifecycle->get_object()));
   }
+  EBB_CHECKED(read_word(object, "prefix", prefix_named, "strip or keep", spec.prefix));
   EBB_CHECKED(read_word(object, "interface", interface_named, "auto, event, wsgi or asgi", spec.interface));
   EBB_CHECKED(read_sizes(object, spec));
   EBB_CHECKED(read_field(object, "timeout", spec.timeout));

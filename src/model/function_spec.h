@@ -51,6 +51,12 @@ std::optional<Isolation> isolation_named(std::string_view name);
 std::string_view name_of(Network network);
 std::optional<Network> network_named(std::string_view name);
 
+/// Whether a web server (runtime http) sees its paths without the part that leads to it, /fn/APP/FUNCTION, or whole.
+enum class Prefix : std::uint8_t { kStrip, kKeep };
+
+std::string_view name_of(Prefix prefix);
+std::optional<Prefix> prefix_named(std::string_view name);
+
 /// Who may call a function by its URL: everybody, holders of a key, or as the node's `function_auth` says.
 enum class Auth : std::uint8_t { kNode, kNone, kKey };
 
@@ -74,6 +80,7 @@ struct FunctionSpec {
   Image image;  // of http and lambda: the root instead of the host's system; its own command stands if none is here
   Contract contract = Contract::kPlain;  // of http
   Lifecycle lifecycle;                   // of Contract::kFc
+  Prefix prefix = Prefix::kStrip;        // of http
   Interface interface = Interface::kAuto;
   base::Bytes memory{512ull << 20};                   // hard limit of one instance
   std::uint32_t cpu_millis = 1000;                    // thousandths of a core

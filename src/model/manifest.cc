@@ -15,10 +15,10 @@ using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 6> kManifestKeys = {"app",     "build",         "network",
                                                            "reserve", "max_instances", "functions"};
-constexpr std::array<std::string_view, 23> kFunctionKeys = {
+constexpr std::array<std::string_view, 24> kFunctionKeys = {
     "model",       "batch",     "runtime",  "handler", "command",      "memory",    "cpu",  "timeout",
     "concurrency", "scale",     "reuse",    "env",     "idle_timeout", "network",   "auth", "secrets",
-    "isolation",   "interface", "max_wait", "image",   "contract",     "lifecycle", "async"};
+    "isolation",   "interface", "max_wait", "image",   "contract",     "lifecycle", "async", "prefix"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
 constexpr std::array<std::string_view, 4> kScaleKeys = {"min", "max", "reserve", "windows"};
@@ -199,6 +199,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(map.read("image", spec.image.reference));
   EBB_CHECKED(read_word(map, "contract", contract_named, "plain or fc", spec.contract));
   EBB_CHECKED(read_lifecycle(map, spec.lifecycle));
+  EBB_CHECKED(read_word(map, "prefix", prefix_named, "strip or keep", spec.prefix));
   EBB_CHECKED(map.read("interface", kInterfaces, spec.interface));
   EBB_CHECKED(map.read("memory", spec.memory));
   EBB_CHECKED(read_cpu(map, spec.cpu_millis));

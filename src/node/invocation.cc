@@ -37,6 +37,13 @@ std::string meta_of(const Call& call, base::Duration timeout) {
   return meta += '}';
 }
 
+// Its program is to see the whole path. Whatever version is called, and by whatever name, it is that of the plain name:
+// a program has one base path.
+void keep_prefix(Call& call) {
+  call.request.path.replace(0, call.url_prefix.size(), "/fn/" + call.app + "/" + call.function);
+  call.url_prefix.clear();
+}
+
 base::Error function_failed(std::string message) {
   return base::Error{.code = base::Code::kFunctionFailed, .message = std::move(message)};
 }
@@ -93,6 +100,7 @@ io::Task<base::Result<>> read_body(Call& call, std::shared_ptr<sandbox::HeldOfAp
 }
 
 io::Task<Reply> VersionRunner::serve(Call& call, std::shared_ptr<sandbox::Instance> instance) {
+  if (call.kind == Call::Kind::kHttp && version_.spec.prefix == model::Prefix::kKeep) keep_prefix(call);
   auto invocation = std::make_shared<Invocation>(shared_from_this(), call, std::move(instance));
   return Invocation::run(std::move(invocation), call);
 }

@@ -73,7 +73,7 @@ std::string head_of(const model::Version& version, const Call& call, std::string
   if (call.kind == Call::Kind::kHttp) {
     add_line(head, "X-Forwarded-For", forwarded_for(request));
     add_line(head, "X-Forwarded-Host", request.headers.get("host"));
-    add_line(head, "X-Forwarded-Prefix", call.url_prefix);
+    if (!call.url_prefix.empty()) add_line(head, "X-Forwarded-Prefix", call.url_prefix);
     add_line(head, "X-Forwarded-Proto", request.over_tls ? "https" : "http");
   }
   if (speaks_fc(version)) head += fc_lines(version, call);

@@ -49,7 +49,7 @@ struct Call {
   std::string alias{};               // not "": the version is the one that this alias of the function stands for
   enum class Kind : std::uint8_t { kHttp, kDirect } kind = Kind::kHttp;
   http::Request request;   // kHttp: as it came, without a key of ours; of either kind the body, where it is unread
-  std::string url_prefix;  // kHttp: the part of its path that leads to the function, "/fn/app/function"
+  std::string url_prefix;  // kHttp: the part of its path that is not the function's to see, "/fn/app/function" or ""
   /// kHttp: the event of payload version 2.0 without "body" and "isBase64Encoded", as JSON text. Made where it is
   /// needed: a web server gets the request itself.
   std::string (*event_of)(const Call&) = nullptr;

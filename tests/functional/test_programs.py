@@ -147,6 +147,20 @@ def test_a_server_sees_the_request_and_its_answer_comes_back(server):
     assert posted.status_code == 201 and len(posted.content) == 1_000_000
 
 
+def test_a_server_may_see_the_whole_path(server):
+    deploy(server, "based", "web", {"server.py": SERVER}, runtime="http", command="exec python3 server.py", memory="128Mi", prefix="keep")
+    for path in ("", "/", "/a%20b?q=1"):
+        assert server.call("/fn/based/web" + path).text == "/fn/based/web" + path
+    assert server.call("/fn/based/web:1/a").text == "/fn/based/web/a", "one base path, whichever version"
+
+
+def test_what_a_server_is_told_of_its_prefix_when_it_sees_it(server):
+    files = {"server.py": SERVER.replace('self.path == "/headers"', 'self.path.endswith("/headers")')}
+    deploy(server, "told", "web", files, runtime="http", command="exec python3 server.py", memory="128Mi", prefix="keep")
+    seen = server.call("/fn/told/web/headers", headers={"X-Forwarded-Prefix": "/mine"}).text
+    assert "x-forwarded-host" in seen and "x-forwarded-prefix" not in seen, "nothing was taken away"
+
+
 def test_a_server_is_started_once_and_serves_many(server):
     answers = in_parallel(8, lambda number: server.call(f"/fn/programs/web/{number}").text)
     assert sorted(answers) == [f"/{number}" for number in range(8)]
@@ -176,6 +190,8 @@ def test_a_server_that_does_not_start_is_not_deployed(server, command, text):
     ({"runtime": "http", "command": "x", "handler": "app.handler"}, "handler: is not for the runtime http"),
     ({"runtime": "python3", "handler": "app.handler", "command": "x"}, "command: is for the runtimes http and lambda"),
     ({"runtime": "lambda", "interface": "wsgi"}, "interface: is for the runtime python3"),
+    ({"runtime": "python3", "handler": "app.handler", "prefix": "keep"}, "prefix: is keep, which is for the runtime http"),
+    ({"runtime": "http", "command": "x", "prefix": "kept"}, "prefix: is 'kept', expected strip or keep"),
     ({"runtime": "htpp", "command": "x"}, "the runtimes are python3, node, native, http, lambda and model"),
 ])
 def test_a_manifest_that_does_not_fit_its_runtime(node, spec, text):
