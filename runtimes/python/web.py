@@ -20,7 +20,7 @@ class WrongCall(Exception):
 
 
 class Request:
-    __slots__ = ("method", "scheme", "prefix", "raw_path", "query", "http_version", "headers", "client", "body")
+    __slots__ = ("method", "scheme", "prefix", "raw_path", "query", "http_version", "headers", "client", "host", "body")
 
     def __init__(self, meta, body):
         event = meta["event"]
@@ -33,6 +33,7 @@ class Request:
         self.http_version = http["protocol"].rpartition("/")[2]
         self.client = http["sourceIp"]
         self.headers = self._headers(event, body)
+        self.host = event["requestContext"].get("domainName") or self.headers.get("host", "")
         self.body = body
 
     @staticmethod

@@ -21,6 +21,7 @@ _OF_ONE_CONNECTION = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
      "transfer-encoding", "upgrade", "http2-settings", "expect")
 )
+_SAID_ANEW = frozenset(("content-length", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto"))
 
 
 def free_port():
@@ -152,11 +153,11 @@ class Server:
         connection.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
         headers = request.headers
         for name, value in headers.items():
-            if name not in _OF_ONE_CONNECTION and name != "content-length":
+            if name not in _OF_ONE_CONNECTION and name not in _SAID_ANEW:
                 connection.putheader(name, value.encode())
         if "host" not in headers:
             connection.putheader("host", f"{_HOST}:{self._port}")
-        for name, value in (("host", headers.get("host", "")), ("proto", request.scheme), ("prefix", request.prefix)):
+        for name, value in (("host", request.host), ("proto", request.scheme), ("prefix", request.prefix)):
             if value or name != "prefix":
                 connection.putheader(f"x-forwarded-{name}", value.encode())
         if "x-forwarded-for" not in headers:

@@ -127,7 +127,7 @@ int run_daemon(const model::Config& config, os::Fd launcher_socket) {
 
   const auto keys = (*node)->stored_keys();
   if (!keys) return failed("the keys cannot be read", keys.error());
-  Gateway gateway(**node, *keys, traces->get());
+  Gateway gateway(**node, *keys, traces->get(), config.trusted_proxies);
   http::ServerOptions options = gateway.server_options();
   options.host = listen->host;
   options.port = listen->port;

@@ -131,7 +131,7 @@ std::string log_time(base::WallTime time) {
 }
 
 void append_request_context(std::string& out, const http::Request& request, const EventContext& context) {
-  const std::string_view host = request.headers.get("host");
+  const std::string_view host = context.host.empty() ? request.headers.get("host") : context.host;
   std::string api(context.app);
   api += '.';
   api += context.function;
@@ -142,7 +142,7 @@ void append_request_context(std::string& out, const http::Request& request, cons
   append_member(out, R"(,"http":{"method":)", request.method);
   append_member(out, R"(,"path":)", context.raw_path);
   out += request.version == 10 ? R"(,"protocol":"HTTP/1.0")" : R"(,"protocol":"HTTP/1.1")";
-  append_member(out, R"(,"sourceIp":)", request.peer_address);
+  append_member(out, R"(,"sourceIp":)", context.client.empty() ? request.peer_address : context.client);
   append_member(out, R"(,"userAgent":)", request.headers.get("user-agent"));
   append_member(out, R"(},"requestId":)", base::to_string(context.id));
   append_member(out, R"(,"routeKey":"$default","stage":"$default","time":)", log_time(context.time));

@@ -22,6 +22,8 @@ struct EventContext {
   std::string_view raw_path;  // what follows the function in the path, still percent-encoded, begins with "/"
   base::InvocationId id;
   base::WallTime time{};
+  std::string_view client{};  // its address; "": that of who connected
+  std::string_view host{};    // as the client addressed it; "": as the Host header says
 };
 
 /// Headers of one name are joined by "," and so are query parameters; the Cookie header becomes "cookies". "cookies"

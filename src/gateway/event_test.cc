@@ -52,6 +52,18 @@ TEST(Event, OfASimpleGet) {
       R"("time":"22/Nov/2026:21:21:54 +0000","timeEpoch":1795382514123}})");
 }
 
+TEST(Event, OfAClientBehindATrustedProxy) {
+  http::Request request = request_for("GET", "");
+  request.headers.add("Host", "inner:8080");
+  EventContext context = context_for("/");
+  context.client = "192.0.2.7";
+  context.host = "shop.example:8443";
+  const boost::json::object told = parsed(http_event(request, context)).at("requestContext").as_object();
+  EXPECT_EQ(told.at("http").at("sourceIp").as_string(), "192.0.2.7");
+  EXPECT_EQ(told.at("domainName").as_string(), "shop.example:8443");
+  EXPECT_EQ(told.at("domainPrefix").as_string(), "shop");
+}
+
 TEST(Event, OfAPostWithQueryCookiesAndRepeatedHeaders) {
   http::Request request = request_for("POST", "tag=a&tag=b%20c&empty=&flag&x=1+2");
   request.version = 10;

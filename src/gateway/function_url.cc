@@ -67,7 +67,9 @@ std::string event_of(const node::Call& call) {
                                                .function = call.function,
                                                .raw_path = call.function_path(),
                                                .id = call.id,
-                                               .time = base::wall_now()});
+                                               .time = base::wall_now(),
+                                               .client = call.client_address(),
+                                               .host = call.host()});
 }
 
 http::Response refused(const base::Error& error, const base::InvocationId& id) {
@@ -132,6 +134,7 @@ io::Task<http::Response> FunctionUrl::by_url(http::Request request, http::PathPa
   call.key_shown = access_.key_shown(request.headers, app);
   strip_keys(request.headers);
   call.body = std::move(request.body);
+  call.forwarded = http::forwarded_by(request, trusted_proxies_);
   call.request = std::move(request);
   std::shared_ptr<OpenTrace> open = trace(call, call.request.headers, CallTrace::Part::kWhole);
   http::Response response = co_await run(std::move(call), std::move(open));

@@ -13,7 +13,10 @@
 #pragma once
 
 #include <memory>
+#include <utility>
+#include <vector>
 
+#include "base/ip.h"
 #include "gateway/access.h"
 #include "gateway/traces.h"
 #include "http/message.h"
@@ -25,8 +28,10 @@ namespace ebb::gateway {
 
 class FunctionUrl {
  public:
-  /// Borrows them, which outlive it. `traces` may be nullptr.
-  FunctionUrl(node::Node& node, const Access& access, Traces* traces) : node_(node), access_(access), traces_(traces) {}
+  /// Borrows node, access and traces, which outlive it. `traces` may be nullptr. `trusted_proxies`: who is believed
+  /// what it says of its client.
+  FunctionUrl(node::Node& node, const Access& access, Traces* traces, std::vector<base::IpRange> trusted_proxies)
+      : node_(node), access_(access), traces_(traces), trusted_proxies_(std::move(trusted_proxies)) {}
 
   /// Adds its routes. The router's tasks refer to this object, which stays where it is.
   base::Result<> add_routes(http::Router& router);
@@ -41,6 +46,7 @@ class FunctionUrl {
   node::Node& node_;
   const Access& access_;
   Traces* const traces_;
+  const std::vector<base::IpRange> trusted_proxies_;
 };
 
 }  // namespace ebb::gateway

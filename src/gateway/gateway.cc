@@ -26,9 +26,10 @@ bool is_call(const http::Request& request) {
 
 }  // namespace
 
-Gateway::Gateway(node::Node& node, const std::vector<model::AccessKey>& keys, Traces* traces)
+Gateway::Gateway(node::Node& node, const std::vector<model::AccessKey>& keys, Traces* traces,
+                 std::vector<base::IpRange> trusted_proxies)
     : access_(keys, node),
-      function_url_(node, access_, traces),
+      function_url_(node, access_, traces, std::move(trusted_proxies)),
       control_plane_(node, access_, traces),
       router_("function URLs begin with /fn/, the control plane with /api/v1/, GET / says more") {
   // The patterns are literals of this part: one that is refused is a bug.

@@ -22,8 +22,9 @@ namespace ebb::gateway {
 class Gateway {
  public:
   /// Borrows the node and the traces, which outlive it. `keys`: those the node has stored. `traces`: nullptr where
-  /// calls are not traced.
-  Gateway(node::Node& node, const std::vector<model::AccessKey>& keys, Traces* traces = nullptr);
+  /// calls are not traced. `trusted_proxies`: who is believed what it says of its client (http/forwarded.h).
+  Gateway(node::Node& node, const std::vector<model::AccessKey>& keys, Traces* traces = nullptr,
+          std::vector<base::IpRange> trusted_proxies = {});
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 

@@ -186,8 +186,8 @@ std::shared_ptr<OpenTrace> Traces::begin(node::Call& call, http::Headers& header
   if (call.kind == node::Call::Kind::kHttp) {
     traced.method = cut(call.request.method);
     traced.path = cut(call.request.path);
-    traced.client = call.request.peer_address;
-    traced.over_tls = call.request.over_tls;
+    traced.client = call.client_address();
+    traced.over_tls = call.over_https();
   }
   return std::make_shared<OpenTrace>(*this, std::move(traced), call.arrived);
 }

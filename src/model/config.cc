@@ -15,7 +15,7 @@
 namespace ebb::model {
 namespace {
 
-constexpr std::array<std::string_view, 34> kKeys = {"data_dir",
+constexpr std::array<std::string_view, 35> kKeys = {"data_dir",
                                                     "listen",
                                                     "user",
                                                     "io_cores",
@@ -39,6 +39,7 @@ constexpr std::array<std::string_view, 34> kKeys = {"data_dir",
                                                     "function_auth",
                                                     "tls_certificate",
                                                     "tls_key",
+                                                    "trusted_proxies",
                                                     "price_file",
                                                     "usage_retention_days",
                                                     "registry_auth",
@@ -297,6 +298,7 @@ base::Result<Config> parse_config(std::string_view yaml) {
   EBB_CHECKED(map.read("usage_retention_days", config.usage_retention_days));
   EBB_CHECKED(map.read("tls_certificate", config.tls_certificate));
   EBB_CHECKED(map.read("tls_key", config.tls_key));
+  EBB_CHECKED(read_list(map, "trusted_proxies", 64, base::parse_ip_range, config.trusted_proxies));
   EBB_CHECKED(read_function_auth(map, config.function_auth));
   EBB_CHECKED(map.read("otlp_traces_endpoint", config.otlp_traces_endpoint));
   EBB_CHECKED(map.read("otlp_headers_file", config.otlp_headers_file));
@@ -354,6 +356,7 @@ std::string effective_config_yaml(const Config& config) {
          line("egress_ipv6", quoted(base::to_string(config.egress_ipv6))) + line("runsc", quoted(config.runsc)) +
          line("function_auth", name_of(config.function_auth)) +
          line("tls_certificate", quoted(config.tls_certificate)) + line("tls_key", quoted(config.tls_key)) +
+         line("trusted_proxies", list_of(config.trusted_proxies)) +
          line("otlp_traces_endpoint", quoted(config.otlp_traces_endpoint)) +
          line("otlp_headers_file", quoted(config.otlp_headers_file)) +
          line("trace_sample_ratio", ratio_text(config.trace_sample_ratio)) +

@@ -133,6 +133,11 @@ struct Config {
   /// PEM file with the certificate's private key. Default none. Reloadable, as tls_certificate.
   std::string tls_key;
 
+  /// Proxies in front of this node, as ranges: [127.0.0.1, 10.20.0.0/16]. What these say of the client of a function's
+  /// call is believed: X-Forwarded-Proto and -Host are passed on, and the client's address is the rightmost of
+  /// X-Forwarded-For that is none of them. Of anybody else they are not. At most 64. Default none. Static.
+  std::vector<base::IpRange> trusted_proxies;
+
   /// Where traces of calls are posted: the whole URL of an OpenTelemetry collector's OTLP/HTTP receiver, such as
   /// http://127.0.0.1:4318/v1/traces. It is the operator's word: any address, loopback too. Default none: no traces.
   /// Static.

@@ -374,6 +374,7 @@ TEST(Config, EffectiveFormReadsBack) {
   config.usage_retention_days = 90;
   config.price_file = "/etc/ebb/prices.yaml";
   config.pip_only_binary = false;
+  config.trusted_proxies = {*base::parse_ip_range("127.0.0.1"), *base::parse_ip_range("fd00:1::/32")};
   const auto again = parse_config(effective_config_yaml(config));
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(*again, config);
@@ -412,6 +413,9 @@ TEST(Config, RefusesWithLineAndSuggestion) {
                           "uid_base: 4294901760",
                           "build_network: lan",
                           "pip_only_binary: yes",
+                          "trusted_proxies: 127.0.0.1",
+                          "trusted_proxies: [localhost]",
+                          "trusted_proxies: [10.0.0.1/8]",
                           "[]",
                           "io_cores: -1",
                           "io_cores: 99999999999"}) {

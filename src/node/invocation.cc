@@ -27,7 +27,7 @@ std::string meta_of(const Call& call, base::Duration timeout) {
   if (!call.traceparent.empty()) meta += R"(,"traceparent":)" + http::json_quoted(call.traceparent);
   if (!call.tracestate.empty()) meta += R"(,"tracestate":)" + http::json_quoted(call.tracestate);
   if (call.kind == Call::Kind::kHttp) {
-    meta += call.request.over_tls ? R"(,"scheme":"https","prefix":)" : R"(,"scheme":"http","prefix":)";
+    meta += call.over_https() ? R"(,"scheme":"https","prefix":)" : R"(,"scheme":"http","prefix":)";
     meta += http::json_quoted(call.url_prefix);
     if (call.head_only()) meta += R"(,"head_only":true)";
     meta += R"(,"event":)" + call.event_of(call);

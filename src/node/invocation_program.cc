@@ -72,9 +72,9 @@ std::string head_of(const model::Version& version, const Call& call, std::string
   }
   if (call.kind == Call::Kind::kHttp) {
     add_line(head, "X-Forwarded-For", forwarded_for(request));
-    add_line(head, "X-Forwarded-Host", request.headers.get("host"));
+    add_line(head, "X-Forwarded-Host", call.host());
     if (!call.url_prefix.empty()) add_line(head, "X-Forwarded-Prefix", call.url_prefix);
-    add_line(head, "X-Forwarded-Proto", request.over_tls ? "https" : "http");
+    add_line(head, "X-Forwarded-Proto", call.over_https() ? "https" : "http");
   }
   if (speaks_fc(version)) head += fc_lines(version, call);
   const bool usual = request.method == "POST" || request.method == "PUT" || request.method == "PATCH";

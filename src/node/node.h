@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/result.h"
+#include "http/forwarded.h"
 #include "http/message.h"
 #include "io/cores.h"
 #include "io/task.h"
@@ -50,6 +51,7 @@ struct Call {
   enum class Kind : std::uint8_t { kHttp, kDirect } kind = Kind::kHttp;
   http::Request request;   // kHttp: as it came, without a key of ours; of either kind the body, where it is unread
   std::string url_prefix;  // kHttp: the part of its path that is not the function's to see, "/fn/app/function" or ""
+  http::Forwarded forwarded{};  // kHttp: what a trusted proxy says of its client
   /// kHttp: the event of payload version 2.0 without "body" and "isBase64Encoded", as JSON text. Made where it is
   /// needed: a web server gets the request itself.
   std::string (*event_of)(const Call&) = nullptr;
@@ -72,6 +74,11 @@ struct Call {
   std::string_view function_path() const {
     return url_prefix.size() < request.path.size() ? std::string_view(request.path).substr(url_prefix.size()) : "/";
   }
+  /// kHttp: the client as far as it is known: who connected, or whom a trusted proxy speaks for; and how it addressed
+  /// this call.
+  std::string_view client_address() const { return forwarded.client.empty() ? request.peer_address : forwarded.client; }
+  bool over_https() const { return forwarded.scheme.empty() ? request.over_tls : forwarded.scheme == "https"; }
+  std::string_view host() const { return forwarded.host.empty() ? request.headers.get("host") : forwarded.host; }
   /// The answer goes out without its body.
   bool head_only() const { return request.method == "HEAD"; }
 };

@@ -1,5 +1,5 @@
-// For LD_PRELOAD into a node under test: the wall clock is ahead of the true one by the nanoseconds (int64) that stand
-// in the file which EBB_TEST_CLOCK names, and may change there at any time. The steady clock is as it was.
+// For LD_PRELOAD into a node under test: the wall clock and the steady clock are ahead of the true ones by the
+// nanoseconds (two int64) that stand in the file which EBB_TEST_CLOCK names, and may change there at any time.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@ __attribute__((constructor)) static void begin(void) {
   const char* path = getenv("EBB_TEST_CLOCK");
   const int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
   if (file < 0) abort();
-  void* map = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
+  void* map = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
   if (map == MAP_FAILED) abort();
   ahead = map;
   close(file);
@@ -25,8 +25,10 @@ __attribute__((constructor)) static void begin(void) {
 // By the system call: an allocator asks for the time before this library has begun, and before anything can be looked up.
 int clock_gettime(clockid_t clock, struct timespec* out) {
   const int failed = (int)syscall(SYS_clock_gettime, clock, out);
-  if (failed || !ahead || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return failed;
-  const __int128 now = (__int128)out->tv_sec * 1000000000 + out->tv_nsec + *ahead;
+  if (failed || !ahead) return failed;
+  const int wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+  if (!wall && clock != CLOCK_MONOTONIC) return failed;
+  const __int128 now = (__int128)out->tv_sec * 1000000000 + out->tv_nsec + ahead[wall ? 0 : 1];
   out->tv_sec = (time_t)(now / 1000000000);
   out->tv_nsec = (long)(now % 1000000000);
   return 0;

@@ -37,13 +37,13 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is need
 
 
 class Clock:
-    """The wall clock of a node's launcher and daemon. Sandboxes keep the machine's."""
+    """The clocks of a node's launcher and daemon. Sandboxes keep the machine's."""
 
     def __init__(self, node):
         library = node.directory / "set_clock.so"
         subprocess.run(["gcc", "-O1", "-fPIC", "-shared", "-o", library, ROOT / "tests/functional/set_clock.c", "-ldl"], check=True, timeout=120)
         self._file = node.directory / "clock"
-        self._file.write_bytes(bytes(8))
+        self._file.write_bytes(bytes(16))
         self._file.chmod(0o644)
         self.set(0)
         node.serve_binary = node.directory / "ebb"
@@ -59,6 +59,13 @@ class Clock:
         """In place, for the file is mapped."""
         with open(self._file, "r+b") as file:
             file.write(struct.pack("<q", int((moment.timestamp() - time.time()) * 1e9)))
+
+    def pass_time(self, seconds):
+        """So much goes by at once, on both clocks."""
+        with open(self._file, "r+b") as file:
+            ahead = struct.unpack("<2q", file.read(16))
+            file.seek(0)
+            file.write(struct.pack("<2q", *(one + int(seconds * 1e9) for one in ahead)))
 
     @staticmethod
     def month(ahead=0):

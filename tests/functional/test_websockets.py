@@ -2,12 +2,14 @@
 borrows it from there for its client."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from ebb_node import eventually
+from ebb_node import eventually, read_to_end
+from test_clock import clocked
 
 SERVER = '''
 import os, time
@@ -134,3 +136,38 @@ while True:
     assert b"HTTP/1.1 502" in node.raw(asks), "a request with a body does not change protocols"
     answer = node.call("liar/f")
     assert answer.status_code == 502 and "a status that is not between 200 and 599" in answer.text, answer.text
+
+
+ECHO = '''
+import os, socket, threading
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+def talk(peer):
+    if peer.recv(65536):
+        peer.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: echo\\r\\nConnection: Upgrade\\r\\n\\r\\n")
+    while said := peer.recv(65536):
+        peer.sendall(said)
+    peer.close()
+while True:
+    threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+'''
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is needed")
+def test_a_socket_on_which_nothing_passes_for_ten_minutes_is_ended():
+    with clocked() as (node, clock):
+        spec = {"runtime": "http", "command": "exec python3 server.py", "memory": "128Mi", "timeout": "2h", "concurrency": 2}
+        node.deploy({"ebb.yaml": json.dumps({"app": "silent", "functions": {"f": spec}}), "server.py": ECHO})
+        with node.connect() as client:
+            client.sendall(b"GET /fn/silent/f HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += client.recv(4096)
+            assert b"101 Switching Protocols" in head
+            for word in (b"one", b"two"):
+                clock.pass_time(9 * 60)
+                client.sendall(word)
+                assert client.recv(4096) == word, "what has passed counts from then on"
+            clock.pass_time(11 * 60)
+            assert read_to_end(client) == b""
+        record, = node.usage("silent/f")
+        assert (record["outcome"], record["http_status"], record["bytes_out"]) == ("ok", 101, 6)
