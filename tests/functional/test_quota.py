@@ -165,11 +165,17 @@ def test_the_memory_of_all_instances_is_never_more(node):
         assert most == 3
         tight = next(one for one in node.cli_json("quota", "ls")["quotas"] if one["app"] == "tight")
         assert tight["memory"] == tight["memory_now"] == "384Mi"
-        refused = node.call("tight/other")  # of which there is no instance to wait for
-        assert refused.status_code == 429 and "of app tight may take 384Mi together" in refused.json()["error"]["message"]
-        assert int(refused.headers["Retry-After"]) >= 1
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            calls = [pool.submit(node.call, "tight/hold", data="3") for _ in range(3)]
+            eventually(lambda: node.functions("tight")["tight/hold"]["instances"]["busy"] == 3, "that all are at work")
+            refused = node.call("tight/other")  # of which there is no instance to wait for
+            assert refused.status_code == 429 and "of app tight may take 384Mi together" in refused.json()["error"]["message"]
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert [call.result().status_code for call in calls] == [200] * 3
+        assert node.call("tight/other").status_code == 200, "two that idle end for it"
+        assert len(node.pids_in("instances", "tight")) == 2
         node.cli("quota", "set", "tight", "--memory", "640Mi")
-        assert node.call("tight/other").status_code == 200
+        assert {call.status_code for call in in_parallel(3, lambda n: node.call("tight/hold", data="0.3"))} == {200}
     finally:
         node.cli("quota", "rm", "tight")
         node.cli("rm", "tight", "--yes")
