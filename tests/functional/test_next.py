@@ -147,3 +147,26 @@ def test_it_goes_to_zero_and_comes_back(site, deploy):
         seen.add(born(answer))
     assert len(seen) == 2
     site.cli("rm", "shelf-zero", "--yes")
+
+
+def test_an_application_with_a_base_path_sees_it(node, tmp_path):
+    """As docs/tasks/programs.md has it: `basePath` in place of `assetPrefix`, and `prefix: keep`."""
+    folder = tmp_path / "package"
+    shutil.copytree(web_servers.SOURCES / "next", folder)
+    config = folder / "next.config.mjs"
+    written = config.read_text()
+    config.write_text(written.replace("assetPrefix: '/fn/shelf/web'", "basePath: '/fn/based/web'"))
+    assert config.read_text() != written
+    spec = {**SPEC, "command": "exec node .next/standalone/server.js", "prefix": "keep"}
+    (folder / "ebb.yaml").write_text(json.dumps({"app": "based", "build": BUILD, "functions": {"web": spec}}))
+    node.deploy(folder)
+    page = node.call("based/web")
+    assert page.status_code == 200 and page.history == [] and "taken" in page.text
+    named = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+    assert named and all(name.startswith("/fn/based/web") for name in named), named
+    for name in named:
+        assert node.call(name).status_code == 200, name
+    assert re.search(r"Books of (<!-- -->)?tea", node.call("based/web/shelf?of=tea").text)
+    assert node.call("based/web/about.txt").text == "Shelves of wood.\n"
+    assert node.call("based/web/api/books", json={"title": "Tea", "pages": 7}).status_code == 201
+    node.cli("rm", "based", "--yes")
