@@ -75,6 +75,7 @@ TEST(AccessKeys, ADatabaseFromBeforeThereWereKeysIsBroughtUpWithItsData) {
         (*old)->execute("DROP TABLE access_keys; DROP TABLE secrets; DROP TABLE budgets; DROP TABLE quotas; "
                         "DROP TABLE organisations; DROP TABLE app_organisations; "
                         "DROP TABLE webhooks; DROP TABLE aliases; ALTER TABLE versions DROP COLUMN current_ns; "
+                        "ALTER TABLE apps DROP COLUMN reserve; ALTER TABLE apps DROP COLUMN max_instances; "
                         "DELETE FROM schema_migrations WHERE version > 1"));
   }
   auto metadata = SqliteMetadata::open(path);

@@ -196,8 +196,8 @@ TEST_F(AliasesTest, AnEarlierSchemaGoesOn) {
     auto database = std::move(*SqliteDatabase::open(file()));
     ASSERT_TRUE(database->execute("DROP TABLE aliases"));
     ASSERT_TRUE(database->execute("ALTER TABLE versions DROP COLUMN current_ns"));
-    ASSERT_TRUE(database->execute(
-        "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)"));
+    ASSERT_TRUE(database->execute("ALTER TABLE apps DROP COLUMN reserve; ALTER TABLE apps DROP COLUMN max_instances"));
+    ASSERT_TRUE(database->execute("DELETE FROM schema_migrations WHERE version > 10"));
   }
   reopen();
   EXPECT_EQ(current(), 2u);

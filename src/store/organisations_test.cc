@@ -38,6 +38,7 @@ TEST_F(OrganisationsTest, ADatabaseOfTheSchemaBeforeKeepsItsDataInTheDefaultOne)
                              "INSERT INTO quotas VALUES ('bounded', 500, 3); "
                              "DROP TABLE webhooks; ALTER TABLE access_keys DROP COLUMN organisation; "
                              "DROP TABLE aliases; ALTER TABLE versions DROP COLUMN current_ns; "
+                             "ALTER TABLE apps DROP COLUMN reserve; ALTER TABLE apps DROP COLUMN max_instances; "
                              "DELETE FROM schema_migrations WHERE version > 5"));
   }
   reopen();

@@ -392,7 +392,9 @@ def test_data_of_an_earlier_schema_goes_on(fresh_node):
         database.execute("PRAGMA foreign_keys = OFF")
         database.execute("DROP TABLE aliases")
         database.execute("ALTER TABLE versions DROP COLUMN current_ns")
-        database.execute("DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)")
+        database.execute("ALTER TABLE apps DROP COLUMN reserve")
+        database.execute("ALTER TABLE apps DROP COLUMN max_instances")
+        database.execute("DELETE FROM schema_migrations WHERE version > 10")
     database.close()
     assert path.stat().st_uid == owner.st_uid
     node.start()
