@@ -152,6 +152,7 @@ def test_a_server_may_see_the_whole_path(server):
     for path in ("", "/", "/a%20b?q=1"):
         assert server.call("/fn/based/web" + path).text == "/fn/based/web" + path
     assert server.call("/fn/based/web:1/a").text == "/fn/based/web/a", "one base path, whichever version"
+    server.cli("rm", "based", "--yes")
 
 
 def test_what_a_server_is_told_of_its_prefix_when_it_sees_it(server):
@@ -159,6 +160,7 @@ def test_what_a_server_is_told_of_its_prefix_when_it_sees_it(server):
     deploy(server, "told", "web", files, runtime="http", command="exec python3 server.py", memory="128Mi", prefix="keep")
     seen = server.call("/fn/told/web/headers", headers={"X-Forwarded-Prefix": "/mine"}).text
     assert "x-forwarded-host" in seen and "x-forwarded-prefix" not in seen, "nothing was taken away"
+    server.cli("rm", "told", "--yes")
 
 
 def test_a_server_is_started_once_and_serves_many(server):
