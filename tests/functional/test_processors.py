@@ -38,5 +38,5 @@ def test_a_burst_of_calls_that_compute_gets_few_instances(node):
         assert node.call("/fn/computing/computes").status_code == 200
     answers = in_parallel(calls, lambda _: node.call("/fn/computing/computes"))
     assert [answer.status_code for answer in answers] == [200] * calls
-    instances = {answer.json() for answer in answers}
+    instances = {answer.text for answer in answers}
     assert len(instances) <= calls // 2, "each call had an instance of its own, or nearly"
