@@ -41,9 +41,9 @@ constexpr int kRounds = 3;
 constexpr int kHistory = 300;  // gaps a function has behind it: plans are made often only while it is new
 
 struct Function {
-  explicit Function(std::atomic<std::uint64_t>* next)
+  Function(std::atomic<std::uint64_t>* next, sched::Processors* processors)
       : dispatcher({.instances_min = 0, .instances_max = 20, .idle_timeout = 24h, .queue_max = 100, .starting_max = 32},
-                   next),
+                   next, processors),
         residency(std::make_unique<sched::WorthKeepAlive>(sched::WorthOptions{.price = 200})) {}
   sched::Dispatcher dispatcher;
   sched::Residency residency;
@@ -62,12 +62,13 @@ struct Result {
 
 Result measure(std::size_t count) {
   std::atomic<std::uint64_t> next_instance = 1;
+  sched::Processors processors(2);
   std::vector<std::unique_ptr<Function>> functions;
   sched::Actions actions;
   actions.reserve(64);
   base::SteadyTime now{1h};
   for (std::size_t i = 0; i < count; ++i) {
-    functions.push_back(std::make_unique<Function>(&next_instance));
+    functions.push_back(std::make_unique<Function>(&next_instance, &processors));
     sched::Dispatcher& dispatcher = functions.back()->dispatcher;
     dispatcher.zygote_ready(sched::ZygoteState::kReady, now, actions);
     dispatcher.call_arrived(sched::CallId{0}, now, actions);
@@ -92,6 +93,7 @@ Result measure(std::size_t count) {
     function.dispatcher.call_arrived(sched::CallId{call}, now, actions);
     const auto lease = std::get<sched::LeaseTo>(actions.front());
     actions.clear();
+    function.dispatcher.call_used(50us, 100us);
     function.dispatcher.call_finished(lease.instance, now, actions);
     function.residency.became_idle(now);
   }
