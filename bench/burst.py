@@ -124,6 +124,8 @@ def report(result):
 
 
 def judge(result, bars):
+    computing = result["kinds"][f"{COMPUTING} calls that compute"]
+    bars.at_most("calls that compute at once: instances, of as many calls", figures.median([one["instances"] for one in computing]) / COMPUTING, 0.25)
     for kind, rounds in result["kinds"].items():
         bars.at_most(f"{kind} at once: errors", sum(one["errors"] for one in rounds), 0)
         bars.at_most(f"{kind} at once: the last answer, median of rounds", figures.median([one["last_ms"] for one in rounds]) / 1000, SECONDS_AT_MOST, "s")

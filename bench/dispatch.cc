@@ -93,7 +93,7 @@ Result measure(std::size_t count) {
     function.dispatcher.call_arrived(sched::CallId{call}, now, actions);
     const auto lease = std::get<sched::LeaseTo>(actions.front());
     actions.clear();
-    function.dispatcher.call_used(50us, 100us);
+    function.dispatcher.call_used(50us, 100us, now);
     function.dispatcher.call_finished(lease.instance, now, actions);
     function.residency.became_idle(now);
   }

@@ -3,7 +3,7 @@
 # Every stage writes JUnit XML into one folder; tools/test_report.py adds them up to the closing line.
 
 run_tests() {
-  local quick= tsan= filter=
+  local quick= tsan= filter= flags=()
   slow="not slow"
   while [ $# -gt 0 ]; do
     case $1 in
@@ -17,7 +17,8 @@ run_tests() {
   done
   if [ -z "$quick" ] && [ "$(id -u)" != 0 ]; then
     deps
-    exec sudo "$root/dev" test ${tsan:+--tsan} ${filter:+"$filter"}
+    [ "$slow" = "not slow" ] || flags+=(--slow)
+    exec sudo "$root/dev" test ${tsan:+--tsan} "${flags[@]}" ${filter:+"$filter"}
   fi
   deps
   reports=$root/build/reports

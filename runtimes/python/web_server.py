@@ -21,7 +21,7 @@ _OF_ONE_CONNECTION = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
      "transfer-encoding", "upgrade", "http2-settings", "expect")
 )
-_SAID_ANEW = frozenset(("content-length", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto"))
+_SAID_ANEW = frozenset(("content-length", "x-forwarded-for", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto"))
 
 
 def free_port():
@@ -160,8 +160,8 @@ class Server:
         for name, value in (("host", request.host), ("proto", request.scheme), ("prefix", request.prefix)):
             if value or name != "prefix":
                 connection.putheader(f"x-forwarded-{name}", value.encode())
-        if "x-forwarded-for" not in headers:
-            connection.putheader("x-forwarded-for", request.client)
+        before = headers.get("x-forwarded-for")  # whoever has been there before stands in front, true or not
+        connection.putheader("x-forwarded-for", f"{before}, {request.client}".encode() if before else request.client)
         if request.body or request.method in ("POST", "PUT", "PATCH"):
             connection.putheader("content-length", str(len(request.body)))
         connection.endheaders(request.body or None)

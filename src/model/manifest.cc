@@ -16,8 +16,8 @@ using Kind = YamlNode::Kind;
 constexpr std::array<std::string_view, 6> kManifestKeys = {"app",     "build",         "network",
                                                            "reserve", "max_instances", "functions"};
 constexpr std::array<std::string_view, 24> kFunctionKeys = {
-    "model",       "batch",     "runtime",  "handler", "command",      "memory",    "cpu",  "timeout",
-    "concurrency", "scale",     "reuse",    "env",     "idle_timeout", "network",   "auth", "secrets",
+    "model",       "batch",     "runtime",  "handler", "command",      "memory",    "cpu",   "timeout",
+    "concurrency", "scale",     "reuse",    "env",     "idle_timeout", "network",   "auth",  "secrets",
     "isolation",   "interface", "max_wait", "image",   "contract",     "lifecycle", "async", "prefix"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
@@ -231,7 +231,9 @@ base::Result<void> check_app_scale(const YamlMap& map, const Manifest& manifest)
   std::uint64_t reserved = 0;
   std::uint64_t most = 0;
   for (const FunctionSpec& spec : manifest.functions) {
-    kept += spec.scale.min;
+    std::uint32_t min = spec.scale.min;
+    for (const ScaleWindow& window : spec.scale.windows) min = std::max(min, window.min);
+    kept += min;
     reserved += spec.scale.reserve;
     most += spec.scale.max;
   }
@@ -241,8 +243,8 @@ base::Result<void> check_app_scale(const YamlMap& map, const Manifest& manifest)
     if (max_instances == 0)
       return map.error_at("max_instances", is + ", it must be at least 1: leave it out for no bound");
     if (kept > max_instances) {
-      return map.error_at("max_instances", is + ", and scale.min of its functions keeps " + std::to_string(kept) +
-                                               ": raise it or keep fewer");
+      return map.error_at("max_instances", is + ", and scale.min of its functions, windows too, keeps " +
+                                               std::to_string(kept) + ": raise it or keep fewer");
     }
     if (reserved > max_instances) {
       return map.error_at("max_instances", is + ", and scale.reserve of its functions comes to " +

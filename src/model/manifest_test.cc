@@ -132,7 +132,9 @@ TEST(Manifest, AnAppsReserveAndMostInstances) {
               testing::HasSubstr("line 2: reserve: is 4, and the app can have 3 instances at most"));
   EXPECT_THAT(app_error("max_instances: 0", "{max: 5}"), testing::HasSubstr("line 2: max_instances: is 0, it must be"));
   EXPECT_THAT(app_error("max_instances: 2", "{min: 3}"),
-              testing::HasSubstr("max_instances: is 2, and scale.min of its functions keeps 3"));
+              testing::HasSubstr("max_instances: is 2, and scale.min of its functions, windows too, keeps 3"));
+  EXPECT_THAT(app_error("max_instances: 2", "{windows: [{from: '0 8 * * *', for: 1h, min: 3}]}"),
+              testing::HasSubstr("windows too, keeps 3"));
   EXPECT_THAT(app_error("max_instances: 2", "{reserve: 3}"),
               testing::HasSubstr("max_instances: is 2, and scale.reserve of its functions comes to 3"));
   EXPECT_THAT(app_error("reserve: many", "{max: 5}"), testing::HasSubstr("line 2: reserve: "));

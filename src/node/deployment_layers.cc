@@ -65,7 +65,7 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
   std::error_code missing;
   if (!fs::exists(file, missing)) co_return base::Result<>();
   EBB_CO_TRY(const std::string text, read_file(file, limits::kManifestBytes));
-  plan.layer_key = store::layer_key(text, services_.python_version, kPlatform);
+  plan.layer_key = store::layer_key(text, plan.package_key, services_.python_version, kPlatform);
   if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
     say(job, "layer", "dependencies unchanged");
     co_return base::Result<>();
@@ -131,7 +131,7 @@ io::Task<base::Result<>> Deployments::build_npm_layer(std::shared_ptr<Job> job, 
 io::Task<base::Result<>> Deployments::build_model_layer(std::shared_ptr<Job> job, Plan& plan) {
   const auto& functions = plan.manifest.functions;
   if (std::none_of(functions.begin(), functions.end(), is_model)) co_return base::Result<>();
-  plan.model_layer_key = store::layer_key(kModelRequirements, services_.python_version, kPlatform);
+  plan.model_layer_key = store::layer_key(kModelRequirements, {}, services_.python_version, kPlatform);
   std::error_code missing;
   if (fs::exists(tree_path("layers", plan.model_layer_key), missing)) co_return base::Result<>();
   say(job, kModelPhase, "installing ONNX Runtime, once on this node");

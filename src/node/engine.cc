@@ -111,7 +111,7 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores, Inv
   services_.egress = &egress_;
   services_.pressure = &pressure_;
   const unsigned processors = std::max(1U, std::thread::hardware_concurrency());
-  services_.turns = std::make_shared<StartTurns>(processors + 1, kStartTurnMost, config.max_instances);
+  services_.turns = std::make_shared<StartTurns>(std::max(2U, processors), kStartTurnMost, config.max_instances);
   services_.load_turns = std::make_shared<StartTurns>(2 * processors, kLoadTurnMost, config.max_instances);
   services_.spare_room = std::make_shared<SpareRoom>(
       config.max_spares, base::Bytes{config.memory_budget.count / 100 * limits::kSpareMemoryShare});

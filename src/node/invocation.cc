@@ -342,7 +342,7 @@ void Invocation::finish() {
   runner.metrics_->queue.observe(phases_.queue);
   // What its first call took says what the next instance will need; it may be long until it exits.
   if (phases_.rung >= model::Rung::kSpare) runner.note_memory(end.memory_peak);
-  runner.give_back(instance_, healthy_, share_.cpu, phases_.handler);
+  runner.give_back(instance_, healthy_, share_.cpu, share_.time);
 }
 
 model::UsageEnd Invocation::usage_end() const {

@@ -105,6 +105,15 @@ bool Gate::bounds_room() const {
          (organisation != nullptr && organisation->memory_most_.load() > 0);
 }
 
+bool Gate::may_ever_hold(base::Bytes memory) const {
+  const auto holds = [memory](const Gate& gate) {
+    const std::uint64_t most = gate.memory_most_.load();
+    return most == 0 || memory.count <= most;
+  };
+  const Gate* const organisation = organisation_.load();
+  return holds(*this) && (organisation == nullptr || holds(*organisation));
+}
+
 // The places first: a call that is too many must not use up the rate of those that come in; nor one that the
 // organisation's rate refuses the app's own.
 base::Result<Gate::Place> Gate::enter(const std::shared_ptr<Gate>& gate, base::SteadyTime now, Taker taker) {

@@ -82,6 +82,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
 
   /// Whether an app's instances, or its organisation's, share a quota of memory or a number of places.
   bool bounds_room() const;
+  /// Whether an instance with so much memory has room when it is alone: else nothing need end for it.
+  bool may_ever_hold(base::Bytes memory) const;
 
   using Taker = sched::CallRate::Taker;
   /// `gate` is an app's. A yielding call comes in only where half of the quota is left free, so that callers who wait

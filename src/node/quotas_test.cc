@@ -180,6 +180,18 @@ TEST(Quotas, AnAppHasNoMoreInstancesThanItsManifestAllows) {
   EXPECT_FALSE(gate->bounds_room());
 }
 
+TEST(Quotas, WhatNeverFitsNeedsNobodysEnd) {
+  Quotas quotas;
+  const auto gate = quotas.gate("a");
+  EXPECT_TRUE(gate->may_ever_hold({1000}));
+  quotas.set({.app = "a", .memory = {10}});
+  EXPECT_TRUE(gate->may_ever_hold({10}));
+  EXPECT_FALSE(gate->may_ever_hold({11}));
+  quotas.belong("a", "o");
+  quotas.set({.organisation = "o", .memory = {5}});
+  EXPECT_FALSE(gate->may_ever_hold({6}));
+}
+
 TEST(Quotas, OfStorage) {
   Quotas quotas;
   EXPECT_FALSE(quotas.storage_of({.app = "a"}));

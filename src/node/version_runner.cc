@@ -83,7 +83,7 @@ VersionRunner::Effects VersionRunner::collect(const sched::Actions& actions) {
   if (spare_place_ && !dispatcher_.spare()) spare_place_.reset();
   // Calls that wait for a busy instance are looked at again sooner than the engine's tick.
   if (dispatcher_.queued() > 0) {
-    services_.processor_pressure.look();
+    services_.processor_pressure.look(base::steady_now());
     const base::SteadyTime next = dispatcher_.next_tick();
     if (next < wakes_at_) effects.wake_at = wakes_at_ = next;
   }
@@ -166,9 +166,11 @@ void VersionRunner::woken(base::SteadyTime due) {
 std::optional<Reply> VersionRunner::refuses(const Call& call) {
   if (account_->spent()) return std::nullopt;
   std::optional<sched::Refuse> overload;
+  const base::SteadyTime now = base::steady_now();
+  services_.processor_pressure.look(now);
   {
     base::MutexLock lock(mutex_);
-    overload = dispatcher_.overload(sched::CallId{});
+    overload = dispatcher_.overload(sched::CallId{}, now);
   }
   if (!overload) return std::nullopt;
   return refused(call, {.why = overload->why, .wait = overload->wait});
@@ -231,7 +233,8 @@ void VersionRunner::give_back(const std::shared_ptr<sandbox::Instance>& instance
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     const base::SteadyTime now = base::steady_now();
     last_used_ = now;
-    dispatcher_.call_used(cpu, time);
+    services_.processor_pressure.look(now);
+    dispatcher_.call_used(cpu, time, now);
     if (healthy) {
       dispatcher_.call_finished(instance->id, now, actions);
     } else {

@@ -222,7 +222,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   friend class Invocation;  // a call in an instance: what serve() is
   io::Task<Reply> serve(Call& call, std::shared_ptr<sandbox::Instance> instance);
   Phases phases_of(const Call& call, sandbox::Instance& instance, base::SteadyTime leased);
-  /// `cpu`: what the call used of processors in `time`; zero when none was made.
+  /// `cpu`: what the call used of processors in `time`, its share of the instance's; zero when none was made.
   void give_back(const std::shared_ptr<sandbox::Instance>& instance, bool healthy, base::Duration cpu = {},
                  base::Duration time = {});
   void note_memory(base::Bytes used);

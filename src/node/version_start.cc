@@ -68,7 +68,9 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
     if (no_room && !self->starts_for_nobody(id)) {
       const bool memory = instance.has_value();
       if (!within_quota) {
-        self->services_.pressure->retire_idle_of(self->version_.app);
+        if (self->gate_->may_ever_hold(self->version_.spec.memory)) {
+          self->services_.pressure->retire_idle_of(self->version_.app);
+        }
         relieved = co_await of_quota.more_than(gone_of_quota, limit);
       }
       if (within_quota && !memory) relieved = co_await of_node.more_than(gone_of_node, limit);

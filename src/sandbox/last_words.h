@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -30,9 +31,10 @@ class LastWords {
     base::MutexLock lock(mutex_);
     if (forgotten_) return;
     for (const std::string& line : lines) {
-      lines_.push_back({.from = from, .text = line.substr(0, limits::kLastWordsBytes - 1)});
-      bytes_of(from) += lines_.back().text.size() + 1;
-      while (bytes_of(From::kOut) + bytes_of(From::kErr) > limits::kLastWordsBytes) drop_one();
+      Stream& stream = streams_[static_cast<std::size_t>(from)];
+      stream.lines.push_back({.place = ++printed_, .text = line.substr(0, limits::kLastWordsBytes - 1)});
+      stream.bytes += stream.lines.back().text.size() + 1;
+      while (streams_[0].bytes + streams_[1].bytes > limits::kLastWordsBytes) drop_one();
     }
   }
 
@@ -40,41 +42,46 @@ class LastWords {
   void forget() EBB_EXCLUDES(mutex_) {
     base::MutexLock lock(mutex_);
     forgotten_ = true;
-    lines_.clear();
+    streams_ = {};
   }
 
   /// All of them, each with its line break. A last line that only repeats the end of the error they stand beside is
   /// left out.
   std::string text(std::string_view error) const EBB_EXCLUDES(mutex_) {
     base::MutexLock lock(mutex_);
+    std::vector<const Line*> lines;
+    for (const Stream& stream : streams_) {
+      for (const Line& line : stream.lines) lines.push_back(&line);
+    }
+    std::sort(lines.begin(), lines.end(), [](const Line* one, const Line* other) { return one->place < other->place; });
     std::string all;
-    for (const Line& line : lines_) {
-      const bool repeats = &line == &lines_.back() && !line.text.empty() && error.ends_with(line.text);
-      if (!repeats) all.append(line.text).append("\n");
+    for (const Line* line : lines) {
+      const bool repeats = line == lines.back() && !line->text.empty() && error.ends_with(line->text);
+      if (!repeats) all.append(line->text).append("\n");
     }
     return all;
   }
 
  private:
   struct Line {
-    From from;
+    std::uint64_t place;  // among those of both streams
     std::string text;
   };
-
-  std::size_t& bytes_of(From from) EBB_REQUIRES(mutex_) { return bytes_[static_cast<std::size_t>(from)]; }
+  struct Stream {
+    std::deque<Line> lines;
+    std::size_t bytes = 0;  // with their line breaks
+  };
 
   // The oldest of the stream that has more.
   void drop_one() EBB_REQUIRES(mutex_) {
-    const From more = bytes_of(From::kOut) > bytes_of(From::kErr) ? From::kOut : From::kErr;
-    const auto oldest =
-        std::find_if(lines_.begin(), lines_.end(), [more](const Line& line) { return line.from == more; });
-    bytes_of(more) -= oldest->text.size() + 1;
-    lines_.erase(oldest);
+    Stream& more = streams_[0].bytes > streams_[1].bytes ? streams_[0] : streams_[1];
+    more.bytes -= more.lines.front().text.size() + 1;
+    more.lines.pop_front();
   }
 
   mutable base::Mutex mutex_;
-  std::deque<Line> lines_ EBB_GUARDED_BY(mutex_);
-  std::array<std::size_t, 2> bytes_ EBB_GUARDED_BY(mutex_){};  // of each stream's, with their line breaks
+  std::array<Stream, 2> streams_ EBB_GUARDED_BY(mutex_){};
+  std::uint64_t printed_ EBB_GUARDED_BY(mutex_) = 0;
   bool forgotten_ EBB_GUARDED_BY(mutex_) = false;
 };
 

@@ -30,7 +30,7 @@ void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
     if (!options_.reuse) start_what_is_wanted(now, out);
     return;
   }
-  if (const std::optional<Refuse> refusal = overload(call)) {
+  if (const std::optional<Refuse> refusal = overload(call, now)) {
     out.push_back(*refusal);
     return;
   }
@@ -41,10 +41,10 @@ void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
   check();
 }
 
-std::optional<Refuse> Dispatcher::overload(CallId call) const {
+std::optional<Refuse> Dispatcher::overload(CallId call, base::SteadyTime now) const {
   if (closed_ || (queue_.empty() && has_room())) return std::nullopt;
   if (queue_.size() >= options_.queue_max) return Refuse{.call = call, .why = Refuse::Why::kQueueFull};
-  const base::Duration wait = likely_wait();
+  const base::Duration wait = likely_wait(now);
   if (wait <= options_.max_wait) return std::nullopt;
   return Refuse{.call = call, .why = Refuse::Why::kTooLong, .wait = wait};
 }
@@ -128,9 +128,8 @@ void Dispatcher::start_failed(base::InstanceId instance, base::SteadyTime now, A
   check();
 }
 
-void Dispatcher::call_used(base::Duration cpu, base::Duration time) {
-  if (processors_ == nullptr) return;
-  processor_bound_.call_used(cpu, time, processors_->full.load(std::memory_order_relaxed));
+void Dispatcher::call_used(base::Duration cpu, base::Duration time, base::SteadyTime now) {
+  if (processors_ != nullptr) processor_bound_.call_used(cpu, time, processors_->full(now));
 }
 
 void Dispatcher::call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out) {
@@ -432,25 +431,26 @@ std::uint32_t Dispatcher::starts_for_queue(base::SteadyTime now) {
 // Without reuse whoever waits needs a start of its own in any case. Where no call ends though several should have, they
 // do not compute as they did: then one start follows another.
 std::uint64_t Dispatcher::with_a_processor(std::uint64_t wanted, base::SteadyTime now) {
-  if (processors_ == nullptr || !options_.reuse || !processor_bound_.computes()) return wanted;
+  if (!heeds_processors()) return wanted;
   const base::Duration call = std::max(fork_or_wait_.call_time(), fork_or_wait_.fork_time());
-  const base::Duration patience = std::max(kCallsInVain / 4 * call, std::min(kCallsInVain * call, kInVainAtMost));
+  const base::Duration patience =
+      std::min(kInVainAtMost, std::max(2 * call, std::min(kCallsInVain * call, kShortCallsAtMost)));
   if (leases_ + starting_ > 0 && now - moved_at_ > patience) {
     moved_at_ = now - patience + kProcessorsPause;
     return std::min<std::uint64_t>(wanted, 1);
   }
+  return starts_with_a_processor(static_cast<std::uint32_t>(wanted), now);
+}
+
+std::uint32_t Dispatcher::starts_with_a_processor(std::uint32_t wanted, base::SteadyTime now) const {
   const std::uint32_t at_work = leases_ + starting_ * options_.concurrency;
-  return processor_bound_.starts_for(static_cast<std::uint32_t>(wanted), *processors_, at_work, starting_ > 0);
+  return processor_bound_.starts_for(wanted, *processors_, at_work, starting_ > 0, now);
 }
 
-bool Dispatcher::short_of_processors() const {
-  return processors_ != nullptr && options_.reuse && leases_ > 0 && processor_bound_.computes() &&
-         processors_->full.load(std::memory_order_relaxed);
-}
-
-base::Duration Dispatcher::likely_wait() const {
+base::Duration Dispatcher::likely_wait(base::SteadyTime now) const {
   const std::size_t each = options_.concurrency;
-  const bool no_more = no_room_ || short_of_processors();
+  const bool held = heeds_processors() && processors_->full(now) && starts_with_a_processor(1, now) == 0;
+  const bool no_more = no_room_ || held;
   const std::uint32_t allowed = no_more ? 0 : starts_allowed();
   if (instances() == 0 || queue_.size() < (starting_ + allowed) * each) return {};  // a start is for it
   // A maximum that memory does not allow is none; without reuse instances spend their time in starts.

@@ -93,7 +93,7 @@ class Dispatcher {
   void call_arrived(CallId call, base::SteadyTime now, Actions& out);
   /// What refuses a call that arrives now, because too many wait; nothing when it is taken, or is refused for something
   /// else. Changes nothing: who is refused by it need not arrive. No allocation.
-  std::optional<Refuse> overload(CallId call) const;
+  std::optional<Refuse> overload(CallId call, base::SteadyTime now) const;
   /// The caller went away or waited too long. False when the call is not queued (any more).
   bool call_withdrawn(CallId call);
   void zygote_ready(ZygoteState state, base::SteadyTime now, Actions& out);
@@ -110,7 +110,7 @@ class Dispatcher {
   /// (their zygote has ended): they count as one.
   void start_failed(base::InstanceId instance, base::SteadyTime now, Actions& out, bool together = false);
   /// What a call used of processors in its time, before it is reported to have left.
-  void call_used(base::Duration cpu, base::Duration time);
+  void call_used(base::Duration cpu, base::Duration time, base::SteadyTime now);
   /// A call has left its instance, which is free again, or has more room; without reuse it is retired.
   void call_finished(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// The same for a call after which the instance is not fit for another: it is retired when its last call has left.
@@ -180,11 +180,12 @@ class Dispatcher {
 
   static constexpr std::uint32_t kStartFailuresMax = 3;
   static constexpr auto kStartPause = std::chrono::seconds(1);
-  // For want of processors: until it is looked again; in how many calls' times one should have ended, at most in so
-  // long or, if they take long, in a quarter of that many.
+  // For want of processors: until it is looked again, and for how long it is waited in vain for a call to end: for so
+  // many calls' times, at most a second, or for two calls' times, at most ten.
   static constexpr auto kProcessorsPause = std::chrono::milliseconds(20);
   static constexpr int kCallsInVain = 8;
-  static constexpr base::Duration kInVainAtMost = std::chrono::seconds(1);
+  static constexpr base::Duration kShortCallsAtMost = std::chrono::seconds(1);
+  static constexpr base::Duration kInVainAtMost = std::chrono::seconds(10);
 
  private:
   enum class State : std::uint8_t {
@@ -234,11 +235,12 @@ class Dispatcher {
   std::uint32_t starts_for_queue(base::SteadyTime now);
   /// Of as many calls that wait as `wanted`, how many are to have starts now.
   std::uint64_t with_a_processor(std::uint64_t wanted, base::SteadyTime now);
-  bool short_of_processors() const;
+  std::uint32_t starts_with_a_processor(std::uint32_t wanted, base::SteadyTime now) const;
+  bool heeds_processors() const { return processors_ != nullptr && options_.reuse && processor_bound_.computes(); }
   /// By the limits; a zygote may be missing.
   std::uint32_t starts_allowed() const;
   /// What a call that arrives now is likely to wait.
-  base::Duration likely_wait() const;
+  base::Duration likely_wait(base::SteadyTime now) const;
   void refuse_all(Refuse::Why why, Actions& out);
   void check() const;
 

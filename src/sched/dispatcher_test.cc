@@ -209,7 +209,7 @@ TEST(Dispatcher, ACallThatWouldWaitTooLongIsRefusedWithTheTime) {
   // Two are served by the instances there may be, three more within 2 s.
   for (std::uint64_t i = 0; i < 5; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
   EXPECT_TRUE(room.drain<Refuse>().empty());
-  const std::optional<Refuse> told = room.dispatcher.overload(CallId{5});
+  const std::optional<Refuse> told = room.dispatcher.overload(CallId{5}, room.now);
   ASSERT_TRUE(told);
   room.dispatcher.call_arrived(CallId{5}, room.now, room.actions);
   const auto refused = room.drain<Refuse>();
@@ -221,17 +221,17 @@ TEST(Dispatcher, ACallThatWouldWaitTooLongIsRefusedWithTheTime) {
 
 TEST(Dispatcher, OverloadIsSaidOfNobodyWhoWouldBeTaken) {
   Room room({.instances_max = 1, .queue_max = 1, .max_wait = 0s, .starting_max = 1});
-  EXPECT_FALSE(room.dispatcher.overload(CallId{1})) << "the first waits for a zygote";
+  EXPECT_FALSE(room.dispatcher.overload(CallId{1}, room.now)) << "the first waits for a zygote";
   room.dispatcher.call_arrived(CallId{1}, room.now, room.actions);
-  const auto overload = room.dispatcher.overload(CallId{2});
+  const auto overload = room.dispatcher.overload(CallId{2}, room.now);
   ASSERT_TRUE(overload);
   EXPECT_EQ(overload->why, Refuse::Why::kQueueFull);
   EXPECT_EQ(room.dispatcher.queued(), 1u) << "asking changes nothing";
   room.dispatcher.zygote_ready(ZygoteState::kReady, room.now, room.actions);
   room.dispatcher.instance_ready(room.drain<StartInstance>().at(0).instance, room.now, room.actions);
-  EXPECT_FALSE(room.dispatcher.overload(CallId{2})) << "the instance is at work, and one may wait";
+  EXPECT_FALSE(room.dispatcher.overload(CallId{2}, room.now)) << "the instance is at work, and one may wait";
   room.dispatcher.close(room.actions);
-  EXPECT_FALSE(room.dispatcher.overload(CallId{2})) << "that is another refusal";
+  EXPECT_FALSE(room.dispatcher.overload(CallId{2}, room.now)) << "that is another refusal";
 }
 
 TEST(Dispatcher, NobodyIsRefusedForATimeThatAStartSpares) {
@@ -578,8 +578,8 @@ class History {
           const auto [id, call] = *calls_running_.begin();
           calls_running_.erase(id);
           ++done_;
-          room_.processors.full = random_() % 3 == 0;
-          room_.dispatcher.call_used((random_() % 8) * 1ms, 5ms);
+          room_.processors.full_until = room_.now + (random_() % 3) * 20ms;
+          room_.dispatcher.call_used((random_() % 8) * 1ms, 5ms, room_.now);
           if (random_() % 8 == 0)
             room_.dispatcher.instance_gone(id, room_.now, room_.actions);
           else

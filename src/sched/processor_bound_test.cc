@@ -14,25 +14,40 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(ProcessorBound, CallsComputeWhenHalfOfTheirTimeIsProcessorTime) {
-  ProcessorBound half;
-  half.call_used(5ms, 10ms, false);
-  EXPECT_TRUE(half.computes());
-  ProcessorBound less;
-  EXPECT_FALSE(less.computes()) << "nothing is known";
-  less.call_used(4ms, 10ms, false);
-  EXPECT_FALSE(less.computes());
-  less.call_used(1ms, 0ms, false);
-  EXPECT_FALSE(less.computes()) << "a call without a time says nothing";
+void use(ProcessorBound& bound, base::Duration cpu, base::Duration time, bool full, int calls = 20) {
+  for (int i = 0; i < calls; ++i) bound.call_used(cpu, time, full);
 }
 
-TEST(ProcessorBound, WhatIsMeasuredWhileProcessorsAreFullOnlyRaisesIt) {
+TEST(ProcessorBound, CallsComputeWhenHalfOfTheirTimeIsProcessorTime) {
+  ProcessorBound half;
+  use(half, 5ms, 10ms, false, 7);
+  EXPECT_FALSE(half.computes()) << "seven say nothing yet";
+  use(half, 5ms, 10ms, false, 1);
+  EXPECT_TRUE(half.computes());
+  ProcessorBound less;
+  use(less, 4ms, 10ms, false);
+  EXPECT_FALSE(less.computes());
+  ProcessorBound none;
+  use(none, 1ms, 0ms, false);
+  EXPECT_FALSE(none.computes()) << "a call without a time says nothing";
+}
+
+TEST(ProcessorBound, HowLongCallsWaitIsMeasuredWhileProcessorsAreFree) {
   ProcessorBound bound;
-  bound.call_used(9ms, 10ms, false);
-  for (int i = 0; i < 100; ++i) bound.call_used(9ms, 300ms, true);
+  use(bound, 9ms, 10ms, true);
+  EXPECT_FALSE(bound.computes()) << "what it does by itself is not known";
+  use(bound, 9ms, 10ms, false);
+  use(bound, 9ms, 300ms, true);
   EXPECT_TRUE(bound.computes()) << "it waited for processors";
-  for (int i = 0; i < 100; ++i) bound.call_used(9ms, 300ms, false);
+  use(bound, 9ms, 300ms, false);
   EXPECT_FALSE(bound.computes()) << "it waited for something else";
+}
+
+TEST(ProcessorBound, WhoseCallsUseNextToNothingSinceComputesNoLongerThoughProcessorsAreFull) {
+  ProcessorBound bound;
+  use(bound, 40ms, 50ms, false);
+  use(bound, 1ms, 1s, true, 40);
+  EXPECT_FALSE(bound.computes());
 }
 
 // A version whose calls take 50 ms each on two processors, with a zygote, and so much of them computing.
@@ -74,7 +89,7 @@ struct Version {
   void leave(base::Duration cpu) {
     const base::InstanceId id = running.front();
     running.erase(running.begin());
-    dispatcher.call_used(cpu, 50ms);
+    dispatcher.call_used(cpu, 50ms, now);
     dispatcher.call_finished(id, now, actions);
     take();
   }
@@ -110,7 +125,7 @@ TEST(ProcessorBound, ABurstOfCallsThatComputeGetsAsManyStartsAsThereAreProcessor
 TEST(ProcessorBound, WhileProcessorsAreFullTheQueueWaitsForThoseAtWork) {
   Version version(50ms);
   version.arrive(60);
-  version.processors.full = true;
+  version.processors.full_until = base::SteadyTime::max();
   version.begin_started();
   ASSERT_EQ(version.running.size(), 3u);
   std::size_t served = 0;
@@ -138,7 +153,7 @@ TEST(ProcessorBound, WhileProcessorsAreFreeOneStartFollowsAnother) {
 TEST(ProcessorBound, WhoComputesNoLongerGetsStartsWhenNoCallEnds) {
   Version version(50ms);
   version.arrive(60);
-  version.processors.full = true;
+  version.processors.full_until = base::SteadyTime::max();
   version.begin_started();
   ASSERT_EQ(version.running.size(), 3u);
   version.now += 390ms;
@@ -160,7 +175,7 @@ TEST(ProcessorBound, WhoComputesNoLongerGetsStartsWhenNoCallEnds) {
 TEST(ProcessorBound, VersionsAtWorkShareTheProcessors) {
   Version version(50ms);
   version.processors.versions_at_work = 1;  // another's
-  version.processors.full = true;
+  version.processors.full_until = base::SteadyTime::max();
   version.arrive(60);
   EXPECT_EQ(version.running.size(), 1u) << "its idle instance takes a call";
   EXPECT_EQ(version.starting.size(), 0u) << "each has one of two processors";
@@ -173,16 +188,42 @@ TEST(ProcessorBound, VersionsAtWorkShareTheProcessors) {
 TEST(ProcessorBound, WithoutInstancesThereIsAlwaysAStart) {
   Version version(50ms);
   version.dispatcher.retire_coldest(version.actions);
-  version.processors.full = true;
+  version.processors.full_until = base::SteadyTime::max();
   version.processors.versions_at_work = 100;
   version.arrive(5);
+  EXPECT_EQ(version.starting.size(), 1u);
+}
+
+TEST(ProcessorBound, CallsThatTakeLongWaitTenSecondsAtMostForOneToEnd) {
+  Version version(50ms);
+  for (int i = 0; i < 100; ++i) {
+    version.arrive(1);
+    version.now += 40s;
+    version.leave(50ms);
+  }
+  version.processors.full_until = base::SteadyTime::max();
+  version.arrive(10);
+  version.begin_started();
+  const std::size_t at_first = version.running.size();
+  EXPECT_LT(at_first, 4u);
+  version.now += 11s;
+  version.tick();
+  EXPECT_EQ(version.starting.size(), 1u);
+}
+
+TEST(ProcessorBound, NobodyIsRefusedForAWaitThatAStartSpares) {
+  Version version(50ms, {.max_wait = 10ms});
+  version.arrive(1);
+  version.processors.full_until = base::SteadyTime::max();
+  version.arrive(1);
+  EXPECT_TRUE(version.refused.empty()) << "there are two processors for it";
   EXPECT_EQ(version.starting.size(), 1u);
 }
 
 TEST(ProcessorBound, HowLongAQueueTakesIsToldByThoseAtWork) {
   Version version(50ms, {.max_wait = 500ms});
   version.arrive(1);
-  version.processors.full = true;
+  version.processors.full_until = base::SteadyTime::max();
   version.arrive(100);
   ASSERT_FALSE(version.refused.empty()) << "a hundred instances would have served them";
   EXPECT_GT(version.refused.front(), 500ms);

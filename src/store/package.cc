@@ -157,15 +157,31 @@ Result<std::size_t> PackageStore::collect(const std::set<std::string>& keep) con
   return garbage.size();
 }
 
-std::string layer_key(std::string_view requirements, std::string_view python, std::string_view platform) {
-  std::string text = "ebb-layer-1\n" + std::string(python) + "\n" + std::string(platform) + "\n";
+// May take a word too many for a file, never one too few: pip reads as a file what has a slash, or an archive's ending.
+static bool may_name_a_file(std::string_view line) {
+  const auto has = [line](std::string_view word) { return line.find(word) != std::string_view::npos; };
+  if (line.starts_with('-')) return !line.starts_with("--hash");
+  if (has("file:")) return true;
+  if (has("://")) return false;
+  for (const std::string_view word : {"/", ".whl", ".zip", ".tar", ".tgz", ".tbz", ".txz", ".tlz", "$"}) {
+    if (has(word)) return true;
+  }
+  return line.starts_with('.');
+}
+
+std::string layer_key(std::string_view requirements, std::string_view package_key, std::string_view python,
+                      std::string_view platform) {
+  std::string text = "ebb-layer-2\n" + std::string(python) + "\n" + std::string(platform) + "\n";
+  bool shared = true;
   while (!requirements.empty()) {
     const auto end = requirements.find('\n');
     const std::string_view line = trimmed(without_comment(requirements.substr(0, end)));
     if (!line.empty()) text += std::string(line) + "\n";
+    if (!line.empty() && may_name_a_file(line)) shared = false;
     if (end == std::string_view::npos) break;
     requirements.remove_prefix(end + 1);
   }
+  if (!shared) text += "of the package " + std::string(package_key) + "\n";
   return sha256_hex(text);
 }
 

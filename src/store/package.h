@@ -53,8 +53,11 @@ class PackageStore {
 };
 
 /// The key of the layer that these requirements make: comments, blank lines, trailing space and line ends do not count.
-/// `python` is the interpreter's full version, `platform` such as "linux-x86_64".
-std::string layer_key(std::string_view requirements, std::string_view python, std::string_view platform);
+/// `python` is the interpreter's full version, `platform` such as "linux-x86_64". Where a line names anything but what
+/// an index or an address has, an option or a file of the package, the layer is that package's (`package_key`) alone:
+/// the same words would mean other files in another's.
+std::string layer_key(std::string_view requirements, std::string_view package_key, std::string_view python,
+                      std::string_view platform);
 
 /// What decides what npm installs from a lock.
 struct NpmLayer {

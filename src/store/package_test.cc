@@ -346,13 +346,32 @@ TEST_F(PackageTest, CollectsWhatNobodyRefersTo) {
 }
 
 TEST(LayerKey, DependsOnWhatPipWouldInstall) {
-  const auto key = layer_key("numpy==1.26.4\nPillow==10.0\n", "3.11.2", "linux-x86_64");
+  const auto of = [](std::string_view text, std::string_view python = "3.11.2", std::string_view platform = "l") {
+    return layer_key(text, "of-some-package", python, platform);
+  };
+  const auto key = of("numpy==1.26.4\nPillow==10.0\n");
   EXPECT_TRUE(base::is_content_key(key));
-  EXPECT_EQ(layer_key("# models\r\nnumpy==1.26.4  # pinned\r\n\r\n  Pillow==10.0", "3.11.2", "linux-x86_64"), key);
-  EXPECT_NE(layer_key("numpy==1.26.4\n", "3.11.2", "linux-x86_64"), key);
-  EXPECT_NE(layer_key("numpy==1.26.4\nPillow==10.0\n", "3.11.3", "linux-x86_64"), key);
-  EXPECT_NE(layer_key("numpy==1.26.4\nPillow==10.0\n", "3.11.2", "linux-aarch64"), key);
-  EXPECT_NE(layer_key("x @ https://a/b#sha256=1", "3", "l"), layer_key("x @ https://a/b#sha256=2", "3", "l"));
+  EXPECT_EQ(of("# models\r\nnumpy==1.26.4  # pinned\r\n\r\n  Pillow==10.0"), key);
+  EXPECT_NE(of("numpy==1.26.4\n"), key);
+  EXPECT_NE(of("numpy==1.26.4\nPillow==10.0\n", "3.11.3"), key);
+  EXPECT_NE(of("numpy==1.26.4\nPillow==10.0\n", "3.11.2", "linux-aarch64"), key);
+  EXPECT_NE(of("x @ https://a/b#sha256=1"), of("x @ https://a/b#sha256=2"));
+}
+
+TEST(LayerKey, WhatLiesInThePackageIsThatPackagesAlone) {
+  const auto shared = [](std::string_view text) {
+    return layer_key(text, "one", "3", "l") == layer_key(text, "other", "3", "l");
+  };
+  for (const char* text :
+       {"numpy", "numpy[extra]>=1.26,<2; python_version < '3.12'", "numpy==1 \\\n    --hash=sha256:00aa",
+        "x @ https://example.org/x-1.0.tar.gz#sha256=1", "git+https://example.org/x@v1", "# ./a.whl\nnumpy"}) {
+    EXPECT_TRUE(shared(text)) << text;
+  }
+  for (const char* text : {"/ebb/source/x-1.0-py3-none-any.whl", "./x", "x-1.0-py3-none-any.whl", "wheels/x-1.0.tar.gz",
+                           "-r base.txt", "--requirement=base.txt", "-c pins.txt", "-e .", "--find-links /ebb/source",
+                           "x @ file:///ebb/source/x.whl", "file:x.zip", "numpy\n-r base.txt\n", "${HOME}x"}) {
+    EXPECT_FALSE(shared(text)) << text;
+  }
 }
 
 TEST(NpmLayerKey, DependsOnAllThatNpmGoesBy) {

@@ -31,10 +31,10 @@ def told():
 
 @pytest.mark.skipif(not told(), reason="this kernel does not say when work waits for processors (psi=1)")
 def test_a_burst_of_calls_that_compute_gets_few_instances(node):
-    processors = os.cpu_count()
+    processors = min(4, os.cpu_count())  # threads of one Python process make no burst for more
     calls = 30 * processors
     node.deploy_app(SOURCE, {"computes": {"handler": "app.computes", "memory": "64Mi", "scale": {"max": calls}}}, app="computing")
-    for _ in range(20):
+    for _ in range(40):
         assert node.call("/fn/computing/computes").status_code == 200
     answers = in_parallel(calls, lambda _: node.call("/fn/computing/computes"))
     assert [answer.status_code for answer in answers] == [200] * calls

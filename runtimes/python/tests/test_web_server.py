@@ -44,10 +44,10 @@ def sent(parts, prefix="/fn/shop/f", path="/a", headers=None, **context):
 
 
 def test_what_the_client_says_of_its_proxies_does_not_stand_beside_what_ebb_says(parts):
-    lies = {f"x-forwarded-{name}": "lie" for name in ("host", "proto", "prefix")}
+    lies = {f"x-forwarded-{name}": "lie" for name in ("host", "proto", "prefix", "for")}
     told = sent(parts, headers={"host": "inner", **lies}, domainName="shop.example").headers
     assert told == [("host", "inner"), ("x-forwarded-host", "shop.example"), ("x-forwarded-proto", "https"), ("x-forwarded-prefix", "/fn/shop/f"),
-                    ("x-forwarded-for", "192.0.2.7")]  # fmt: skip
+                    ("x-forwarded-for", "lie, 192.0.2.7")]  # fmt: skip
 
 
 def test_a_prefix_that_was_not_taken_away_is_not_told(parts):
