@@ -1,8 +1,8 @@
 // Whose start is next when many are wanted at once: starts of a node take turns, app by app; so do loads of zygotes.
 //
 // A start is a few milliseconds of a processor, in launcher, kernel and instance; a load tenths of a second or more. So
-// many at a time as there are processors, and a few to fill their gaps, are as fast as more; those beyond would only
-// take the processors from each other and from everybody else. An app that wants hundreds waits for itself, another's
+// many at a time as there are processors, two at least, are nearly as fast as more; those beyond would only take the
+// processors from each other and from everybody else. An app that wants hundreds waits for itself, another's
 // next for at most one of it (sched/fair_queue.h). What somebody waits for goes before what is started ahead of need,
 // of whichever app; of every kAheadEvery turns that are given out while both wait, one is for the latter, so that it is
 // not forgotten. Invariants: at most `most` turns are under way that are younger than `turn_most`; whoever waits is
