@@ -65,7 +65,12 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
   std::error_code missing;
   if (!fs::exists(file, missing)) co_return base::Result<>();
   EBB_CO_TRY(const std::string text, read_file(file, limits::kManifestBytes));
-  plan.layer_key = store::layer_key(text, plan.package_key, services_.python_version, kPlatform);
+  const auto key_of = [&]() -> base::Result<std::string> {
+    const store::LayerSource source{.package_key = plan.package_key,
+                                    .package = tree_path("packages", plan.package_key)};
+    return store::layer_key(text, source, services_.python_version, kPlatform);
+  };
+  EBB_CO_TRY(plan.layer_key, co_await io::offload(services_.pool, "read requirements", key_of));
   if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
     say(job, "layer", "dependencies unchanged");
     co_return base::Result<>();

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <fstream>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -169,7 +171,25 @@ static bool may_name_a_file(std::string_view line) {
   return line.starts_with('.');
 }
 
-std::string layer_key(std::string_view requirements, std::string_view package_key, std::string_view python,
+// The hash of a wheel that the line names whole and alone, or nothing.
+static std::optional<std::string> wheel_content(std::string_view line, const fs::path& package) {
+  constexpr std::string_view kSource = "/ebb/source/";
+  const bool plain = line.find_first_of(" ;[\\") == std::string_view::npos && line.find("..") == std::string_view::npos;
+  if (!line.starts_with(kSource) || !line.ends_with(".whl") || !plain) return std::nullopt;
+  const fs::path file = package / line.substr(kSource.size());
+  std::error_code ec;
+  if (!fs::is_regular_file(fs::symlink_status(file, ec))) return std::nullopt;
+  std::ifstream stream(file, std::ios::binary);
+  std::string block(1024 * 1024, '\0');
+  Sha256 sum;
+  while (stream.read(block.data(), static_cast<std::streamsize>(block.size())) || stream.gcount() > 0) {
+    sum.add({block.data(), static_cast<std::size_t>(stream.gcount())});
+  }
+  if (!stream.eof()) return std::nullopt;
+  return sum.finish();
+}
+
+std::string layer_key(std::string_view requirements, const LayerSource& source, std::string_view python,
                       std::string_view platform) {
   std::string text = "ebb-layer-2\n" + std::string(python) + "\n" + std::string(platform) + "\n";
   bool shared = true;
@@ -177,11 +197,15 @@ std::string layer_key(std::string_view requirements, std::string_view package_ke
     const auto end = requirements.find('\n');
     const std::string_view line = trimmed(without_comment(requirements.substr(0, end)));
     if (!line.empty()) text += std::string(line) + "\n";
-    if (!line.empty() && may_name_a_file(line)) shared = false;
+    if (may_name_a_file(line)) {
+      const std::optional<std::string> content = wheel_content(line, source.package);
+      if (content) text += "with the content " + *content + "\n";
+      shared = shared && content;
+    }
     if (end == std::string_view::npos) break;
     requirements.remove_prefix(end + 1);
   }
-  if (!shared) text += "of the package " + std::string(package_key) + "\n";
+  if (!shared) text += "of the package " + std::string(source.package_key) + "\n";
   return sha256_hex(text);
 }
 

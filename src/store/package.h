@@ -52,11 +52,17 @@ class PackageStore {
   PackageLimits limits_;
 };
 
+/// What requirements may name beside what an index or an address has.
+struct LayerSource {
+  std::string_view package_key;
+  std::filesystem::path package;  // its directory, which a build sees as /ebb/source
+};
+
 /// The key of the layer that these requirements make: comments, blank lines, trailing space and line ends do not count.
-/// `python` is the interpreter's full version, `platform` such as "linux-x86_64". Where a line names anything but what
-/// an index or an address has, an option or a file of the package, the layer is that package's (`package_key`) alone:
-/// the same words would mean other files in another's.
-std::string layer_key(std::string_view requirements, std::string_view package_key, std::string_view python,
+/// `python` is the interpreter's full version, `platform` such as "linux-x86_64". A wheel of the package counts by its
+/// content; where a line names another file of it, or is an option, the layer is that package's alone: the same words
+/// would mean other files in another's. Blocking: reads the wheels.
+std::string layer_key(std::string_view requirements, const LayerSource& source, std::string_view python,
                       std::string_view platform);
 
 /// What decides what npm installs from a lock.

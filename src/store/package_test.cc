@@ -347,7 +347,7 @@ TEST_F(PackageTest, CollectsWhatNobodyRefersTo) {
 
 TEST(LayerKey, DependsOnWhatPipWouldInstall) {
   const auto of = [](std::string_view text, std::string_view python = "3.11.2", std::string_view platform = "l") {
-    return layer_key(text, "of-some-package", python, platform);
+    return layer_key(text, {.package_key = "some", .package = {}}, python, platform);
   };
   const auto key = of("numpy==1.26.4\nPillow==10.0\n");
   EXPECT_TRUE(base::is_content_key(key));
@@ -360,7 +360,8 @@ TEST(LayerKey, DependsOnWhatPipWouldInstall) {
 
 TEST(LayerKey, WhatLiesInThePackageIsThatPackagesAlone) {
   const auto shared = [](std::string_view text) {
-    return layer_key(text, "one", "3", "l") == layer_key(text, "other", "3", "l");
+    return layer_key(text, {.package_key = "one", .package = {}}, "3", "l") ==
+           layer_key(text, {.package_key = "other", .package = {}}, "3", "l");
   };
   for (const char* text :
        {"numpy", "numpy[extra]>=1.26,<2; python_version < '3.12'", "numpy==1 \\\n    --hash=sha256:00aa",
@@ -372,6 +373,25 @@ TEST(LayerKey, WhatLiesInThePackageIsThatPackagesAlone) {
                            "x @ file:///ebb/source/x.whl", "file:x.zip", "numpy\n-r base.txt\n", "${HOME}x"}) {
     EXPECT_FALSE(shared(text)) << text;
   }
+}
+
+TEST(LayerKey, AWheelOfThePackageCountsByItsContent) {
+  const TempDir temp;
+  const fs::path folder = temp.path();
+  fs::create_directories(folder / "in");
+  const auto key = [&](std::string_view text, std::string_view package, std::string_view content) {
+    std::ofstream(folder / "in/x.whl") << content;
+    return layer_key(text, {.package_key = package, .package = folder}, "3", "l");
+  };
+  constexpr std::string_view kWheel = "/ebb/source/in/x.whl";
+  EXPECT_EQ(key(kWheel, "one", "a"), key(kWheel, "other", "a"));
+  EXPECT_NE(key(kWheel, "one", "a"), key(kWheel, "one", "b"));
+  EXPECT_NE(key("/ebb/source/in/../in/x.whl", "one", "a"), key("/ebb/source/in/../in/x.whl", "other", "a"));
+  EXPECT_NE(key("/ebb/source/in/y.whl", "one", "a"), key("/ebb/source/in/y.whl", "other", "a")) << "there is none";
+  fs::create_symlink("x.whl", folder / "in/link.whl");
+  EXPECT_NE(key("/ebb/source/in/link.whl", "one", "a"), key("/ebb/source/in/link.whl", "other", "a"));
+  EXPECT_NE(key("/ebb/source/in/x.whl\n-r more.txt", "one", "a"),
+            key("/ebb/source/in/x.whl\n-r more.txt", "other", "a"));
 }
 
 TEST(NpmLayerKey, DependsOnAllThatNpmGoesBy) {
