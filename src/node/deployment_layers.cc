@@ -70,7 +70,8 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
                                     .package = tree_path("packages", plan.package_key)};
     return store::layer_key(text, source, services_.python_version, kPlatform);
   };
-  EBB_CO_TRY(plan.layer_key, co_await io::offload(services_.pool, "read requirements", key_of));
+  auto key = co_await io::offload(services_.pool, "read requirements", key_of);
+  EBB_CO_TRY(plan.layer_key, std::move(key));
   if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
     say(job, "layer", "dependencies unchanged");
     co_return base::Result<>();
