@@ -2,6 +2,7 @@
 // each installed once on a node, by a build, and found again by the hash of what was asked for.
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "base/limits.h"
 #include "base/limits_access.h"
@@ -65,12 +66,12 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
   std::error_code missing;
   if (!fs::exists(file, missing)) co_return base::Result<>();
   EBB_CO_TRY(const std::string text, read_file(file, limits::kManifestBytes));
-  const auto key_of = [&]() -> base::Result<std::string> {
-    const store::LayerSource source{.package_key = plan.package_key,
-                                    .package = tree_path("packages", plan.package_key)};
-    return store::layer_key(text, source, services_.python_version, kPlatform);
+  std::function<base::Result<std::string>()> key_of =
+      [text, package_key = plan.package_key, package = tree_path("packages", plan.package_key),
+       python = services_.python_version]() -> base::Result<std::string> {
+    return store::layer_key(text, {.package_key = package_key, .package = package}, python, kPlatform);
   };
-  auto key = co_await io::offload(services_.pool, "read requirements", key_of);
+  auto key = co_await io::offload(services_.pool, "read requirements", std::move(key_of));
   EBB_CO_TRY(plan.layer_key, std::move(key));
   if (fs::exists(tree_path("layers", plan.layer_key), missing)) {
     say(job, "layer", "dependencies unchanged");
