@@ -26,20 +26,18 @@ def handler(event, context):
         pass
     return {}
 """
-_COMPUTING = ("computing", {"computes": {"memory": "64Mi", "idle_timeout": "1s", "scale": {"max": 100}}})
-_PACKAGES = [("burst", {"sleeps": {"memory": "64Mi", "idle_timeout": "1s", "scale": {"max": CALLS}}}),
-             ("many", {f"f{number}": {"memory": "64Mi", "idle_timeout": "1s"} for number in range(FUNCTIONS)})]
+_PACKAGES = [("burst", _SLEEPS, {"sleeps": {"memory": "64Mi", "idle_timeout": "1s", "scale": {"max": CALLS}}}),
+             ("many", _SLEEPS, {f"f{number}": {"memory": "64Mi", "idle_timeout": "1s"} for number in range(FUNCTIONS)}),
+             ("computing", _COMPUTES, {"computes": {"memory": "64Mi", "idle_timeout": "1s", "scale": {"max": 100}}})]
 
 
 def deploy(node):
-    for app, functions in _PACKAGES:
-        node.deploy_app(_SLEEPS, {name: {**spec, "handler": "app.handler"} for name, spec in functions.items()}, app=app)
-    app, functions = _COMPUTING
-    node.deploy_app(_COMPUTES, {name: {**spec, "handler": "app.handler"} for name, spec in functions.items()}, app=app)
+    for app, source, functions in _PACKAGES:
+        node.deploy_app(source, {name: {**spec, "handler": "app.handler"} for name, spec in functions.items()}, app=app)
 
 
 def instances(node):
-    return sum(sum(one["instances"].values()) for app, _ in (*_PACKAGES, _COMPUTING) for one in node.functions(app).values())
+    return sum(sum(one["instances"].values()) for app, *_ in _PACKAGES for one in node.functions(app).values())
 
 
 def await_zero(node):

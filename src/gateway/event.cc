@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gateway/json_text.h"
+#include "http/head.h"
 
 namespace ebb::gateway {
 namespace {
@@ -52,12 +53,6 @@ std::string lower(std::string_view name) {
   return result;
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // What a form means by the text; a broken escape is left as it is, for the function to judge.
 std::string decoded(std::string_view text) {
   std::string spaced(text);
@@ -82,7 +77,7 @@ void append_cookies(std::string& out, const http::Headers& headers) {
   for (const http::Header& header : headers) {
     if (!http::same_name(header.name, "cookie")) continue;
     for_each_part(header.value, ';', [&](std::string_view part) {
-      part = trimmed(part);
+      part = http::trimmed(part);
       if (part.empty()) return;
       append_member(out, any ? "," : R"(,"cookies":[)", part);
       any = true;

@@ -4,16 +4,12 @@
 #include <optional>
 #include <string_view>
 
+#include "http/head.h"
+
 namespace ebb::http {
 namespace {
 
 constexpr std::size_t kHostBytes = 255 + sizeof(":65535") - 1;
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 // "192.0.2.1", "2001:db8::1"; some proxies add the port: "192.0.2.1:4711", "[2001:db8::1]:4711".
 std::optional<base::IpAddress> address_in(std::string_view text) {

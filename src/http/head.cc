@@ -13,12 +13,6 @@ constexpr std::size_t kUsualHeaders = 12;  // most requests have no more
 
 Refusal malformed(std::string message) { return refusal(400, base::Code::kInvalidArgument, std::move(message)); }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // The next line without its CRLF; the scanner has seen that every line ends with one.
 std::string_view take_line(std::string_view& rest) {
   const std::size_t feed = rest.find('\n');
@@ -143,6 +137,12 @@ std::optional<Refusal> read_semantics(RequestHead& head) {
 }
 
 }  // namespace
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
 
 Refusal refusal(int status, base::Code code, std::string message) {
   return {status, base::Error{.code = code, .message = std::move(message)}};

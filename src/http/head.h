@@ -20,6 +20,9 @@
 
 namespace ebb::http {
 
+/// Without white space as HTTP has it, blanks and tabs, at its ends (RFC 9110, 5.6.3).
+std::string_view trimmed(std::string_view text);
+
 /// A message that cannot be served. The status is finer than the error's code.
 struct Refusal {
   Refusal() = default;

@@ -110,7 +110,7 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores, Inv
   services_.sandboxes = &sandboxes_;
   services_.egress = &egress_;
   services_.pressure = &pressure_;
-  const unsigned processors = std::max(1U, std::thread::hardware_concurrency());
+  const auto processors = static_cast<std::uint32_t>(services_.processors.count);
   services_.turns = std::make_shared<StartTurns>(std::max(2U, processors), kStartTurnMost, config.max_instances);
   services_.load_turns = std::make_shared<StartTurns>(2 * processors, kLoadTurnMost, config.max_instances);
   services_.spare_room = std::make_shared<SpareRoom>(

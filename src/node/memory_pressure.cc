@@ -81,17 +81,8 @@ io::Task<bool> MemoryPressure::give_up_spare() {
 
 io::Task<bool> MemoryPressure::let_a_spare_go() {
   if (services_.spare_room->taken() == 0) co_return false;
-  std::vector<std::pair<base::SteadyTime, std::shared_ptr<VersionRunner>>> holders;
-  {
-    base::MutexLock lock(mutex_);
-    for (const auto& [weak, key] : joined_) {
-      if (auto runner = weak.lock()) holders.emplace_back(base::SteadyTime::max(), std::move(runner));
-    }
-  }
-  for (auto& [since, runner] : holders) since = runner->spare_unused_since().value_or(base::SteadyTime::max());
-  std::sort(holders.begin(), holders.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  const std::vector<Since> holders = oldest_first(&VersionRunner::spare_unused_since);
   for (const auto& [since, runner] : holders) {
-    if (since == base::SteadyTime::max()) break;
     const bool gone = co_await runner->give_up_spare();
     if (gone) co_return true;
   }
@@ -99,26 +90,29 @@ io::Task<bool> MemoryPressure::let_a_spare_go() {
 }
 
 bool MemoryPressure::retire_idle_of(const std::string& app) {
-  std::vector<std::shared_ptr<VersionRunner>> of_app;
+  for (const auto& [since, runner] : oldest_first(&VersionRunner::idle_since, app)) {
+    if (runner->retire_idle()) return true;  // else a call came first
+  }
+  return false;
+}
+
+std::vector<MemoryPressure::Since> MemoryPressure::oldest_first(
+    std::optional<base::SteadyTime> (VersionRunner::*since)(), std::string_view app) {
+  std::vector<Since> runners;
   {
     base::MutexLock lock(mutex_);
     for (const auto& [weak, key] : joined_) {
       auto runner = weak.lock();
-      if (runner && runner->version().app == app) of_app.push_back(std::move(runner));
+      if (runner && (app.empty() || runner->version().app == app)) runners.emplace_back(base::SteadyTime{}, runner);
     }
   }
-  for (;;) {
-    std::shared_ptr<VersionRunner> oldest;
-    base::SteadyTime since_oldest = base::SteadyTime::max();
-    for (const auto& runner : of_app) {
-      const base::SteadyTime since = runner->idle_since().value_or(base::SteadyTime::max());
-      if (since >= since_oldest) continue;
-      oldest = runner;
-      since_oldest = since;
-    }
-    if (!oldest) return false;
-    if (oldest->retire_idle()) return true;  // else a call came first
-  }
+  std::erase_if(runners, [since](Since& one) {
+    const std::optional<base::SteadyTime> time = (one.second.get()->*since)();
+    if (time) one.first = *time;
+    return !time;
+  });
+  std::sort(runners.begin(), runners.end(), [](const Since& a, const Since& b) { return a.first < b.first; });
+  return runners;
 }
 
 io::Task<bool> MemoryPressure::let_one_go() {

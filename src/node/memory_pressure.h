@@ -13,9 +13,13 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "io/one_shot.h"
 #include "node/services.h"
@@ -40,11 +44,14 @@ class MemoryPressure {
 
  private:
   using Runners = std::map<sched::ZygoteCache::Key, std::shared_ptr<VersionRunner>>;
+  using Since = std::pair<base::SteadyTime, std::shared_ptr<VersionRunner>>;
   static io::Task<> run(MemoryPressure& self);
   io::Task<bool> let_one_go();
   io::Task<bool> let_a_spare_go();
   /// Functions whose zygotes leave each other's instances no room: the one that waits for the shortest time gives way.
   io::Task<bool> let_one_give_way();
+  /// Those of the app, or of all where it is "", that have something since a moment, in the order of these.
+  std::vector<Since> oldest_first(std::optional<base::SteadyTime> (VersionRunner::*since)(), std::string_view app = {});
   /// Those that still exist; the others are forgotten.
   Runners present();
   void appraise(const Runners& runners);

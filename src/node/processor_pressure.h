@@ -25,7 +25,7 @@ namespace ebb::node {
 /// The total of the line "some" in /proc/pressure/cpu; nothing when there is none.
 std::optional<std::chrono::microseconds> stalled_total(std::string_view pressure);
 /// How many can run, of /proc/loadavg; nothing when it does not say.
-std::optional<std::uint32_t> runnable(std::string_view load);
+std::optional<std::uint64_t> runnable(std::string_view load);
 
 class ProcessorPressure {
  public:
@@ -49,9 +49,8 @@ class ProcessorPressure {
   sched::Processors& processors_;
   const os::Fd pressure_;
   const os::Fd load_;
-  std::atomic<base::SteadyTime> next_{base::SteadyTime::min()};
+  std::atomic<base::SteadyTime> at_{base::SteadyTime{}};  // written by who holds mutex_
   base::Mutex mutex_;
-  base::SteadyTime at_ EBB_GUARDED_BY(mutex_){};
   std::chrono::microseconds stalled_ EBB_GUARDED_BY(mutex_){};
 };
 

@@ -440,11 +440,12 @@ sandbox::OutputPipe::Sink VersionRunner::sink(store::LogStream stream, std::shar
   };
 }
 
-sandbox::OutputPipe::Rest VersionRunner::rest_into(store::LogStream stream,
-                                                   std::shared_ptr<sandbox::LastWords> last_words) {
-  return [stream, last_words = std::move(last_words)](const std::vector<std::string>& lines) {
+base::Result<std::shared_ptr<sandbox::OutputPipe>> VersionRunner::open_output(
+    store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words, os::Fd* write_end) {
+  const auto rest = [stream, last_words](const std::vector<std::string>& lines) {
     last_words->add(stream_of(stream), lines);
   };
+  return sandbox::OutputPipe::open(services_.here(), sink(stream, last_words), write_end, rest);
 }
 
 // Secrets are environment like any other from here on: user code reads os.environ as it is imported, so init has them

@@ -231,8 +231,10 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::string config_for_runtime(const SecretValues& secrets) const;
   /// Into the function's log, and what is not nullptr besides.
   sandbox::OutputPipe::Sink sink(store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words = nullptr);
-  /// What the log does not keep.
-  static sandbox::OutputPipe::Rest rest_into(store::LogStream stream, std::shared_ptr<sandbox::LastWords> last_words);
+  /// The same of a start, of which what the log does not keep is last words all the same.
+  base::Result<std::shared_ptr<sandbox::OutputPipe>> open_output(store::LogStream stream,
+                                                                 std::shared_ptr<sandbox::LastWords> last_words,
+                                                                 os::Fd* write_end);
 
   Services& services_;
   const model::Version version_;

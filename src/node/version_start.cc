@@ -169,12 +169,10 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
 io::Task<base::Result<>> VersionRunner::try_start(std::shared_ptr<sandbox::Instance> instance, os::Fd peer) {
   std::vector<os::Fd> fds(3);
   fds[0] = std::move(peer);
-  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, instance->last_words), &fds[1],
-                                       rest_into(store::LogStream::kOut, instance->last_words));
+  auto out = open_output(store::LogStream::kOut, instance->last_words, &fds[1]);
   if (!out) co_return out.error();
   instance->out = *out;
-  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, instance->last_words), &fds[2],
-                                       rest_into(store::LogStream::kErr, instance->last_words));
+  auto err = open_output(store::LogStream::kErr, instance->last_words, &fds[2]);
   if (!err) co_return err.error();
   instance->err = *err;
 

@@ -118,10 +118,8 @@ io::Task<ZygoteOutcome> VersionRunner::try_make_zygote() {
   const std::uint64_t id = services_.next_zygote++;
   std::vector<os::Fd> ends(2);
   const auto last_words = std::make_shared<sandbox::LastWords>();
-  auto out = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kOut, last_words), &ends[0],
-                                       rest_into(store::LogStream::kOut, last_words));
-  auto err = sandbox::OutputPipe::open(services_.here(), sink(store::LogStream::kErr, last_words), &ends[1],
-                                       rest_into(store::LogStream::kErr, last_words));
+  auto out = open_output(store::LogStream::kOut, last_words, &ends[0]);
+  auto err = open_output(store::LogStream::kErr, last_words, &ends[1]);
   if (!out || !err) {
     outcome.result = (out ? err : out).error();
     co_return outcome;

@@ -24,6 +24,13 @@ def without_proxy(patch):
         patch.setenv(name, ",".join(filter(None, [os.environ.get(name), "127.0.0.1"])))
 
 
+def make_default(patch, one):
+    """A node that is started from now on has npm ask this registry, as its operator may set; `patch`: pytest's MonkeyPatch."""
+    patch.delenv("npm_config_registry", raising=False)
+    patch.setenv("NPM_CONFIG_REGISTRY", one.url)
+    without_proxy(patch)
+
+
 def tarball(files):
     """A package as npm packs it, of {path: text}; the same bytes each time."""
     made = io.BytesIO()

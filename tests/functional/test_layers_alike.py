@@ -35,9 +35,7 @@ def registry():
 @pytest.fixture(scope="module")
 def nodes(registry):
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("npm_config_registry", raising=False)
-        patch.setenv("NPM_CONFIG_REGISTRY", registry.url)
-        npm_registry.without_proxy(patch)
+        npm_registry.make_default(patch, registry)
         with running(Node()) as first, running(Node()) as second:
             yield first, second
             second.set_aside(first)

@@ -26,9 +26,7 @@ def registry():
 def surroundings(registry):
     """What the operator of a node with a registry of its own sets."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("npm_config_registry", raising=False)
-        patch.setenv("NPM_CONFIG_REGISTRY", registry.url)
-        npm_registry.without_proxy(patch)
+        npm_registry.make_default(patch, registry)
         yield
 
 
