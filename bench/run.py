@@ -9,7 +9,7 @@ missed. --quick: few samples, to see that it works; its numbers are worth little
 Needs root, for the node and for other processes' smaps.
 
 All but peers run unless parts are named. peers runs last: it installs other platforms' programs (workerd, gunicorn, nginx,
-Knative's queue-proxy; of-watchdog and aws-lambda-rie from $PATH) into build/bench/peers, and runs each with the same two
+Knative's queue-proxy and aws-lambda-rie; of-watchdog from $PATH) into build/bench/peers, and runs each with the same two
 functions, alone, in rounds, in a network namespace with only a loopback. What cannot be had here is named as missing.
 --only picks some of them: ./dev bench --check --only ebb-python,ebb-native,workerd,workerd-x2 peers
 """

@@ -1,8 +1,8 @@
 """The peers' programs, pinned, below build/bench/peers: the clients of npm, pip, Go and Debian fetch and check them.
 
 Each function returns {"command": the program's path, "version": what it says of itself}, or raises Missing with the reason,
-which the result names. Nothing is installed into the system. of-watchdog and aws-lambda-rie are in none of these registries as
-a program; they are taken from $PATH where the machine has them.
+which the result names. Nothing is installed into the system. of-watchdog is in none of these registries as a program; it is taken
+from $PATH where the machine has it.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import subprocess
 GUNICORN = "gunicorn==23.0.0"
 AWSLAMBDARIC = "awslambdaric==4.2.2"
 FASTAPI = "fastapi==0.165.0 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0"
+LAMBDA_RIE = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d"
 _HERE = pathlib.Path(__file__).resolve().parent
 _SDK = _HERE.parents[1] / "sdk/cpp/include"
 _PATIENCE = 1500
@@ -91,14 +92,29 @@ def nginx(out):
     return {"command": binary, "version": f"{_run('nginx', [binary, '-v'])} ({package})"}
 
 
+def _require_go(what):
+    told = _run(what, ["go", "version"])
+    if (found := re.search(r"go(\d+)\.(\d+)", told)) and (int(found[1]), int(found[2])) < (1, 21):
+        raise Missing(f"{what}: {told} cannot fetch the toolchain that it wants; go 1.21 or newer can")
+
+
+def lambda_rie(out):
+    """Built from its Go module, whose sums Go's own database vouches for."""
+    version = LAMBDA_RIE.rpartition("@")[2]
+    binary = out / "peers/bin" / version / "aws-lambda-rie"
+    if not binary.exists():
+        print("building aws-lambda-rie", flush=True)
+        _require_go("aws-lambda-rie")
+        _run("aws-lambda-rie", ["go", "install", "-trimpath", LAMBDA_RIE], env={**os.environ, "GOBIN": str(binary.parent), "GOTOOLCHAIN": "auto"})
+    return {"command": binary, "version": version}
+
+
 def queue_proxy(out):
     binary = out / "peers/bin/queue-proxy"
     version = re.search(r"knative.dev/serving (v\S+)", (_HERE / "knative/go.mod").read_text()).group(1)
     if not binary.exists():
         print("building Knative's queue-proxy, some minutes the first time", flush=True)
-        told = _run("queue-proxy", ["go", "version"])
-        if (found := re.search(r"go(\d+)\.(\d+)", told)) and (int(found[1]), int(found[2])) < (1, 21):
-            raise Missing(f"queue-proxy: {told} cannot fetch the toolchain that it wants; go 1.21 or newer can")
+        _require_go("queue-proxy")
         _run("queue-proxy", ["go", "build", "-mod=readonly", "-trimpath", "-ldflags=-s", "-o", binary, "knative.dev/serving/cmd/queue"],
              cwd=_HERE / "knative", env={**os.environ, "GOTOOLCHAIN": "auto"})
     return {"command": binary, "version": f"knative.dev/serving {version}"}

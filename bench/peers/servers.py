@@ -207,7 +207,7 @@ class LambdaRie(Server):
     connections = 1
 
     def installed(self, out):
-        return {**install.from_path("aws-lambda-rie"), "python": install.python_package(out, "awslambdaric", install.AWSLAMBDARIC) / "python3"}
+        return {**install.lambda_rie(out), "python": install.python_package(out, "awslambdaric", install.AWSLAMBDARIC) / "python3"}
 
     def launch(self):
         self._spawn("rie", [self.program["command"], "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{self.port}",
