@@ -19,6 +19,21 @@ std::string instances_text(const boost::json::object& function) {
   return std::to_string(all) + (what.empty() ? "" : " (" + what + ")");
 }
 
+// Apps that reserve or bound something as a whole; "" where none does.
+std::string apps_text(const Session& session, const boost::json::object& answer) {
+  Table table({"APP", "INSTANCES", "RESERVE", "MAX_INSTANCES"});
+  bool some = false;
+  for (const auto* app : objects_in(answer, "apps")) {
+    const std::uint64_t reserve = count_of(*app, "reserve");
+    const std::uint64_t most = count_of(*app, "max_instances");
+    if (reserve == 0 && most == 0) continue;
+    some = true;
+    table.add({text_of(*app, "app"), std::to_string(count_of(*app, "instances")),
+               reserve == 0 ? "-" : std::to_string(reserve), most == 0 ? "-" : std::to_string(most)});
+  }
+  return some ? "\n" + table.text(session.terminal) : "";
+}
+
 base::Result<int> list(const Session& session, const std::string& app) {
   Subject subject;
   if (!app.empty()) {
@@ -48,7 +63,7 @@ base::Result<int> list(const Session& session, const std::string& app) {
     const std::string note = text_of(*function, "zygote_note");
     if (!note.empty()) notes += text_of(*function, "app") + "/" + text_of(*function, "function") + ": " + note + "\n";
   }
-  print_out(table.text(session.terminal));
+  print_out(table.text(session.terminal) + apps_text(session, answer.object));
   if (!notes.empty()) print_out("\n" + session.terminal.on_out(Colour::kYellow, harmless(notes)));
   return 0;
 }

@@ -237,13 +237,14 @@ io::Task<ControlPlane::Answer> ControlPlane::functions(Caller caller, http::Requ
   const bool all_of_key = app.empty() && !caller.app.empty();
   if (all_of_key) app = caller.app;
   if (!app.empty()) EBB_CO_CHECKED(access_.may_touch(caller, app));
-  auto views = co_await node_.functions(std::move(app));
+  auto deployed = co_await node_.functions(std::move(app));
   // Nobody asked for that app by name: it may have nothing deployed yet.
-  if (all_of_key && !views && views.error().code == base::Code::kNotFound)
+  if (all_of_key && !deployed && deployed.error().code == base::Code::kNotFound)
     co_return json_response(200, functions_json({}));
-  if (!views) co_return views.error();
-  std::erase_if(*views, [&](const auto& view) { return !access_.sees(caller, view.version.app); });
-  co_return json_response(200, functions_json(*views));
+  if (!deployed) co_return deployed.error();
+  std::erase_if(deployed->functions, [&](const auto& view) { return !access_.sees(caller, view.version.app); });
+  std::erase_if(deployed->apps, [&](const auto& view) { return !access_.sees(caller, view.name); });
+  co_return json_response(200, functions_json(*deployed));
 }
 
 // What a question without an app is about: all that the key is for.

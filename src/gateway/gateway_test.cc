@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cstdlib>
 #include <map>
@@ -300,7 +301,9 @@ TEST(Functions, AreListedWithWhatRuns) {
   view.version.app = "vision";
   view.version.function = "digits";
   view.version.number = 9;
-  server.node.functions_answer = std::vector{view};
+  server.node.functions_answer =
+      node::Deployed{.functions = {view},
+                     .apps = {{.name = "shop", .instances = 7}, {.name = "vision", .instances = 6, .scale = {10, 40}}}};
   const auto answer = parsed(server.fetch("GET", "/api/v1/functions").body);
   const auto& function = answer.at("functions").at(0);
   EXPECT_EQ(function.at("version").to_number<int>(), 9);
@@ -310,7 +313,11 @@ TEST(Functions, AreListedWithWhatRuns) {
   EXPECT_EQ(function.at("queued").to_number<int>(), 4);
   EXPECT_EQ(function.at("path").as_string(), "/fn/vision/digits/");
   EXPECT_TRUE(function.as_object().contains("spec"));
-  EXPECT_EQ(parsed(server.fetch("GET", "/api/v1/functions?app=other").body).at("functions").as_array().size(), 0U);
+  EXPECT_EQ(boost::json::serialize(answer.at("apps")),
+            R"([{"app":"shop","instances":7,"reserve":0},)"
+            R"({"app":"vision","instances":6,"reserve":10,"max_instances":40}])");
+  const auto other = parsed(server.fetch("GET", "/api/v1/functions?app=other").body);
+  EXPECT_EQ(other.at("functions").as_array().size() + other.at("apps").as_array().size(), 0U);
   EXPECT_EQ(server.fetch("GET", "/api/v1/functions?app=../x").status, 400);
 }
 

@@ -26,7 +26,7 @@ class MemoryNode final : public node::Node {
   };
   base::Result<std::uint64_t> deploy_answer = std::uint64_t{1};
   std::vector<node::DeploymentStatus> deployment_steps;  // one per look, the last one stays
-  base::Result<std::vector<node::FunctionView>> functions_answer = std::vector<node::FunctionView>{};
+  base::Result<node::Deployed> functions_answer = node::Deployed{};
   base::Result<std::uint64_t> remove_answer = std::uint64_t{0};
   std::vector<node::LogPage> log_pages;  // one per look; then empty pages
   node::UsagePage usage_answer;
@@ -134,10 +134,13 @@ class MemoryNode final : public node::Node {
     co_return status;
   }
 
-  io::Task<base::Result<std::vector<node::FunctionView>>> functions(std::string app) override {
+  io::Task<base::Result<node::Deployed>> functions(std::string app) override {
     std::lock_guard lock(mutex);
     auto answer = functions_answer;
-    if (answer && !app.empty()) std::erase_if(*answer, [&app](const auto& view) { return view.version.app != app; });
+    if (answer && !app.empty()) {
+      std::erase_if(answer->functions, [&app](const auto& view) { return view.version.app != app; });
+      std::erase_if(answer->apps, [&app](const auto& view) { return view.name != app; });
+    }
     co_return answer;
   }
 

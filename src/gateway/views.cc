@@ -62,9 +62,9 @@ std::string deployment_json(const node::DeploymentStatus& status) {
   return answer.close() + "\n";
 }
 
-std::string functions_json(const std::vector<node::FunctionView>& functions) {
+std::string functions_json(const node::Deployed& deployed) {
   JsonArray list;
-  for (const node::FunctionView& view : functions) {
+  for (const node::FunctionView& view : deployed.functions) {
     // model::to_json gives an object; what runs is added to its end.
     std::string version = boost::json::serialize(model::to_json(view.version));
     version.pop_back();
@@ -83,7 +83,14 @@ std::string functions_json(const std::vector<node::FunctionView>& functions) {
                                     .close();
     list.add(version + "," + running.substr(1));
   }
-  return JsonObject().raw("functions", list.close()).close() + "\n";
+  JsonArray apps;
+  for (const node::AppView& view : deployed.apps) {
+    JsonObject app;
+    app.text("app", view.name).number("instances", view.instances).number("reserve", view.scale.reserve);
+    if (view.scale.max_instances > 0) app.number("max_instances", view.scale.max_instances);
+    apps.add(app.close());
+  }
+  return JsonObject().raw("functions", list.close()).raw("apps", apps.close()).close() + "\n";
 }
 
 std::string versions_json(const std::vector<node::VersionView>& versions) {

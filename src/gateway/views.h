@@ -14,7 +14,8 @@ namespace ebb::gateway {
 std::string function_path(std::string_view app, std::string_view function);
 
 std::string deployment_json(const node::DeploymentStatus& status);
-std::string functions_json(const std::vector<node::FunctionView>& functions);
+/// {"functions": [...], "apps": [...]}.
+std::string functions_json(const node::Deployed& deployed);
 /// {"versions": [...]}, each with its aliases.
 std::string versions_json(const std::vector<node::VersionView>& versions);
 /// {"aliases": [...]}.

@@ -256,18 +256,25 @@ io::Task<base::Result<DeploymentStatus>> Engine::deployment(std::uint64_t id, st
   return deployments_.status(id, sequence, wait);
 }
 
-io::Task<base::Result<std::vector<FunctionView>>> Engine::functions(std::string app) {
-  std::vector<FunctionView> views;
+io::Task<base::Result<Deployed>> Engine::functions(std::string app) {
+  Deployed listed;
+  std::map<std::string, AppView> apps;
   std::set<Name> seen;  // current versions come first; of old ones only those that have something running are shown
   for (const auto& runner : all_runners()) {
     if (!app.empty() && runner->version().app != app) continue;
     FunctionView view = runner->view();
+    const auto [instances, most] = runner->gate()->instances();
+    apps.try_emplace(view.version.app,
+                     AppView{.name = view.version.app,
+                             .instances = instances,
+                             .scale = {.reserve = services_.reserves.of_app(view.version.app), .max_instances = most}});
     const bool current = seen.emplace(view.version.app, view.version.function).second;
-    if (current || view.idle + view.busy + view.starting + view.spares > 0) views.push_back(std::move(view));
+    if (current || view.idle + view.busy + view.starting + view.spares > 0) listed.functions.push_back(std::move(view));
   }
-  if (views.empty() && !app.empty())
+  if (listed.functions.empty() && !app.empty())
     co_return base::not_found("there is no app " + app + ", `ebb ls` shows what is deployed");
-  co_return views;
+  for (auto& [name, view] : apps) listed.apps.push_back(std::move(view));
+  co_return listed;
 }
 
 io::Task<base::Result<std::uint64_t>> Engine::remove(std::string app, std::string function) {

@@ -47,7 +47,7 @@ class Engine final : public Node, private Publisher {
   io::Task<base::Result<std::uint64_t>> deploy(std::string archive, DeploymentOptions options) override;
   io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
                                                       base::Duration wait) override;
-  io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) override;
+  io::Task<base::Result<Deployed>> functions(std::string app) override;
   io::Task<base::Result<std::uint64_t>> remove(std::string app, std::string function) override;
   io::Task<base::Result<model::Version>> make_sized_version(std::string app, std::string function, Size size) override;
   io::Task<base::Result<>> remove_version(std::string app, std::string function, std::uint32_t number) override;

@@ -27,6 +27,7 @@
 #include "model/alias.h"
 #include "model/config.h"
 #include "model/organisation.h"
+#include "model/scale.h"
 #include "model/usage.h"
 #include "model/version.h"
 #include "model/webhook.h"
@@ -156,6 +157,18 @@ struct FunctionView {
   std::uint32_t starting = 0;
   std::uint32_t spares = 0;  // started ahead, unused
   std::size_t queued = 0;
+};
+
+/// An app as a whole, as `ebb ls` shows it.
+struct AppView {
+  std::string name;
+  std::uint64_t instances = 0;  // of all its versions, in any state
+  model::AppScale scale{};
+};
+
+struct Deployed {
+  std::vector<FunctionView> functions;
+  std::vector<AppView> apps;  // of these functions, by name
 };
 
 /// A version as `ebb versions` shows it.
@@ -310,7 +323,7 @@ class Node {
   virtual io::Task<base::Result<DeploymentStatus>> deployment(std::uint64_t id, std::uint64_t sequence,
                                                               base::Duration wait) = 0;
 
-  virtual io::Task<base::Result<std::vector<FunctionView>>> functions(std::string app) = 0;  // empty: of all apps
+  virtual io::Task<base::Result<Deployed>> functions(std::string app) = 0;  // empty: of all apps
   /// Empty function: the app. Gives how many asynchronous calls were removed with it.
   virtual io::Task<base::Result<std::uint64_t>> remove(std::string app, std::string function) = 0;
   /// A version like the function's current one, of another size. It does not become current, it answers by its number,

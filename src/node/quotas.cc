@@ -105,6 +105,11 @@ bool Gate::bounds_room() const {
          (organisation != nullptr && organisation->memory_most_.load() > 0);
 }
 
+Gate::Instances Gate::instances() const {
+  return {.now = static_cast<std::uint32_t>(instances_.load()),
+          .most = static_cast<std::uint32_t>(instances_most_.load())};
+}
+
 bool Gate::may_ever_hold(base::Bytes memory) const {
   const auto holds = [memory](const Gate& gate) {
     const std::uint64_t most = gate.memory_most_.load();

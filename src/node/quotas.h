@@ -82,6 +82,13 @@ class Gate : public std::enable_shared_from_this<Gate> {
 
   /// Whether an app's instances, or its organisation's, share a quota of memory or a number of places.
   bool bounds_room() const;
+  struct Instances {
+    std::uint32_t now = 0;
+    std::uint32_t most = 0;  // by the app's manifest; 0: no bound
+  };
+  /// Of an app, in any state.
+  Instances instances() const;
+
   /// Whether an instance with so much memory has room when it is alone: else nothing need end for it.
   bool may_ever_hold(base::Bytes memory) const;
 

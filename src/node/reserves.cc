@@ -65,6 +65,12 @@ void Reserves::set_app(const std::string& app, std::uint32_t reserve) {
   count(app, found);
 }
 
+std::uint32_t Reserves::of_app(const std::string& app) {
+  base::MutexLock lock(mutex_);
+  const auto found = apps_.find(app);
+  return found == apps_.end() ? 0 : found->second.reserve;
+}
+
 void Reserves::set(const model::Version& version, Use use) {
   base::MutexLock lock(mutex_);
   App& app = apps_[version.app];

@@ -41,6 +41,7 @@ class Reserves {
 
   /// How many instances of the app, whichever function's, there is to be room for, as long as it has a current version.
   void set_app(const std::string& app, std::uint32_t reserve) EBB_EXCLUDES(mutex_);
+  std::uint32_t of_app(const std::string& app) EBB_EXCLUDES(mutex_);
   /// In place of what the version said before. An empty one forgets it.
   void set(const model::Version& version, Use use) EBB_EXCLUDES(mutex_);
   /// What is to be left by a start of this version. Another version of the same function is to have its place, not to

@@ -66,6 +66,8 @@ TEST(Reserves, OfAnAppAreOneRoomForItsFunctions) {
   EXPECT_EQ(reserves.of_others(stranger).memory.count, 3 * kMiB);
   reserves.set(version(9, "x", "a"), {.instances = 1});  // of an old version
   EXPECT_EQ(reserves.of_others(stranger).instances, 0u);
+  EXPECT_EQ(reserves.of_app("x"), 5u);
+  EXPECT_EQ(reserves.of_app("y"), 0u);
   reserves.set_app("x", 7);
   EXPECT_EQ(reserves.of_others(stranger).instances, 2u);
   reserves.set_app("x", 0);

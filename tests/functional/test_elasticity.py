@@ -346,16 +346,20 @@ def test_room_that_an_app_reserved_is_for_whichever_of_its_functions(fresh_node)
 
 
 def test_an_app_has_no_more_instances_than_it_may(node):
-    node.deploy_app(SHARED, {"left": {"memory": "128Mi"}, "right": {"memory": "128Mi"}}, app="few", max_instances=2)
+    node.deploy_app(SHARED, {"left": {"memory": "128Mi"}, "right": {"memory": "128Mi"}}, app="few", max_instances=2, reserve=1)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         calls = [pool.submit(node.call, "few/left/1/4") for _ in range(2)]
         eventually(lambda: sum("held" in line["text"] for line in node.logs("few/left")) == 2, "that two run")
         refused = node.call("few/right/1")
         assert refused.status_code == 429 and "max_instances" in refused.json()["error"]["message"], refused.text
+        listed = node.cli_json("ls", "few")["apps"]
+        assert listed == [{"app": "few", "instances": 2, "reserve": 1, "max_instances": 2}]
+        assert node.cli("ls", "few").stdout.splitlines()[-1].split() == ["few", "2", "1", "2"]
         assert [call.result().status_code for call in calls] == [200, 200]
     assert node.call("few/right/1").status_code == 200, "one that idles makes room"
     assert instances(node, "left", app="few") + instances(node, "right", app="few") <= 2
     node.deploy_app(SHARED, {"left": {"memory": "128Mi"}, "right": {"memory": "128Mi"}}, app="few")
+    assert all(one["reserve"] == 0 and "max_instances" not in one for one in node.cli_json("ls", "few")["apps"])
     answers = in_parallel(4, lambda n: node.call("few/left/1/0.5"))
     assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers]
 

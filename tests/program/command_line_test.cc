@@ -245,13 +245,24 @@ TEST(List, IsATableOrJson) {
   view.version.app = "vision";
   view.version.function = "digits";
   view.version.number = 9;
-  server.node.functions_answer = std::vector{view};
+  server.node.functions_answer = node::Deployed{.functions = {view}, .apps = {{.name = "vision", .instances = 3}}};
   const Outcome outcome = ebb({"ls"}, server.url);
   EXPECT_EQ(outcome.out,
             "APP     FUNCTION  VERSION  ZYGOTE  INSTANCES   QUEUED  URL\n"
             "vision  digits    9        unfit   3 (2 busy)  0       " +
                 server.url + "/fn/vision/digits/\n\nvision/digits: 2 threads\n");
   EXPECT_EQ(parsed(ebb({"ls", "--json"}, server.url).out).at("functions").as_array().size(), 1U);
+  // What an app has as a whole is said where it says something of that.
+  view.zygote_note.clear();
+  server.node.functions_answer = node::Deployed{.functions = {view},
+                                                .apps = {{.name = "free", .instances = 5},
+                                                         {.name = "shop", .instances = 2, .scale = {.reserve = 10}},
+                                                         {.name = "vision", .instances = 3, .scale = {2, 40}}}};
+  EXPECT_TRUE(holds(ebb({"ls"}, server.url).out,
+                    "/fn/vision/digits/\n\n"
+                    "APP     INSTANCES  RESERVE  MAX_INSTANCES\n"
+                    "shop    2          10       -\n"
+                    "vision  3          2        40\n"));
 }
 
 TEST(Usage, IsATableWithTotals) {
