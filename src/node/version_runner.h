@@ -117,6 +117,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     sched::Refuse::Why why;
     base::Duration wait{};
   };
+  using Claim = sched::Dispatcher::Claim;
   using Grant = std::variant<std::shared_ptr<sandbox::Instance>, Refusal>;
   using Waiter = std::shared_ptr<io::OneShot<Grant>>;
 
@@ -180,7 +181,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void update_reserve() EBB_REQUIRES(mutex_);
   /// Starts the spare when it is wanted and there is room.
   void follow_spare(base::SteadyTime now) EBB_EXCLUDES(mutex_);
-  bool starts_for_nobody(base::InstanceId id) EBB_EXCLUDES(mutex_);
+  Claim claim_of(base::InstanceId id) EBB_EXCLUDES(mutex_);
   void note_loading(const sandbox::Instance& instance) EBB_REQUIRES(mutex_);
   bool counts(base::InstanceId id) EBB_EXCLUDES(mutex_);
   /// How many processes it has of each tier.

@@ -47,11 +47,6 @@ void VersionRunner::follow_spare(base::SteadyTime now) {
   });
 }
 
-bool VersionRunner::starts_for_nobody(base::InstanceId id) {
-  base::MutexLock lock(mutex_);
-  return dispatcher_.spare() == id && dispatcher_.queued() == 0;
-}
-
 void VersionRunner::note_loading(const sandbox::Instance& instance) {
   // One that is started from nothing has no zygote that could have spared it more.
   const bool boots = instance.rung == model::Rung::kBoot;

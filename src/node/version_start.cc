@@ -65,21 +65,30 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
     turn.reset();
     const bool no_room = !started && started.error().code == base::Code::kResourceExhausted;
     bool relieved = false;
-    if (no_room && !self->starts_for_nobody(id)) {
+    const Claim claim = no_room ? self->claim_of(id) : Claim::kNothing;
+    if (claim != Claim::kNothing) {
       const bool memory = instance.has_value();
+      const bool takes_idle = claim == Claim::kIdle;
       if (!within_quota) {
-        if (self->gate_->may_ever_hold(self->version_.spec.memory)) {
+        if (takes_idle && self->gate_->may_ever_hold(self->version_.spec.memory)) {
           self->services_.pressure->retire_idle_of(self->version_.app);
         }
         relieved = co_await of_quota.more_than(gone_of_quota, limit);
       }
       if (within_quota && !memory) relieved = co_await of_node.more_than(gone_of_node, limit);
-      if (!relieved && within_quota && tries < kTriesMost) relieved = co_await self->relieved_of(id, memory);
+      if (!relieved && within_quota && takes_idle && tries < kTriesMost) {
+        relieved = co_await self->relieved_of(id, memory);
+      }
     }
     if (relieved) continue;
     self->start_ended(id, instance ? *instance : nullptr, started);
     co_return;
   }
+}
+
+VersionRunner::Claim VersionRunner::claim_of(base::InstanceId id) {
+  base::MutexLock lock(mutex_);
+  return dispatcher_.claim_of(id, base::steady_now());
 }
 
 bool VersionRunner::has_source(base::InstanceId id) {
@@ -132,14 +141,14 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
     if (!exit) return;
     started = end_of_start(*exit);
   }
-  const bool no_room = !instance && started.error().code == base::Code::kResourceExhausted;
+  const bool exhausted = started.error().code == base::Code::kResourceExhausted;
   // Its zygote or its sandbox has ended, or the like, and what else was under way there fails with it.
   const bool together =
       started.error().code == base::Code::kNotFound || started.error().code == base::Code::kUnavailable;
   bool told = false;
   {
     base::MutexLock lock(mutex_);
-    told = no_room && last_start_error_.message == started.error().message;  // it is tried once a second
+    told = exhausted && last_start_error_.message == started.error().message;  // it is tried once a second
   }
   if (!told) {
     base::log(base::LogLevel::kWarning, "start_failed",
@@ -157,7 +166,9 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     last_start_error_ = started.error();
     if (last_start_error_.code == base::Code::kNotFound) last_start_error_.code = base::Code::kUnavailable;
-    if (no_room) {
+    // Who calls is told of want of memory after some tries; for the minimum it is a want of room like another.
+    const bool for_minimum = dispatcher_.queued() == 0 && dispatcher_.spare() != id;
+    if (exhausted && (!instance || for_minimum)) {
       dispatcher_.no_room(id, now, actions);
     } else {
       dispatcher_.start_failed(id, now, actions, together);

@@ -86,6 +86,7 @@ void Dispatcher::instance_ready(base::InstanceId instance, base::SteadyTime now,
   --starting_;
   start_failures_ = 0;
   no_room_ = false;
+  if (kept() >= options_.instances_min && starting_ == 0) may_displace_again();
   if (spare_ != instance) spares_.started();
   fork_or_wait_.fork_took(now - at->second.since);
   at->second.since = now;
@@ -94,12 +95,28 @@ void Dispatcher::instance_ready(base::InstanceId instance, base::SteadyTime now,
   check();
 }
 
+// One that starts counts as kept, so the minimum is short by it or by others.
+Dispatcher::Claim Dispatcher::claim_of(base::InstanceId instance, base::SteadyTime now) const {
+  if (!queue_.empty()) return Claim::kIdle;
+  if (spare_ == instance) return Claim::kNothing;
+  const bool for_minimum = kept() <= options_.instances_min;
+  return for_minimum && now < displaces_from_ ? Claim::kDeparted : Claim::kIdle;
+}
+
 void Dispatcher::no_room(base::InstanceId instance, base::SteadyTime now, Actions& out) {
   if (!instances_.contains(instance)) return;
   const bool for_nobody = spare_ == instance && queue_.empty();
   if (spare_ == instance) spares_.given_up();
   remove(instance);
   if (for_nobody) return check();
+  if (only_minimum()) {  // a call would have a stronger claim
+    minimum_retry_at_ = now + kStartPause;
+    if (now >= displaces_from_) {
+      displaces_from_ = now + displace_pause_;
+      displace_pause_ = std::min(kDisplacePauseMax, 2 * displace_pause_);
+    }
+    return check();
+  }
   room_retry_at_ = now + kStartPause;
   no_room_ = true;
   if (instances_.empty()) {
@@ -217,7 +234,13 @@ base::SteadyTime Dispatcher::next_tick() const {
 }
 
 void Dispatcher::set_minimum(std::uint32_t instances) {
+  if (instances > options_.instances_min) may_displace_again();
   options_.instances_min = std::min(instances, options_.instances_max);
+}
+
+void Dispatcher::may_displace_again() {
+  displaces_from_ = {};
+  displace_pause_ = kDisplacePauseMin;
 }
 
 std::uint32_t Dispatcher::provisioned() const {

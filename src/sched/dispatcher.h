@@ -102,8 +102,17 @@ class Dispatcher {
   /// The zygote died on its own. Its instances are reported one by one by instance_gone.
   void zygote_lost(base::SteadyTime now, Actions& out);
   void instance_ready(base::InstanceId instance, base::SteadyTime now, Actions& out);
+  /// What a start may do that finds no room. One for the minimum has others' idle instances and memory end for it the
+  /// first time, and when that did not help again after kDisplacePauseMin, doubling to kDisplacePauseMax, until the
+  /// minimum is met or raised: what it takes is missing elsewhere.
+  enum class Claim : std::uint8_t {
+    kNothing,   // a spare
+    kDeparted,  // wait for those that end already
+    kIdle,      // that, and have idle ones end
+  };
+  Claim claim_of(base::InstanceId instance, base::SteadyTime now) const;
   /// There is no room for that instance beside those there are: calls wait for these, and nothing is started for
-  /// kStartPause. Without any, what waits is refused.
+  /// kStartPause. Without any, what waits is refused. The minimum is tried again after kStartPause.
   void no_room(base::InstanceId instance, base::SteadyTime now, Actions& out);
   /// The start failed, so no call was lost with it. After `kStartFailuresMax` in a row, what waits is refused, and
   /// nothing is started for the minimum for kStartPause. `together`: for a reason that others which are under way share
@@ -180,6 +189,8 @@ class Dispatcher {
 
   static constexpr std::uint32_t kStartFailuresMax = 3;
   static constexpr auto kStartPause = std::chrono::seconds(1);
+  static constexpr base::Duration kDisplacePauseMin = std::chrono::seconds(2);
+  static constexpr base::Duration kDisplacePauseMax = std::chrono::minutes(1);
   // For want of processors: until it is looked again, and for how long it is waited in vain for a call to end: for so
   // many calls' times, at most a second, or for two calls' times, at most ten.
   static constexpr auto kProcessorsPause = std::chrono::milliseconds(20);
@@ -227,8 +238,11 @@ class Dispatcher {
   bool above_minimum() const { return kept() > options_.instances_min; }
   base::SteadyTime starts_from() const { return instances_.empty() ? base::SteadyTime{} : room_retry_at_; }
   std::uint32_t missing() const { return options_.instances_min > kept() ? options_.instances_min - kept() : 0; }
+  /// Whether a start would be for the minimum alone.
+  bool only_minimum() const { return queue_.empty() && missing() > 0; }
   /// The instance that has idled longest; one must be idle.
   base::InstanceId coldest() const { return (frozen_.empty() ? idle_ : frozen_).back(); }
+  void may_displace_again();
   void retire(base::InstanceId id, Actions& out);
   void remove(base::InstanceId id);
   void start_what_is_wanted(base::SteadyTime now, Actions& out);
@@ -256,9 +270,11 @@ class Dispatcher {
 
   std::uint32_t start_failures_ = 0;     // in a row
   base::SteadyTime start_failed_at_{};   // the last of them
-  base::SteadyTime minimum_retry_at_{};  // after failures
-  base::SteadyTime room_retry_at_{};     // of any start, while there are instances to wait for
-  bool no_room_ = false;                 // for the last start that was wanted
+  base::SteadyTime minimum_retry_at_{};  // after failures, or for want of room
+  base::SteadyTime displaces_from_{};    // for the minimum
+  base::Duration displace_pause_ = kDisplacePauseMin;
+  base::SteadyTime room_retry_at_{};  // of any start, while there are instances to wait for
+  bool no_room_ = false;              // for the last start that was wanted
   std::uint32_t starting_ = 0;
   std::uint32_t leases_ = 0;  // calls under way
   bool closed_ = false;

@@ -25,6 +25,21 @@ other = hold
 """
 
 
+STEADY = """
+import time, uuid
+
+me = None
+
+def hold(event, context):
+    global me
+    me = me or uuid.uuid4().hex
+    time.sleep(float(event.get("body") or 0))
+    return me
+
+other = big = hold
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def apps(node):
     node.deploy_app(SOURCE, {"hold": {"scale": {"max": 20}}, "drip": {}}, app="bounded")
@@ -208,6 +223,32 @@ def test_a_minimum_that_has_no_room_is_kept_as_far_as_it_goes(node):
         eventually(lambda: len(node.pids_in("instances", "roomy")) == 3, "the third, now that there is room")
     finally:
         node.cli("rm", "roomy", "--yes")
+
+
+def test_a_minimum_that_cannot_be_kept_leaves_others_their_instances(node):
+    """`big` would need all of the quota, of which `hold` uses a part: that `other` has an instance too makes no difference to it."""
+    small = {"memory": "128Mi", "idle_timeout": "5s"}
+    functions = {"hold": small, "other": small, "big": {"memory": "384Mi"}}
+    node.deploy_app(STEADY, functions, app="crowded")
+    node.cli("quota", "set", "crowded", "--memory", "384Mi")
+    try:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            at_work = pool.submit(node.call, "crowded/hold", data="12")
+            eventually(lambda: node.functions("crowded")["crowded/hold"]["instances"]["busy"] == 1, "that a part is in use")
+            node.call("crowded/other")
+            node.deploy_app(STEADY, {**functions, "big": {"memory": "384Mi", "scale": {"min": 1}}}, app="crowded")
+            served_by = set()
+            while not at_work.done():
+                answer = node.call("crowded/other")
+                assert answer.status_code == 200, answer.text
+                served_by.add(answer.text)
+                time.sleep(0.02)
+            assert at_work.result().status_code == 200
+        assert len(served_by) <= 6, "it ends for the minimum ever more seldom, and not once a second"
+        eventually(lambda: node.functions("crowded")["crowded/big"]["instances"]["idle"] == 1, "the minimum, when there is room", seconds=40)
+    finally:
+        node.cli("quota", "rm", "crowded")
+        node.cli("rm", "crowded", "--yes")
 
 
 def test_what_packages_take_on_disk(node):
