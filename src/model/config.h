@@ -90,7 +90,8 @@ struct Config {
   /// host = pip reaches package indexes as the host does; none = only what is in the package. Default host. Static.
   BuildNetwork build_network = BuildNetwork::kHost;
 
-  /// true = pip takes wheels only, so that installing runs no code of a package. Default true. Static.
+  /// true = of an index pip takes wheels only, whatever requirements say, so that installing runs no code of a package
+  /// but of those that they name by file or URL. Default true. Static.
   bool pip_only_binary = true;
 
   /// File with credentials for registries of container images, for every app's images, in the form of docker's

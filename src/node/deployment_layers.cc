@@ -20,6 +20,10 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPlatform = "linux-x86_64";
 
+// A file of requirements may hold --no-binary, and what is said last counts: on the command line, what stands in files
+// is later. pip reads all files, those that they name too, before it looks for the first package.
+constexpr std::string_view kWheelsOnly = "echo --only-binary=:all: > /tmp/wheels-only.txt || exit\n";
+
 // What pip needs to reach its index the way this host does.
 std::vector<std::string> pip_environment() {
   std::vector<std::string> env = {"PATH=/usr/bin:/bin",
@@ -79,12 +83,16 @@ io::Task<base::Result<>> Deployments::build_layer(std::shared_ptr<Job> job, Plan
   }
   say(job, "layer", "installing requirements.txt");
   std::vector<std::string> wanted = {"--requirement", "/ebb/source/requirements.txt"};
-  if (services_.config.pip_only_binary) wanted.push_back("--only-binary=:all:");
+  std::string_view first;
+  if (services_.config.pip_only_binary) {
+    first = kWheelsOnly;
+    wanted.insert(wanted.end(), {"--requirement", "/tmp/wheels-only.txt"});
+  }
   wire::Build build{.source_key = plan.package_key,
                     .output = wire::TreeKind::kLayer,
                     .output_key = plan.layer_key,
                     .host_network = services_.config.build_network == model::BuildNetwork::kHost,
-                    .argv = pip_install(services_.config.python, std::move(wanted)),
+                    .argv = pip_install(services_.config.python, std::move(wanted), first),
                     .env = pip_environment()};
   co_return co_await run_build(job, "layer", std::move(build));
 }
