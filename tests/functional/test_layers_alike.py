@@ -41,8 +41,8 @@ def nodes(registry):
             second.set_aside(first)
 
 
-def wheel(name):
-    """A package with modules, data, a command, and a file for another Python."""
+def wheel(name, more=()):
+    """A package with modules, data, a command, and a file for another Python. `more`: files, (path, content)."""
     info, made = f"{name}-1.0.dist-info", io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for module in MODULES:
@@ -53,6 +53,8 @@ def wheel(name):
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/entry_points.txt", f"[console_scripts]\n{name}-say = {name}.part.deep:known\n")
         archive.writestr(f"{info}/RECORD", "")
+        for path, data in more:
+            archive.writestr(path, data)
     return made.getvalue()
 
 
@@ -95,6 +97,16 @@ def test_requirements(nodes):
     assert "bin/first_words-say" in layer and "first_words/data/table.bin" in layer
     file, cached, known = nodes[0].call("py/f").json()
     assert file == "/ebb/layer/first_words/module_3.py" and cached.removeprefix("/ebb/layer/") in compiled and known
+
+
+def test_what_cannot_be_written_fails_the_layer(nodes):
+    """A file that does not compile is left out, one for which there is no room is not: here a file stands where the folder would be."""
+    name = "taken_words-1.0-py3-none-any.whl"
+    files = {name: wheel("taken_words", [("taken_words/data/__pycache__", "not a folder"), ("taken_words/data/late.py", "")]),
+             "requirements.txt": f"/ebb/source/{name}\n", "app.py": "def handler(event, context):\n    pass\n"}
+    manifest = json.dumps({"app": "taken", "functions": {"f": {"handler": "app.handler"}}})
+    refused = nodes[0].deploy({"ebb.yaml": manifest, **files}, expect=None)
+    assert refused.returncode != 0 and "cannot compile /ebb/out/taken_words/data/late.py" in refused.stdout + refused.stderr
 
 
 @needs_npm
