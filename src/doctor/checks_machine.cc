@@ -105,6 +105,13 @@ Finding huge_pages(const Host& host) {
                                   : "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"};
 }
 
+Finding cpu_pressure(const Host& host) {
+  if (host.cpu_pressure) return {"cpu_pressure", Verdict::kOk, "the kernel tells when processors are taken", "", ""};
+  return {"cpu_pressure", Verdict::kWarning, "the kernel does not tell when processors are taken (/proc/pressure/cpu)",
+          "calls that compute get an instance each however many come: all are slower, and billed for longer",
+          "boot with psi=1; without CONFIG_PSI, install a distribution's kernel"};
+}
+
 Finding disk(const Host& host, const Wanted& wanted) {
   if (!host.disk) {
     return {"disk", Verdict::kProblem, "nothing is known of the disk below " + wanted.data_dir, "nothing can be stored",
@@ -303,6 +310,7 @@ void examine_machine(const Host& host, const Wanted& wanted, std::vector<Finding
   findings.push_back(memory(host, wanted));
   findings.push_back(overcommit(host));
   findings.push_back(huge_pages(host));
+  findings.push_back(cpu_pressure(host));
   findings.push_back(disk(host, wanted));
   findings.push_back(clock(host));
 }

@@ -47,6 +47,7 @@ Host healthy() {
   host.memory_available = 8 * kGi;
   host.overcommit = 0;
   host.huge_pages = "madvise";
+  host.cpu_pressure = true;
   host.disk = DiskFacts{.directory = "/var/lib",
                         .type = "ext4",
                         .bytes_free = 100 * kGi,
@@ -150,6 +151,7 @@ TEST(Doctor, EachHarmIsFoundAndHasARemedy) {
       {"memory", Verdict::kWarning, [](Host& host) { host.memory_available = kGi / 4; }, "memory"},
       {"overcommit", Verdict::kWarning, [](Host& host) { host.overcommit = 2; }, "vm.overcommit_memory=0"},
       {"huge_pages", Verdict::kWarning, [](Host& host) { host.huge_pages = "never"; }, "echo madvise"},
+      {"cpu_pressure", Verdict::kWarning, [](Host& host) { host.cpu_pressure = false; }, "psi=1"},
       {"disk", Verdict::kProblem, [](Host& host) { host.disk->read_only = true; }, "remount,rw"},
       {"disk", Verdict::kProblem, [](Host& host) { host.disk->no_exec = true; }, "remount,exec"},
       {"disk", Verdict::kProblem, [](Host& host) { host.disk->maps = false; }, "local disk"},

@@ -74,7 +74,8 @@ struct Host {
   std::optional<std::uint64_t> inotify_instances{};
   std::uint64_t memory_bytes = 0, memory_available = 0;
   std::optional<int> overcommit{};
-  std::string huge_pages{};  // "always", "madvise", "never"
+  std::string huge_pages{};   // "always", "madvise", "never"
+  bool cpu_pressure = false;  // /proc/pressure/cpu can be read
   std::optional<DiskFacts> disk{};
   std::optional<bool> clock_synchronised{};
   bool boot_clock = false;

@@ -129,6 +129,7 @@ void read_memory(Host& host) {
 }
 
 void read_cpu(Host& host) {
+  host.cpu_pressure = line_of("/proc/pressure/cpu").starts_with("some ");
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator("/sys/devices/system/cpu/vulnerabilities", failed)) {
     const std::string state = line_of(entry.path().string());
