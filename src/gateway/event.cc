@@ -125,23 +125,21 @@ std::string log_time(base::WallTime time) {
   return text.data();
 }
 
-void append_request_context(std::string& out, const http::Request& request, const EventContext& context) {
-  const std::string_view host = context.host.empty() ? request.headers.get("host") : context.host;
-  std::string api(context.app);
-  api += '.';
-  api += context.function;
+void append_request_context(std::string& out, const node::Call& call, base::WallTime now) {
+  const http::Request& request = call.request;
+  const std::string_view host = call.host();
   out += R"(,"requestContext":{"accountId":"anonymous")";
-  append_member(out, R"(,"apiId":)", api);
+  append_member(out, R"(,"apiId":)", call.app + "." + call.function);
   append_member(out, R"(,"domainName":)", host);
   append_member(out, R"(,"domainPrefix":)", host.substr(0, host.find_first_of(".:")));
   append_member(out, R"(,"http":{"method":)", request.method);
-  append_member(out, R"(,"path":)", context.raw_path);
+  append_member(out, R"(,"path":)", call.function_path());
   out += request.version == 10 ? R"(,"protocol":"HTTP/1.0")" : R"(,"protocol":"HTTP/1.1")";
-  append_member(out, R"(,"sourceIp":)", context.client.empty() ? request.peer_address : context.client);
+  append_member(out, R"(,"sourceIp":)", call.client_address());
   append_member(out, R"(,"userAgent":)", request.headers.get("user-agent"));
-  append_member(out, R"(},"requestId":)", base::to_string(context.id));
-  append_member(out, R"(,"routeKey":"$default","stage":"$default","time":)", log_time(context.time));
-  const auto epoch = std::chrono::duration_cast<std::chrono::milliseconds>(context.time.time_since_epoch());
+  append_member(out, R"(},"requestId":)", base::to_string(call.id));
+  append_member(out, R"(,"routeKey":"$default","stage":"$default","time":)", log_time(now));
+  const auto epoch = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
   out += R"(,"timeEpoch":)";
   out += std::to_string(epoch.count());
   out += '}';
@@ -149,16 +147,17 @@ void append_request_context(std::string& out, const http::Request& request, cons
 
 }  // namespace
 
-std::string http_event(const http::Request& request, const EventContext& context) {
+std::string http_event(const node::Call& call, base::WallTime now) {
+  const http::Request& request = call.request;
   std::string out;
   out.reserve(1024 + 2 * request.target.size());
   out += R"({"version":"2.0","routeKey":"$default")";
-  append_member(out, R"(,"rawPath":)", context.raw_path);
+  append_member(out, R"(,"rawPath":)", call.function_path());
   append_member(out, R"(,"rawQueryString":)", request.query);
   append_cookies(out, request.headers);
   append_headers(out, request.headers);
   append_query(out, request.query);
-  append_request_context(out, request, context);
+  append_request_context(out, call, now);
   out += '}';
   return out;
 }

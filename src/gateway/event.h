@@ -8,27 +8,15 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "base/clock.h"
-#include "base/id.h"
-#include "http/message.h"
+#include "node/node.h"
 
 namespace ebb::gateway {
-
-struct EventContext {
-  std::string_view app;
-  std::string_view function;
-  std::string_view raw_path;  // what follows the function in the path, still percent-encoded, begins with "/"
-  base::InvocationId id;
-  base::WallTime time{};
-  std::string_view client{};  // its address; "": that of who connected
-  std::string_view host{};    // as the client addressed it; "": as the Host header says
-};
 
 /// Headers of one name are joined by "," and so are query parameters; the Cookie header becomes "cookies". "cookies"
 /// and "queryStringParameters" are absent when there are none. Cost: linear but for the sort of the headers; one
 /// growing string, no tree. Threads: any.
-std::string http_event(const http::Request& request, const EventContext& context);
+std::string http_event(const node::Call& call, base::WallTime now);
 
 }  // namespace ebb::gateway

@@ -15,20 +15,16 @@ namespace {
 
 constexpr const char* kId = "01JDABCDEFGHJKMNPQRSTVWXYZ";
 
-EventContext context_for(std::string_view raw_path) {
-  return EventContext{.app = "vision",
-                      .function = "digits",
-                      .raw_path = raw_path,
-                      .id = *base::parse_invocation_id(kId),
-                      .time = base::WallTime(std::chrono::milliseconds(1795382514123))};  // 2026-11-22T21:21:54.123Z
-}
+constexpr base::WallTime kNow{std::chrono::milliseconds(1795382514123)};  // 2026-11-22T21:21:54.123Z
 
-http::Request request_for(std::string method, std::string query) {
-  http::Request request;
-  request.method = std::move(method);
-  request.query = std::move(query);
-  request.peer_address = "127.0.0.1";
-  return request;
+// A GET of "/" without parameters, as long as nothing else is said.
+node::Call call_of(std::string path = "/", std::string query = "") {
+  node::Call call{.id = *base::parse_invocation_id(kId), .app = "vision", .function = "digits"};
+  call.request.method = "GET";
+  call.request.path = std::move(path);
+  call.request.query = std::move(query);
+  call.request.peer_address = "127.0.0.1";
+  return call;
 }
 
 boost::json::object parsed(const std::string& event) {
@@ -39,11 +35,11 @@ boost::json::object parsed(const std::string& event) {
 }
 
 TEST(Event, OfASimpleGet) {
-  http::Request request = request_for("GET", "");
-  request.headers.add("Host", "ebb.example.org");
-  request.headers.add("User-Agent", "curl/8");
+  node::Call call = call_of();
+  call.request.headers.add("Host", "ebb.example.org");
+  call.request.headers.add("User-Agent", "curl/8");
   EXPECT_EQ(
-      http_event(request, context_for("/")),
+      http_event(call, kNow),
       R"({"version":"2.0","routeKey":"$default","rawPath":"/","rawQueryString":"",)"
       R"("headers":{"host":"ebb.example.org","user-agent":"curl/8"},)"
       R"("requestContext":{"accountId":"anonymous","apiId":"vision.digits","domainName":"ebb.example.org",)"
@@ -53,27 +49,26 @@ TEST(Event, OfASimpleGet) {
 }
 
 TEST(Event, OfAClientBehindATrustedProxy) {
-  http::Request request = request_for("GET", "");
-  request.headers.add("Host", "inner:8080");
-  EventContext context = context_for("/");
-  context.client = "192.0.2.7";
-  context.host = "shop.example:8443";
-  const boost::json::object told = parsed(http_event(request, context)).at("requestContext").as_object();
+  node::Call call = call_of();
+  call.request.headers.add("Host", "inner:8080");
+  call.forwarded = {.client = "192.0.2.7", .host = "shop.example:8443"};
+  const boost::json::object told = parsed(http_event(call, kNow)).at("requestContext").as_object();
   EXPECT_EQ(told.at("http").at("sourceIp").as_string(), "192.0.2.7");
   EXPECT_EQ(told.at("domainName").as_string(), "shop.example:8443");
   EXPECT_EQ(told.at("domainPrefix").as_string(), "shop");
 }
 
 TEST(Event, OfAPostWithQueryCookiesAndRepeatedHeaders) {
-  http::Request request = request_for("POST", "tag=a&tag=b%20c&empty=&flag&x=1+2");
-  request.version = 10;
-  request.headers.add("X-List", "one");
-  request.headers.add("Host", "127.0.0.1:8080");
-  request.headers.add("Cookie", "a=1; b=\"2\"");
-  request.headers.add("x-list", "two, three");
-  request.headers.add("COOKIE", "c=3;");
+  node::Call call = call_of("/a%2Fb/c", "tag=a&tag=b%20c&empty=&flag&x=1+2");
+  call.request.method = "POST";
+  call.request.version = 10;
+  call.request.headers.add("X-List", "one");
+  call.request.headers.add("Host", "127.0.0.1:8080");
+  call.request.headers.add("Cookie", "a=1; b=\"2\"");
+  call.request.headers.add("x-list", "two, three");
+  call.request.headers.add("COOKIE", "c=3;");
   EXPECT_EQ(
-      http_event(request, context_for("/a%2Fb/c")),
+      http_event(call, kNow),
       R"({"version":"2.0","routeKey":"$default","rawPath":"/a%2Fb/c","rawQueryString":"tag=a&tag=b%20c&empty=&flag&x=1+2",)"
       R"("cookies":["a=1","b=\"2\"","c=3"],)"
       R"("headers":{"host":"127.0.0.1:8080","x-list":"one,two, three"},)"
@@ -85,9 +80,9 @@ TEST(Event, OfAPostWithQueryCookiesAndRepeatedHeaders) {
 }
 
 TEST(Event, BytesThatAreNoUtf8AreReplaced) {
-  http::Request request = request_for("GET", "bytes=%FF%FE&ok=%C3%A9&\xff=\xc3\x28");
-  request.headers.add("X-Raw", "caf\xe9 \xed\xa0\x80 \xf0\x9f\x98\x80");
-  const auto event = parsed(http_event(request, context_for("/p\xff")));
+  node::Call call = call_of("/p\xff", "bytes=%FF%FE&ok=%C3%A9&\xff=\xc3\x28");
+  call.request.headers.add("X-Raw", "caf\xe9 \xed\xa0\x80 \xf0\x9f\x98\x80");
+  const auto event = parsed(http_event(call, kNow));
   EXPECT_EQ(event.at("rawPath").as_string(), "/p\xef\xbf\xbd");
   const auto& query = event.at("queryStringParameters").as_object();
   EXPECT_EQ(query.at("bytes").as_string(), "\xef\xbf\xbd\xef\xbf\xbd");
@@ -99,9 +94,9 @@ TEST(Event, BytesThatAreNoUtf8AreReplaced) {
 }
 
 TEST(Event, QuotesControlCharactersAndKeysThatLookLikeJson) {
-  http::Request request = request_for("GET", "\"}=%00&a%22%0A=%22%7D,%22version%22:%223&broken=%zz&half=%4");
-  request.headers.add("x-quote\"", "va\"lue\\\t\x01");
-  const auto event = parsed(http_event(request, context_for("/\"},\"version\":\"3")));
+  node::Call call = call_of("/\"},\"version\":\"3", "\"}=%00&a%22%0A=%22%7D,%22version%22:%223&broken=%zz&half=%4");
+  call.request.headers.add("x-quote\"", "va\"lue\\\t\x01");
+  const auto event = parsed(http_event(call, kNow));
   EXPECT_EQ(event.at("version").as_string(), "2.0");
   EXPECT_EQ(event.at("rawPath").as_string(), "/\"},\"version\":\"3");
   const auto& query = event.at("queryStringParameters").as_object();
@@ -113,9 +108,9 @@ TEST(Event, QuotesControlCharactersAndKeysThatLookLikeJson) {
 }
 
 TEST(Event, WithoutHostUserAgentOrParametersHasEmptyTexts) {
-  http::Request request = request_for("GET", "&&");
-  request.headers.add("cookie", " ; ;");
-  const auto event = parsed(http_event(request, context_for("/")));
+  node::Call call = call_of("/", "&&");
+  call.request.headers.add("cookie", " ; ;");
+  const auto event = parsed(http_event(call, kNow));
   EXPECT_FALSE(event.contains("cookies"));
   EXPECT_FALSE(event.contains("queryStringParameters"));
   EXPECT_EQ(boost::json::serialize(event.at("headers")), "{}");

@@ -62,15 +62,7 @@ std::size_t end_of_prefix(std::string_view path) {
   return slash;
 }
 
-std::string event_of(const node::Call& call) {
-  return http_event(call.request, EventContext{.app = call.app,
-                                               .function = call.function,
-                                               .raw_path = call.function_path(),
-                                               .id = call.id,
-                                               .time = base::wall_now(),
-                                               .client = call.client_address(),
-                                               .host = call.host()});
-}
+std::string event_of(const node::Call& call) { return http_event(call, base::wall_now()); }
 
 http::Response refused(const base::Error& error, const base::InvocationId& id) {
   const std::string request_id = base::to_string(id);

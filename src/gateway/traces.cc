@@ -11,6 +11,7 @@
 #include "base/limits_trace.h"
 #include "base/log.h"
 #include "http/client.h"
+#include "http/head.h"
 #include "meter/prometheus_text.h"
 
 namespace ebb::gateway {
@@ -24,12 +25,6 @@ std::string host_name() {
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
   return name.data();
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r')) text.remove_suffix(1);
-  return text;
 }
 
 base::Result<http::Headers> read_headers_file(const std::string& path) {
@@ -325,9 +320,9 @@ std::string traceparent_of(const http::Headers& headers) {
 std::string tracestate_of(const http::Headers& headers) {
   std::string all;
   for (const http::Header& header : headers) {
-    if (!http::same_name(header.name, "tracestate") || trimmed(header.value).empty()) continue;
+    if (!http::same_name(header.name, "tracestate") || http::trimmed(header.value).empty()) continue;
     if (!all.empty()) all += ',';
-    all += trimmed(header.value);
+    all += http::trimmed(header.value);
   }
   return all.size() <= limits::kTraceStateBytes ? all : std::string();
 }
@@ -336,12 +331,14 @@ base::Result<http::Headers> parse_header_lines(std::string_view text) {
   http::Headers headers;
   for (int line = 1; !text.empty(); ++line) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view one = trimmed(text.substr(0, end));
+    std::string_view one = text.substr(0, end);
+    if (one.ends_with('\r')) one.remove_suffix(1);
+    one = http::trimmed(one);
     text.remove_prefix(std::min(end + 1, text.size()));
     if (one.empty() || one.front() == '#') continue;
     const std::size_t colon = std::min(one.find(':'), one.size());
-    const std::string_view name = trimmed(one.substr(0, colon));
-    const std::string_view value = trimmed(one.substr(std::min(colon + 1, one.size())));
+    const std::string_view name = http::trimmed(one.substr(0, colon));
+    const std::string_view value = http::trimmed(one.substr(std::min(colon + 1, one.size())));
     if (colon == one.size() || !http::is_header_name(name) || !http::is_header_value(value) || value.empty()) {
       return base::invalid_argument("line " + std::to_string(line) + " is no header, write Name: value");
     }
