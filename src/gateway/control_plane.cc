@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <utility>
 
 #include "base/co_checked.h"
 #include "base/limits.h"
@@ -195,11 +196,21 @@ io::Task<ControlPlane::Answer> ControlPlane::deploy(Caller caller, http::Request
   if (!only.empty() && only != "build") {
     co_return base::invalid_argument("parameter only is '" + only + "', it can be build");
   }
+  node::DeploymentOptions options;
+  EBB_CO_TRY(options.organisation, organisation_in(query, caller));
+  options.owner = caller.app.empty() ? model::Holder{.organisation = options.organisation}
+                                     : model::answers_for(caller.app, node_.organisation_of(caller.app));
+  if (const auto unread = std::exchange(request.unread, nullptr)) {
+    const bool is_node = options.owner == model::Holder{};
+    const auto held = std::make_shared<sandbox::Held>(uploads_.of(is_node ? "the node" : options.owner.text()));
+    http::BodyRoom room = [held](std::uint64_t bytes) { return held->grow_to(bytes); };
+    auto body = co_await unread->read_all(std::move(room));
+    if (!body) co_return body.error();
+    request.body = *std::move(body);
+  }
   if (request.body.empty()) {
     co_return base::invalid_argument("the body is empty, send a tar, tar.gz or zip archive with ebb.yaml at its root");
   }
-  node::DeploymentOptions options;
-  EBB_CO_TRY(options.organisation, organisation_in(query, caller));
   options.only_app = std::move(caller.app);
   options.build_only = !only.empty();
   const auto id = co_await node_.deploy(std::move(request.body), std::move(options));

@@ -18,6 +18,7 @@
 #include "http/router.h"
 #include "io/task.h"
 #include "node/node.h"
+#include "sandbox/uploads.h"
 
 namespace ebb::gateway {
 
@@ -116,6 +117,7 @@ class ControlPlane {
   node::Node& node_;
   Access& access_;
   const Traces* const traces_;
+  sandbox::Holdings uploads_{sandbox::kUploadBounds};  // by Holder::text()
   std::atomic<bool> stopping_ = false;
 };
 

@@ -47,8 +47,9 @@ http::ServerOptions Gateway::server_options() const {
     if (is_upload(request)) return limits::kPackageUploadBytes;
     return is_call(request) ? limits::kHttpBodyBytes : limits::kControlBodyBytes;
   };
-  // Whose it is decides: a web server gets it as it comes, others whole, and each app has a part of what is held.
-  options.leaves_unread = is_call;
+  // Whose it is decides: a web server gets it as it comes, others whole, and each app has a part of what is held; of
+  // uploads each organisation.
+  options.leaves_unread = [](const http::Request& request) { return is_call(request) || is_upload(request); };
   options.admit = [this](const http::Request& request) -> base::Result<> {
     if (!request.path.starts_with("/api/")) return {};
     EBB_TRY(const Caller caller, access_.caller(request.headers));

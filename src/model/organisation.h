@@ -8,6 +8,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -26,6 +27,14 @@ struct Holder {
   /// As `ebb quota set` and `ebb budget set` take it: "shop", "--org acme".
   std::string argument() const { return app.empty() ? "--org " + organisation : app; }
 };
+
+/// Who answers for an app and shares in what the node has: its organisation, but in the default one the app itself.
+/// Without an app, the organisation.
+inline Holder answers_for(std::string app, std::string organisation) {
+  if (app.empty() || (!organisation.empty() && organisation != kDefaultOrganisation))
+    return {.organisation = std::move(organisation)};
+  return {.app = std::move(app)};
+}
 
 struct Organisation {
   std::string name;

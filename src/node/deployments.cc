@@ -1,10 +1,12 @@
 #include "node/deployments.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
 
 #include "base/limits.h"
+#include "base/limits_held.h"
 #include "base/log.h"
 #include "node/egress.h"
 #include "node/model_layer.h"
@@ -64,12 +66,14 @@ base::Result<std::uint64_t> Deployments::begin(std::string archive, DeploymentOp
   job->status.only_app = std::move(options.only_app);
   job->status.organisation = std::move(options.organisation);
   job->build_only = options.build_only;
+  job->owner = std::move(options.owner);
   return begin_job(std::move(job));
 }
 
 base::Result<std::uint64_t> Deployments::begin_change(SecretChange change) {
   auto job = std::make_shared<Job>();
   job->status.app = change.app;
+  job->owner = model::answers_for(change.app, services_.organisations.of(change.app));
   job->change = std::move(change);
   return begin_job(std::move(job));
 }
@@ -79,6 +83,14 @@ base::Result<std::uint64_t> Deployments::begin_job(std::shared_ptr<Job> job) {
   if (waiting_.size() >= limits::kDeploymentsWaiting) {
     return base::Error{.code = base::Code::kResourceExhausted,
                        .message = "too many deployments are waiting, try again later",
+                       .retry_after = 5s};
+  }
+  const auto of_owner =
+      std::count_if(waiting_.begin(), waiting_.end(), [&](const auto& one) { return one->owner == job->owner; });
+  if (job->owner != model::Holder{} && of_owner >= std::ptrdiff_t{limits::kDeploymentsWaitingPerOwner}) {
+    return base::Error{.code = base::Code::kResourceExhausted,
+                       .message = job->owner.text() + " has " + std::to_string(of_owner) +
+                                  " deployments waiting, its part of those that may: try again later",
                        .retry_after = 5s};
   }
   job->status.id = next_id_++;
@@ -224,6 +236,7 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
     return store.import_bytes(job->archive);
   };
   auto key = co_await io::offload(services_.pool, "import package", std::move(import));
+  job->archive = {};  // a build may take long
   if (!key) co_return key.error();
   plan.package_key = *key;
   EBB_CO_TRY(const std::string yaml, read_file(packages + "/" + *key + "/ebb.yaml", limits::kManifestBytes));

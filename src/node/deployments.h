@@ -42,7 +42,8 @@ class Deployments {
   /// What packages and layers take on disk, each counted once. Blocks. Threads: any.
   base::Result<std::uint64_t> bytes_of(const std::set<std::string>& keys) EBB_EXCLUDES(mutex_);
 
-  /// Queues it. Errors: kResourceExhausted when limits::kDeploymentsWaiting are queued already.
+  /// Queues it. Errors: kResourceExhausted when limits::kDeploymentsWaiting are queued already, or
+  /// limits::kDeploymentsWaitingPerOwner of its owner.
   base::Result<std::uint64_t> begin(std::string archive, DeploymentOptions options);
   /// The same for a new value of a secret that functions bind: they are tried with it, and so are versions that aliases
   /// stand for; then it is stored and new versions of the functions are published.
@@ -53,6 +54,7 @@ class Deployments {
   struct Job {
     DeploymentStatus status;
     std::string archive;
+    model::Holder owner;
     bool build_only = false;
     std::optional<SecretChange> change;  // in place of an archive
     std::vector<std::shared_ptr<io::OneShot<bool>>> watchers;

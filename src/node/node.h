@@ -131,6 +131,7 @@ struct DeploymentOptions {
   std::string only_app;        // that of another app fails with kPermissionDenied; "" for any
   std::string organisation{};  // in which a new app is made; an app of another fails with kConflict; "" for any
   bool build_only = false;     // ends when all is built: nothing is tried or published
+  model::Holder owner{};       // whose part of what may wait it is; empty: no one's
 };
 
 struct DeploymentStatus {

@@ -17,6 +17,7 @@ inline constexpr HoldingBounds kAnswerBounds{.free_bytes = limits::kAnswerFreeBy
                                              .node_bytes = limits::kAnswerBytesPerNode,
                                              .largest_bytes = limits::kHttpBodyBytes + limits::kFrameMetaBytes,
                                              .app_full = base::Code::kTooLarge,
+                                             .before = "app ",
                                              .what = "answers",
                                              .remedy = ", until their clients have taken them: stream long answers"};
 

@@ -38,7 +38,7 @@ base::Result<> Held::grow_to(std::uint64_t bytes) {
       return {};
     }
   }
-  if (app_full) return full(bounds, bounds.app_full, "app " + app_->app, bounds.app_bytes);
+  if (app_full) return full(bounds, bounds.app_full, std::string(bounds.before) + app_->app, bounds.app_bytes);
   return full(bounds, base::Code::kResourceExhausted, "all apps", bounds.node_bytes);
 }
 

@@ -1,5 +1,5 @@
 // What the daemon holds in its memory for each app, of one kind (answers, bodies of requests), and how much that may
-// be.
+// be. Of uploads it is for each organisation, for an app may not be there yet: "app" stands for whoever has a part.
 //
 // The memory is the node's, and to fill it costs an app little: without a bound what one app does others would feel.
 //
@@ -30,6 +30,7 @@ struct HoldingBounds {
   std::uint64_t node_bytes;
   std::uint64_t largest_bytes;
   base::Code app_full;      // the code of an app's bound; the node's is kResourceExhausted
+  std::string_view before;  // in the errors, the app's name: "app "
   std::string_view what;    // in the errors: "answers"
   std::string_view remedy;  // behind the bound: ", until ...: stream long answers"
 };

@@ -15,10 +15,8 @@ inline constexpr HoldingBounds kRequestBodyBounds{.free_bytes = limits::kUnreadB
                                                   .node_bytes = limits::kRequestBytesPerNode,
                                                   .largest_bytes = limits::kHttpBodyBytes,
                                                   .app_full = base::Code::kResourceExhausted,
+                                                  .before = "app ",
                                                   .what = "request bodies",
                                                   .remedy = ", until their calls have ended: try again shortly"};
-
-// Apps that hold all they may of both leave room for what is not counted: short bodies, and uploads.
-static_assert(limits::kAnswerBytesPerNode + limits::kRequestBytesPerNode <= limits::kBufferedBodyBytes / 3 * 2);
 
 }  // namespace ebb::sandbox
