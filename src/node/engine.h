@@ -118,6 +118,8 @@ class Engine final : public Node, private Publisher {
   /// The alias's versions get the standing that they have now.
   void settle(const Name& name) EBB_EXCLUDES(mutex_);
   bool is_aliased(const Name& name, std::uint32_t number) const EBB_REQUIRES(mutex_);
+  /// Whether it still is the one that answers its number.
+  bool answers(const Runner& runner) const EBB_REQUIRES(mutex_);
   VersionRunner::Standing standing_of(const Name& name, std::uint32_t number) const EBB_REQUIRES(mutex_);
   /// What aliases stand for is loaded as the current versions are.
   static io::Task<> load_aliased(Engine& engine);
@@ -129,6 +131,8 @@ class Engine final : public Node, private Publisher {
   AsyncCalls::Room async_room(const sched::AsyncCall& call);
   base::Result<> check_aliases_do_without(const std::string& app, const std::string& secret) EBB_REQUIRES(naming_);
   base::Result<> check_aliased_were_tried(const SecretChange& change) EBB_REQUIRES(naming_);
+  base::Result<> check_secrets_stand(const VersionRunner& tried, const SecretChange* change) EBB_REQUIRES(naming_);
+  base::Result<bool> is_used(const std::string& app, const std::string& secret) EBB_REQUIRES(naming_);
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
   static io::Task<> tick_forever(Engine& engine);
   static io::Task<> flush_usage_forever(Engine& engine);

@@ -13,6 +13,14 @@ bool Engine::is_aliased(const Name& name, std::uint32_t number) const {
                      [number](const auto& entry) { return entry.second.stands_for(number); });
 }
 
+bool Engine::answers(const Runner& runner) const {
+  const Name name{runner->version().app, runner->version().function};
+  const auto current = current_.find(name);
+  if (current != current_.end() && current->second == runner) return true;
+  const auto old = by_number_.find({name, runner->version().number});
+  return old != by_number_.end() && old->second == runner;
+}
+
 VersionRunner::Standing Engine::standing_of(const Name& name, std::uint32_t number) const {
   return is_aliased(name, number) ? VersionRunner::Standing::kAliased : VersionRunner::Standing::kOld;
 }
@@ -74,14 +82,26 @@ io::Task<base::Result<model::Alias>> Engine::set_alias(model::Alias alias) {
                                 ", `ebb ls` shows what is deployed");
     }
   }
+  std::vector<Runner> proven;
   for (const std::uint32_t number : {alias.version, alias.weight.version}) {
     if (number == 0) continue;
     Name asked = name;
-    const auto proven = co_await proven_runner(std::move(asked), number);
-    if (!proven) co_return proven.error();
+    const auto runner = co_await proven_runner(std::move(asked), number);
+    if (!runner) co_return runner.error();
+    proven.push_back(*runner);
   }
-  std::function<base::Result<model::Alias>()> change = [this, name, alias]() -> base::Result<model::Alias> {
+  std::function<base::Result<model::Alias>()> change = [this, name, alias, proven]() -> base::Result<model::Alias> {
     base::MutexLock naming(naming_);
+    {
+      base::MutexLock lock(mutex_);
+      // A secret may have another value, with which they were not tried.
+      if (!std::all_of(proven.begin(), proven.end(),
+                       [this](const Runner& one) EBB_REQUIRES(mutex_) { return answers(one); })) {
+        return base::Error{.code = base::Code::kConflict,
+                           .message = name.first + "/" + name.second +
+                                      " was changed at the same time, the alias was not set: try again"};
+      }
+    }
     EBB_TRY(model::Alias set, services_.metadata.set_alias(alias));
     {
       base::MutexLock lock(mutex_);

@@ -22,23 +22,30 @@ void Engine::secret_changed(const std::string& app, const std::string& secret) {
 io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::string name, std::string value) {
   SecretChange change{.app = std::move(app), .name = std::move(name), .value = std::move(value)};
   EBB_CO_CHECKED(Secrets::check(change));
-  for (const auto& runner : all_runners()) {
-    if (runner->version().app == change.app && binds(runner->version().spec, change.name)) {
-      co_return deployments_.begin_change(std::move(change));
-    }
-  }
-  Secrets& secrets = services_.secrets;
-  // What an alias stands for may have no runner: it did not start, or this is soon after a restart.
-  std::function<base::Result<std::vector<AliasedVersion>>()> find = [&secrets, change] {
-    return secrets.aliased_users(change.app, change.name);
+  // Nothing comes to use it between the look and the value: what an alias or a rollback is to stand for has a runner by
+  // then, and what a deployment tries is looked at again before it is published.
+  std::function<base::Result<bool>()> store_unused = [this, change]() -> base::Result<bool> {
+    base::MutexLock naming(naming_);
+    EBB_TRY(const bool used, is_used(change.app, change.name));
+    if (used) return false;
+    EBB_CHECKED(services_.secrets.store(change));
+    secret_changed(change.app, change.name);
+    return true;
   };
-  const auto aliased = co_await io::offload(services_.pool, "find versions", std::move(find));
-  if (!aliased) co_return aliased.error();
-  if (!aliased->empty()) co_return deployments_.begin_change(std::move(change));
-  std::function<base::Result<>()> store = [&secrets, change] { return secrets.store(change); };
-  const auto stored = co_await io::offload(services_.pool, "store secret", std::move(store));
+  const auto stored = co_await io::offload(services_.pool, "store secret", std::move(store_unused));
   if (!stored) co_return stored.error();
+  if (!*stored) co_return deployments_.begin_change(std::move(change));
   co_return std::uint64_t{0};
+}
+
+// Blocking; under naming_. By a version that runs, or that an alias stands for: it may have no runner, because it did
+// not start, or soon after a restart.
+base::Result<bool> Engine::is_used(const std::string& app, const std::string& secret) {
+  for (const auto& runner : all_runners()) {
+    if (runner->version().app == app && binds(runner->version().spec, secret)) return true;
+  }
+  EBB_TRY(const std::vector<AliasedVersion> aliased, services_.secrets.aliased_users(app, secret));
+  return !aliased.empty();
 }
 
 // Functions whose current version binds the secret, by name.
@@ -87,6 +94,18 @@ base::Result<> Engine::check_aliased_were_tried(const SecretChange& change) {
                                   " while its new value was tried: nothing was changed, set it again"};
   }
   return {};
+}
+
+// Blocking; under naming_. A value may have been stored, or removed, while a deployment tried its version with the one
+// before.
+base::Result<> Engine::check_secrets_stand(const VersionRunner& tried, const SecretChange* change) {
+  const model::Version& version = tried.version();
+  EBB_TRY(const SecretValues now, services_.secrets.values_for(version.app, version.spec, change));
+  if (tried.secrets() && *tried.secrets() == now) return {};
+  return base::Error{.code = base::Code::kConflict,
+                     .message = "a secret of function " + version.function +
+                                " got another value while it was tried with the one before: nothing was changed, "
+                                "deploy again"};
 }
 
 io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name) {

@@ -76,6 +76,7 @@ base::Result<> Engine::publish(const std::string& app, const std::vector<store::
     }
     now.push_back(std::move(before));
   }
+  for (const Runner& runner : runners) EBB_CHECKED(check_secrets_stand(*runner, change));
   if (change != nullptr) EBB_CHECKED(check_aliased_were_tried(*change));
   // The value first: a start between the two would find it, and no version without it becomes current.
   if (change != nullptr) EBB_CHECKED(services_.secrets.store(*change));
@@ -241,8 +242,7 @@ io::Task<base::Result<model::Version>> Engine::roll_back(std::string app, std::s
       base::MutexLock lock(mutex_);
       const auto at = current_.find(name);
       if (at != current_.end() && at->second == runner) return {};
-      const auto old = by_number_.find({name, number});
-      if (old == by_number_.end() || old->second != runner) {
+      if (!answers(runner)) {
         return base::Error{.code = base::Code::kConflict,
                            .message = name.first + "/" + name.second +
                                       " was changed at the same time, nothing was rolled back: try again"};

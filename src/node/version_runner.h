@@ -107,6 +107,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
 
   FunctionView view();
   const model::Version& version() const { return version_; }
+  const base::Result<SecretValues>& secrets() const { return secrets_; }
   const std::shared_ptr<Gate>& gate() const { return gate_; }
   const std::shared_ptr<sandbox::HeldOfApp>& request_bodies() const { return request_bodies_; }
   /// Neither a call nor an instance, and none for the given time; nor is a zygote on its way.

@@ -1,6 +1,7 @@
 """Versions, aliases and rollback against a real node: who serves a call, what a record and a bill say of it, what is kept, and that
 no call fails while names move."""
 
+import concurrent.futures
 import json
 import math
 import sqlite3
@@ -378,6 +379,21 @@ def test_a_secret_that_only_an_alias_uses_is_tried(fresh_node):
     assert node.call("app/f:live").text == "one"
     node.cli("secret", "set", "app", "word", stdin=b"two")
     assert node.call("app/f:live").text == "two" and node.call("app/f").text == "none"
+
+
+def test_a_secret_that_changes_while_a_deployment_tries_the_value_before(fresh_node):
+    """Nothing serves with the value that is no longer stored: the deployment says so, and the next one has the new value."""
+    node = fresh_node
+    node.cli("secret", "set", "app", "word", stdin=b"one")
+    source = "import os, time\ntime.sleep(%d)\n\ndef handler(event, context):\n    return os.environ['WORD']\n"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        deploying = pool.submit(node.deploy_function, source % 4, secrets={"WORD": "word"}, expect=None)
+        eventually(lambda: node.pids_in("zygotes"), "that it is tried")
+        node.cli("secret", "set", "app", "word", stdin=b"two")
+        refused = deploying.result()
+    assert refused.returncode == 5 and "a secret of function f got another value" in refused.stderr, refused.stderr
+    node.deploy_function(source % 0, secrets={"WORD": "word"})
+    assert node.call("app/f").text == "two"
 
 
 def test_data_of_an_earlier_schema_goes_on(fresh_node):
