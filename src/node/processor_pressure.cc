@@ -38,22 +38,21 @@ ProcessorPressure::ProcessorPressure(sched::Processors& processors, const Files&
     : processors_(processors), pressure_(open_to_read(files.pressure)), load_(open_to_read(files.load)) {}
 
 void ProcessorPressure::look(base::SteadyTime now) {
-  if (now - at_.load(std::memory_order_relaxed) < kPause || !pressure_.valid()) return;
+  if (now - at_.load(std::memory_order_relaxed) < sched::Processors::kPause || !pressure_.valid()) return;
   base::MutexLock lock(mutex_);
   const base::Duration passed = now - at_.load(std::memory_order_relaxed);
-  if (passed < kPause) return;  // another thread did
+  if (passed < sched::Processors::kPause) return;  // another thread did
   at_.store(now, std::memory_order_relaxed);
   std::array<char, 256> room;
   const auto pressure = os::read_start(pressure_, room);
   const auto stalled = pressure ? stalled_total(*pressure) : std::nullopt;
   if (!stalled) return;
-  const double waited = static_cast<double>(base::Duration(*stalled - stalled_).count());
+  const base::Duration waited = *stalled - stalled_;
   stalled_ = *stalled;
-  if (passed > kWindow || waited < kFull * static_cast<double>(passed.count())) return;
+  if (!sched::Processors::waited_much(passed, waited)) return;
   const auto load = os::read_start(load_, room);
   const auto running = load ? runnable(*load) : std::nullopt;
-  if (!running || static_cast<double>(*running) <= processors_.count) return;  // whoever asks is one of them
-  processors_.full_until.store(now + kHolds, std::memory_order_relaxed);
+  if (running) processors_.seen(static_cast<double>(*running), now);  // whoever asks is one of them
 }
 
 }  // namespace ebb::node

@@ -1,11 +1,10 @@
-// Whether work waits for a processor, by the kernel's own account: at least kFull of the time (pressure stall
-// information; Weiner, Linux 4.20), and as many can run as there are processors.
+// Whether work waits for a processor, by the kernel's own account: enough of the time (pressure stall information;
+// Weiner, Linux 4.20), and more can run than there are processors.
 //
 // 1. The pressure counts whoever waits, over all processors that are busy; it counts those too whose own limit stops
-// them (cpu.max), which are not among those that can run. 2. What was seen holds for kHolds, longer than until the next
-// look: the number of those that can run is a moment's. 3. Looked at only when somebody wants to know, at most every
-// kPause; what is older than kWindow says nothing. Kernels without pressure (psi=0) tell nothing, and then the
-// processors are never full. Threads: any. Cost: two preads of some microseconds in kPause, else one load.
+// them (cpu.max), which are not among those that can run. 2. The rule is sched::Processors'. 3. Looked at only when
+// somebody wants to know, at most every sched::Processors::kPause. Kernels without pressure (psi=0) tell nothing, and
+// then the processors are never full. Threads: any. Cost: two preads of some microseconds in kPause, else one load.
 #pragma once
 
 #include <atomic>
@@ -29,11 +28,6 @@ std::optional<std::uint64_t> runnable(std::string_view load);
 
 class ProcessorPressure {
  public:
-  static constexpr std::chrono::milliseconds kPause{20};
-  static constexpr std::chrono::milliseconds kHolds{60};
-  static constexpr std::chrono::milliseconds kWindow{250};
-  static constexpr double kFull = 0.4;
-
   struct Files {
     std::string pressure = "/proc/pressure/cpu";
     std::string load = "/proc/loadavg";

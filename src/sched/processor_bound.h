@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 
@@ -25,6 +26,20 @@ struct Processors {
   explicit Processors(double processors) : count(processors) {}
   /// Work waits for one.
   bool full(base::SteadyTime now) const { return now < full_until.load(std::memory_order_relaxed); }
+
+  /// Whoever looks, looks at most every kPause; what it saw holds longer than until the next look, for the number of
+  /// those that can run is a moment's. What is older than kWindow says nothing.
+  static constexpr std::chrono::milliseconds kPause{20};
+  static constexpr std::chrono::milliseconds kHolds{60};
+  static constexpr std::chrono::milliseconds kWindow{250};
+  /// Whether, since the last look, work waited so long that processors may be full: for two fifths of the time.
+  static bool waited_much(base::Duration passed, base::Duration waited) {
+    return passed <= kWindow && static_cast<double>(waited.count()) >= 0.4 * static_cast<double>(passed.count());
+  }
+  /// It did, and so much can run now.
+  void seen(double runnable, base::SteadyTime now) {
+    if (runnable > count) full_until.store(now + kHolds, std::memory_order_relaxed);
+  }
 
   const double count;
   std::atomic<std::uint32_t> versions_at_work = 0;                    // that have calls under way

@@ -25,6 +25,7 @@ Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
     : options_(std::move(options)),
       zygotes_(options_.policy.mechanics != Mechanics::kInstances),
       random_(random),
+      node_processors_(options_.processors),
       processors_(options_.processors),
       cache_(options_.policy.memory.count == 0 ? base::Bytes{UINT64_MAX} : options_.policy.memory),
       spare_bounds_(options_.spares_most, options_.spare_memory) {
@@ -57,7 +58,7 @@ Machine::Machine(MachineOptions options, std::vector<Load> loads, Random random)
                                               .spare_from = zygotes_ ? options_.spare_from : base::Duration::max()};
     functions_.emplace_back(index, std::move(load), dispatcher, &next_instance_, std::move(policy),
                             make_keep_alive(options_.policy, runtime), make_keep_alive(options_.policy, spare),
-                            random_.below(kMinute));
+                            random_.below(kMinute), calls_compute() ? &node_processors_ : nullptr);
     if (options_.policy.mechanics == Mechanics::kNode) make_runtime(functions_.back(), runtime);
     if (!zygotes_) {
       // As if a zygote of no size were always ready, and starts were long.
@@ -175,6 +176,7 @@ void Machine::arrive(const Arrival& arrival) {
   function.called_at = now_;
   const std::uint64_t subject = (std::uint64_t{call.life} << kLifeShift) | slot;
   if (random_.chance(options_.faults.clock_step)) skew_ += random_in(-10'000'000, kMinute);
+  look_at_processors();
   function.residency.call_arrived(sched_now());
   if (function.dispatcher.keeps_spares()) function.spare_residency.call_arrived(sched_now());
   if (options_.policy.mechanics == Mechanics::kNode) {
@@ -198,12 +200,14 @@ void Machine::arrive(const Arrival& arrival) {
 
 void Machine::handle(const Event& event) {
   if (event.kind == Kind::kWorkEnds) return work_ends(event.subject);
-  if (event.kind == Kind::kComputed) return;
+  if (!is_over(event)) return;
   ++totals_.events;
   if (random_.chance(options_.faults.clock_step)) skew_ += random_in(-10'000'000, kMinute);
+  look_at_processors();
   Function& function = functions_[event.function];
   switch (event.kind) {
-    case Kind::kFinish: finish(function, event.subject); break;
+    case Kind::kFinish:
+    case Kind::kComputed: finish(function, event.subject); break;
     case Kind::kInstanceReady: instance_ready(function, event.subject); break;
     case Kind::kZygoteReady: zygote_ready(function, event.subject); break;
     case Kind::kTimer:
@@ -220,8 +224,7 @@ void Machine::handle(const Event& event) {
     case Kind::kDeployed: deploy(function); break;
     case Kind::kSpareDue: spare_due(function); break;
     case Kind::kRuntimeReady: shared_runtime_ready(function); break;
-    case Kind::kWorkEnds:
-    case Kind::kComputed: break;  // above
+    case Kind::kWorkEnds: break;  // above
   }
   if (random_.chance(options_.faults.spare_wanted)) function.dispatcher.give_up_spare(actions_);
   perform(function);
@@ -244,6 +247,7 @@ void Machine::finish(Function& function, std::uint64_t subject) {
     return;
   }
   ++totals_.answered;
+  tell_use(function, calls_[*slot]);
   SimInstance& instance = instances_.at(id);
   std::erase(instance.calls, *slot);
   if (instance.calls.empty()) {
@@ -377,9 +381,7 @@ void Machine::lease(Function& function, const sched::LeaseTo& leased) {
   use(function.load.trace->memory_mb);
   count_start(call, instance, function.load, leased.spare);
   const double run_ms = call.run_ms >= 0 ? call.run_ms : function.load.trace->run_ms.at(random_.uniform());
-  push(now_ + nanos(run_ms), Kind::kFinish, function.index, (std::uint64_t{call.life} << kLifeShift) | slot);
-  if (options_.processors > 0 && options_.computed > 0)
-    take_processor(run_ms * options_.computed, Kind::kComputed, function.index, 0);
+  run_call(call, run_ms, (std::uint64_t{call.life} << kLifeShift) | slot);
 }
 
 void Machine::count_start(const CallSlot& call, SimInstance& instance, const Load& load, bool spare) {

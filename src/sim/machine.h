@@ -79,7 +79,7 @@ struct MachineOptions {
   std::uint32_t spares_most = UINT32_MAX;               // as in sched::SpareBounds
   base::Bytes spare_memory{};                           // likewise
   // Of Mechanics::kNode only: starts share so many processors, and with them the part of their run times that calls
-  // compute, which take no longer for it. 0: nothing waits for a processor.
+  // compute, from their beginning. 0: nothing waits for a processor.
   double processors = 0;
   double computed = 0;
 };
@@ -146,6 +146,8 @@ class Machine {
     bool saw_zygote = false;
     double run_ms = 0;            // negative: to be drawn
     base::InstanceId instance{};  // while it runs
+    bool computing = false;       // likewise: not yet all of its part
+    bool slept = false;           // likewise: its run time is over
   };
   enum class InstanceState : std::uint8_t { kStarting, kIdle, kBusy };
   struct SimInstance {
@@ -204,8 +206,6 @@ class Machine {
   void perform(Function& function);
   void lease(Function& function, const sched::LeaseTo& lease);
   double start_time(const Curve& milliseconds);
-  void take_processor(double milliseconds, Kind end, std::uint32_t function, std::uint64_t subject);
-  void work_ends(std::uint64_t change);
   void start_runtime(Function& function);
   void start_zygote(Function& function);
   void kill_zygote(Function& function);
@@ -223,6 +223,15 @@ class Machine {
   void look_at_spare(Function& function);
   bool let_a_spare_go();
   void check_spares(const Function& function);
+
+  // machine_processors.cc
+  bool calls_compute() const { return options_.processors > 0 && options_.computed > 0; }
+  void take_processor(double milliseconds, Kind end, std::uint32_t function, std::uint64_t subject);
+  void work_ends(std::uint64_t change);
+  void look_at_processors();
+  void run_call(CallSlot& call, double run_ms, std::uint64_t subject);
+  bool is_over(const Event& event);
+  void tell_use(Function& function, const CallSlot& call);
 
   // machine_node.cc
   void make_runtime(Function& function, const FunctionCosts& costs);
@@ -249,6 +258,7 @@ class Machine {
   MachineOptions options_;
   const bool zygotes_;
   Random random_;
+  sched::Processors node_processors_;  // as the dispatchers know them
   std::vector<Function> functions_;
   std::vector<CallSlot> calls_;
   std::vector<std::uint64_t> free_calls_;
@@ -256,6 +266,8 @@ class Machine {
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   Processors<Event> processors_;
   std::uint64_t processor_changes_ = 0;
+  Nanos looked_at_ = 0;  // the processors, as all below
+  double stalled_ = 0;
   std::vector<Arrival> arrivals_;
   std::size_t next_arrival_ = 0;
   std::atomic<std::uint64_t> next_instance_ = 1;

@@ -11,10 +11,10 @@ namespace ebb::sim {
 struct Machine::Function {
   Function(std::uint32_t index_, Load load_, sched::DispatcherOptions options, std::atomic<std::uint64_t>* next,
            std::unique_ptr<sched::KeepAlive> policy, std::unique_ptr<sched::KeepAlive> runtime_policy,
-           std::unique_ptr<sched::KeepAlive> spare_policy, std::uint64_t phase_)
+           std::unique_ptr<sched::KeepAlive> spare_policy, std::uint64_t phase_, sched::Processors* processors)
       : index(index_),
         load(std::move(load_)),
-        dispatcher(options, next),
+        dispatcher(options, next, processors),
         residency(std::move(policy)),
         runtime_residency(std::move(runtime_policy)),
         spare_residency(std::move(spare_policy)),

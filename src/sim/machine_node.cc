@@ -3,9 +3,9 @@
 // It differs from Mechanics::kZygotes in this: a runtime zygote is shared by an app's functions, with a plan by the
 // calls of all; instances stay idle for what they are worth, at most idle_timeout, and none is made ahead by the plan;
 // a zygote takes them with it when its plan lets it go; it is there from the deployment on, and what it costs is known
-// once it has been made. With MachineOptions::processors starts and what calls compute take them from each other; but a
-// call takes no longer for it, and as many starts are under way as are wanted. Left out: the 100 ms between two looks
-// of a node at its plans.
+// once it has been made. With MachineOptions::processors starts and what calls compute take them from each other
+// (machine_processors.cc); but as many starts are under way as are wanted. Left out: the 100 ms between two looks of a
+// node at its plans.
 #include <algorithm>
 #include <utility>
 
@@ -63,20 +63,6 @@ void Machine::learn_costs(Function& function) {
 }
 
 Machine::Runtime& Machine::runtime_of(const Function& function) { return runtimes_.at(function.load.app); }
-
-// Until the event that ends it: so long when it has a processor to itself, else as long as it takes to get as much.
-void Machine::take_processor(double milliseconds, Kind end, std::uint32_t function, std::uint64_t subject) {
-  const Nanos alone = std::max<Nanos>(1, static_cast<Nanos>(milliseconds * 1e6));
-  if (options_.processors <= 0) return push(now_ + alone, end, function, subject);
-  processors_.begin(now_, alone, {.at = now_, .order = 0, .kind = end, .function = function, .subject = subject});
-  push(processors_.next_end(), Kind::kWorkEnds, 0, ++processor_changes_);
-}
-
-void Machine::work_ends(std::uint64_t change) {
-  if (change != processor_changes_) return;  // more has begun since
-  for (const Event& end : processors_.take_ended(now_)) handle(end);
-  if (processors_.size() > 0) push(processors_.next_end(), Kind::kWorkEnds, 0, ++processor_changes_);
-}
 
 void Machine::start_zygote_in_shared_runtime(const Function& function) {
   Runtime& runtime = runtime_of(function);

@@ -230,5 +230,65 @@ TEST(Machine, FunctionsOfAnAppShareARuntimeThatGoesWithItsPlan) {
   EXPECT_LT(priced.held_gbs, 20);
 }
 
+// Twenty calls one after the other, then sixty at once; each takes 50 ms alone, and a fork 5 ms.
+Totals flood(double computed) {
+  Trace trace = steady_trace({.minutes = 1, .calls_per_minute = 0});
+  const std::vector<Load> loads{{.trace = &trace.functions[0],
+                                 .runtime_ms = Curve::constant(400),
+                                 .zygote_ms = Curve::constant(40),
+                                 .fork_ms = Curve::constant(5),
+                                 .runtime_mb = 10,
+                                 .zygote_mb = 40,
+                                 .instance_mb = 50}};
+  std::vector<PlannedCall> calls;
+  for (std::int64_t i = 0; i < 20; ++i) calls.push_back({.at_ns = i * 200'000'000, .function = 0, .run_ms = 50});
+  for (int i = 0; i < 60; ++i) calls.push_back({.at_ns = 10'000'000'000, .function = 0, .run_ms = 50});
+  const MachineOptions options{
+      .policy = {.mechanics = Mechanics::kNode, .keep = Keep::kGreedyDual, .instance_idle = 1s},
+      .processors = 2,
+      .computed = computed};
+  Machine machine(options, loads, Random(7));
+  machine.run(calls, {.lead_ns = 10'000'000'000, .length_ns = 30'000'000'000});
+  EXPECT_FALSE(machine.violation()) << *machine.violation();
+  EXPECT_EQ(machine.totals().answered, 80U);
+  return machine.totals();
+}
+
+// As on a node: sixty in a row on two processors take 1.5 s, whoever computes all of it.
+TEST(Machine, CallsThatComputeWaitForAProcessorAndOthersForNothing) {
+  const Totals computing = flood(1);
+  const Totals waiting = flood(0.01);
+  EXPECT_LT(computing.instance_starts, 10U);
+  EXPECT_GT(computing.added.max(), 1000) << "in the queue";
+  EXPECT_GT(waiting.instance_starts, 20U);
+  EXPECT_LT(waiting.added.max(), 500);
+  // What each takes is little more than alone, for they do not share the processors by sixty.
+  EXPECT_LT(computing.used_gbs, 3 * waiting.used_gbs);
+}
+
+TEST(Machine, ACallThatComputesTakesLongerWhereProcessorsAreTaken) {
+  const auto used_gbs = [](double processors, double computed) {
+    const Trace trace = steady_trace({.minutes = 1, .calls_per_minute = 0});
+    std::vector<Load> loads(4, Load{.trace = &trace.functions[0],
+                                    .runtime_ms = Curve::constant(400),
+                                    .zygote_ms = Curve::constant(40),
+                                    .fork_ms = Curve::constant(5)});
+    std::vector<PlannedCall> calls;
+    for (std::uint32_t i = 0; i < 4; ++i) calls.push_back({.at_ns = 0, .function = i, .run_ms = 1000});
+    Machine machine({.policy = {.mechanics = Mechanics::kNode, .keep = Keep::kGreedyDual},
+                     .processors = processors,
+                     .computed = computed},
+                    std::move(loads), Random(7));
+    machine.run(calls, {.lead_ns = 10'000'000'000, .length_ns = 20'000'000'000});
+    EXPECT_FALSE(machine.violation()) << *machine.violation();
+    return machine.totals().used_gbs;
+  };
+  const double alone = used_gbs(8, 1);
+  EXPECT_NEAR(used_gbs(1, 1), 4 * alone, alone * 0.05) << "four share one";
+  EXPECT_NEAR(used_gbs(1, 0.5), 2 * alone, alone * 0.05) << "and sleep in the meantime";
+  EXPECT_NEAR(used_gbs(1, 0.2), alone, alone * 0.05) << "in which all of it fits";
+  EXPECT_NEAR(used_gbs(1, 0), alone, alone * 0.05);
+}
+
 }  // namespace
 }  // namespace ebb::sim

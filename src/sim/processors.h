@@ -47,6 +47,12 @@ class Processors {
 
   std::size_t size() const { return work_.size(); }
 
+  /// For how long, until now, there was more work than processors, in ns.
+  double stalled(std::int64_t now) {
+    advance(now);
+    return stalled_;
+  }
+
  private:
   struct Work {
     double ends;  // in what each piece has been given since the beginning
@@ -59,12 +65,15 @@ class Processors {
     return count_ <= 0 || work_.empty() ? 1 : std::min(1.0, count_ / static_cast<double>(work_.size()));
   }
   void advance(std::int64_t now) {
-    given_ += static_cast<double>(std::max<std::int64_t>(0, now - at_)) * rate();
+    const auto passed = static_cast<double>(std::max<std::int64_t>(0, now - at_));
+    given_ += passed * rate();
+    if (count_ > 0 && static_cast<double>(work_.size()) > count_) stalled_ += passed;
     at_ = std::max(at_, now);
   }
 
   double count_;
-  double given_ = 0;     // ns of a processor that a piece has got that was there all the time
+  double given_ = 0;  // ns of a processor that a piece has got that was there all the time
+  double stalled_ = 0;
   std::int64_t at_ = 0;  // until when that is added up
   std::uint64_t order_ = 0;
   std::priority_queue<Work> work_;
