@@ -48,8 +48,7 @@ TEST_F(Minimum, AMinimumThatFindsNoRoomTakesOthersPlacesEverMoreSeldom) {
   dispatcher.call_arrived(CallId{2}, now + 301s, actions);
   EXPECT_EQ(dispatcher.claim_of(last, now + 301s), Claim::kIdle) << "a call waits for it";
   dispatcher.instance_ready(last, now + 301s, actions);
-  for (const LeaseTo& lease : drained<LeaseTo>(actions))
-    dispatcher.call_finished(lease.instance, now + 301s, actions);
+  for (const LeaseTo& lease : drained<LeaseTo>(actions)) dispatcher.call_finished(lease.instance, now + 301s, actions);
   // Met once, it begins anew; and when it is raised.
   dispatcher.instance_gone(last, now + 302s, actions);
   const auto anew = drained<StartInstance>(actions);
