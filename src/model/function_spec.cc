@@ -309,6 +309,21 @@ std::optional<Violation> async_violation(const FunctionSpec& spec) {
   return Violation{"async." + std::string(wrong->key), std::move(wrong->message)};
 }
 
+// A model has no code to tell of a time; what takes requests is told by one.
+std::optional<Violation> timers_violation(const FunctionSpec& spec) {
+  if (auto wrong = first_violation(spec.timers)) return Violation{"timers" + wrong->key, std::move(wrong->message)};
+  if (spec.timers.empty()) return std::nullopt;
+  if (spec.runtime == "model") return Violation{"timers", "is for functions with code, a model has none: leave it out"};
+  const bool takes_requests = (spec.runtime == "http" && spec.contract == Contract::kPlain) ||
+                              (spec.runtime == "python3" && spec.interface != Interface::kEvent);
+  for (std::size_t at = 0; at < spec.timers.size() && !takes_requests; ++at) {
+    if (spec.timers[at].path.empty()) continue;
+    return Violation{"timers[" + std::to_string(at) + "].path",
+                     "is for web servers and applications, this is a handler, which gets the event: leave it out"};
+  }
+  return std::nullopt;
+}
+
 base::Result<void> read_sizes(const json::object& object, FunctionSpec& spec) {
   std::string memory;
   EBB_CHECKED(read_field(object, "memory", memory));
@@ -456,6 +471,7 @@ std::optional<Violation> first_violation(const FunctionSpec& spec) {
   if (auto violation = size_violation(spec)) return violation;
   if (auto violation = time_violation(spec)) return violation;
   if (auto violation = async_violation(spec)) return violation;
+  if (auto violation = timers_violation(spec)) return violation;
   if (auto violation = concurrency_violation(spec)) return violation;
   if (auto violation = network_violation(spec)) return violation;
   if (auto violation = secrets_violation(spec)) return violation;
@@ -494,6 +510,10 @@ json::object to_json(const FunctionSpec& spec) {
       {"auth", std::string(name_of(spec.auth))},
   };
   if (spec.image.written()) object.emplace("image", to_json(spec.image));
+  if (spec.timers.empty()) return object;
+  json::array timers;
+  for (const Timer& timer : spec.timers) timers.push_back(to_json(timer));
+  object.emplace("timers", std::move(timers));
   return object;
 }
 
@@ -520,6 +540,9 @@ base::Result<FunctionSpec> function_spec_from_json(const json::object& object) {
   if (const json::value* async = object.if_contains("async")) {
     if (!async->is_object()) return field_error("async", "must be an object");
     EBB_TRY(spec.async, async_terms_from_json(async->get_object()));
+  }
+  if (const json::value* timers = object.if_contains("timers")) {
+    EBB_TRY(spec.timers, timers_from_json(*timers));
   }
   EBB_CHECKED(read_network(object, spec));
   EBB_CHECKED(read_word(object, "reuse", reuse_named, "always or never", spec.reuse));

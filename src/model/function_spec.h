@@ -20,6 +20,7 @@
 #include "model/egress_rule.h"
 #include "model/image.h"
 #include "model/scale.h"
+#include "model/timer.h"
 
 namespace ebb::model {
 
@@ -91,6 +92,7 @@ struct FunctionSpec {
   base::Duration idle_timeout = std::chrono::seconds(60);  // an idle instance is retired after it; 0 = at once
   base::Duration max_wait = std::chrono::seconds(10);      // who would wait longer for a busy instance is refused
   AsyncTerms async;                                        // of calls that nobody waits for
+  std::vector<Timer> timers;                               // when it is called by itself
   std::map<std::string, std::string> env;
   std::map<std::string, std::string> secrets;  // name inside the function -> a secret of the app
   Network network = Network::kNone;

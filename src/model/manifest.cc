@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
 #include <charconv>
 
 #include "base/limits.h"
 #include "model/names.h"
+#include "model/yaml_json.h"
 #include "model/yaml_tree.h"
 
 namespace ebb::model {
@@ -15,10 +18,10 @@ using Kind = YamlNode::Kind;
 
 constexpr std::array<std::string_view, 6> kManifestKeys = {"app",     "build",         "network",
                                                            "reserve", "max_instances", "functions"};
-constexpr std::array<std::string_view, 24> kFunctionKeys = {
-    "model",       "batch",     "runtime",  "handler", "command",      "memory",    "cpu",   "timeout",
-    "concurrency", "scale",     "reuse",    "env",     "idle_timeout", "network",   "auth",  "secrets",
-    "isolation",   "interface", "max_wait", "image",   "contract",     "lifecycle", "async", "prefix"};
+constexpr std::array<std::string_view, 25> kFunctionKeys = {
+    "model",    "batch", "runtime",  "handler",      "command", "memory", "cpu",     "timeout",   "concurrency",
+    "scale",    "reuse", "env",      "idle_timeout", "network", "auth",   "secrets", "isolation", "interface",
+    "max_wait", "image", "contract", "lifecycle",    "async",   "prefix", "timers"};
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 4> kInterfaces = {"auto", "event", "wsgi", "asgi"};
 constexpr std::array<std::string_view, 4> kScaleKeys = {"min", "max", "reserve", "windows"};
@@ -26,6 +29,7 @@ constexpr std::array<std::string_view, 4> kWindowKeys = {"from", "for", "min", "
 constexpr std::array<std::string_view, 2> kBatchKeys = {"size", "window"};
 constexpr std::array<std::string_view, 2> kLifecycleKeys = {"initialize", "pre_stop"};
 constexpr std::array<std::string_view, 3> kAsyncKeys = {"retries", "retry_after", "max_age"};
+constexpr std::array<std::string_view, 5> kTimerKeys = {"cron", "zone", "every", "event", "path"};
 constexpr std::array<std::string_view, 1> kNetworkKeys = {"egress"};
 
 // Cores as a decimal fraction, exactly: "1", "0.5" or "1.25" in thousandths.
@@ -116,6 +120,32 @@ base::Result<void> read_async(const YamlMap& map, AsyncTerms& terms) {
   return inner.read("max_age", terms.max_age);
 }
 
+// The rules are told here, where the line of each is known.
+base::Result<void> read_timers(const YamlMap& map, std::vector<Timer>& timers) {
+  const YamlNode* node = map.find("timers");
+  if (node == nullptr) return {};
+  if (node->kind != Kind::kList) {
+    return map.error_at("timers", "must be a list like [{cron: 0 7 * * mon-fri}] or [{every: 30s}]");
+  }
+  for (const YamlNode& item : node->items) {
+    const std::string path = map.path_of("timers[" + std::to_string(timers.size()) + "]");
+    EBB_TRY(const YamlMap inner, YamlMap::open(item, path, kTimerKeys));
+    Timer& timer = timers.emplace_back();
+    EBB_CHECKED(inner.read("cron", timer.cron));
+    EBB_CHECKED(inner.read("zone", timer.zone));
+    EBB_CHECKED(inner.read("every", timer.every));
+    EBB_CHECKED(inner.read("path", timer.path));
+    if (const YamlNode* event = inner.find("event")) timer.event = boost::json::serialize(json_of(*event));
+    // "timers[2].cron" is at the key's line, "timers[2]" at the timer's.
+    if (const auto wrong = first_violation(timers)) {
+      const auto dot = wrong->key.rfind('.');
+      const int line = dot == std::string::npos ? item.line : inner.line_of(wrong->key.substr(dot + 1));
+      return yaml_error(line, map.path_of("timers" + wrong->key), wrong->message);
+    }
+  }
+  return {};
+}
+
 base::Result<void> read_texts(const YamlMap& map, std::string_view key, std::map<std::string, std::string>& texts) {
   const YamlNode* node = map.find(key);
   if (node == nullptr || node->kind == Kind::kNull) return {};
@@ -174,7 +204,7 @@ base::Result<void> read_network(const YamlMap& map, NetworkWish& wish) {
 // The line of a violated field: of "scale.max" if written, else of "scale", else of the function.
 int line_of_field(const YamlMap& map, const YamlNode& node, std::string_view field) {
   const auto dot = field.find('.');
-  const std::string_view key = field.substr(0, dot);
+  const std::string_view key = field.substr(0, field.find_first_of(".["));
   const YamlNode* child = map.find(key);
   if (child != nullptr && child->kind == Kind::kMap && dot != std::string_view::npos) {
     for (std::size_t i = 0; i < child->keys.size(); ++i) {
@@ -210,6 +240,7 @@ base::Result<FunctionSpec> read_function(const std::string& name, int line, cons
   EBB_CHECKED(map.read("idle_timeout", spec.idle_timeout));
   EBB_CHECKED(map.read("max_wait", spec.max_wait));
   EBB_CHECKED(read_async(map, spec.async));
+  EBB_CHECKED(read_timers(map, spec.timers));
   NetworkWish wish = of_app;
   EBB_CHECKED(read_network(map, wish));
   spec.network = wish.network;

@@ -13,7 +13,8 @@ constexpr std::array<std::string_view, kRungs> kRungNames = {"idle", "frozen", "
 constexpr std::array<std::string_view, kOutcomes> kOutcomeNames = {
     "ok", "function_error", "crashed", "out_of_memory", "timed_out", "cancelled", "refused", "platform_fault"};
 
-constexpr std::array<std::string_view, kTriggers> kTriggerNames = {"unknown", "http", "direct", "held", "async"};
+constexpr std::array<std::string_view, kTriggers> kTriggerNames = {"unknown", "http",  "direct",
+                                                                   "held",    "async", "timer"};
 constexpr std::array<std::string_view, kHeldTiers> kTierNames = {"zygote", "provisioned", "idle", "frozen", "active"};
 
 template <typename Enum, std::size_t N>

@@ -49,8 +49,9 @@ enum class Trigger : std::uint8_t {
   kDirect = 2,   // POST /api/v1/.../invocations, `ebb invoke`
   kHeld = 3,     // no invocation: what was held, whoever called
   kAsync = 4,    // as kDirect, but nobody waited for the answer
+  kTimer = 5,    // a timer of the function; nobody waited either
 };
-inline constexpr std::size_t kTriggers = 5;
+inline constexpr std::size_t kTriggers = 6;
 
 /// What holds memory for a version. The numbers are stored.
 enum class HeldTier : std::uint8_t {
@@ -74,7 +75,7 @@ std::optional<Outcome> outcome_named(std::string_view name);
 /// Whether an invocation that ended so is charged for, and the reason in words.
 bool is_billed(Outcome outcome);
 const char* billing_reason(Outcome outcome);
-/// "unknown", "http", "direct", "held", "async".
+/// "unknown", "http", "direct", "held", "async", "timer".
 std::string_view name_of(Trigger trigger);
 std::optional<Trigger> trigger_named(std::string_view name);
 /// "zygote", "provisioned", "idle", "frozen", "active".

@@ -39,6 +39,7 @@ class TreeBuilder final : public YAML::EventHandler {
     node.kind = YamlNode::Kind::kScalar;
     node.line = mark.line + 1;
     node.scalar = value;
+    node.quoted = tag == "!";
     if (accept(node.line, tag, anchor)) add(std::move(node));
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,

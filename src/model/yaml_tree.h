@@ -27,6 +27,7 @@ struct YamlNode {
   Kind kind = Kind::kNull;
   int line = 0;                   // counted from 1
   std::string scalar;             // of a scalar
+  bool quoted = false;            // of a scalar: it stands in quotes, or is a block of text
   std::vector<std::string> keys;  // of a map, in the order written, beside items
   std::vector<int> key_lines;     // where each key stands, beside keys
   std::vector<YamlNode> items;    // of a list or a map
