@@ -9,6 +9,7 @@
 #include <array>
 #include <condition_variable>
 #include <future>
+#include <map>
 #include <mutex>
 
 #include "store/sqlite_calls.h"
@@ -130,6 +131,11 @@ class CallsTest : public testing::Test {
     if (!refusals) return refusals.error();
     if (refusals->at(0)) return *refusals->at(0);
     return {};
+  }
+  static NewCall timer_call(const std::string& timer, std::int64_t due) {
+    NewCall call = call_of("a");
+    call.timer = TimerDue{.timer = timer, .due = at(due)};
+    return call;
   }
   void fail(const base::InvocationId& id, std::int64_t when) {
     CallBatch batch;
@@ -320,6 +326,72 @@ TEST_F(CallsTest, ALookForOldOnesWhereThereAreNoneDoesNotTouchTheDisk) {
   EXPECT_EQ(calls_->forget_failed(at(500)).value(), 1U);
   EXPECT_GT(disk_.syncs(), before);
   EXPECT_TRUE(calls_->kept().empty());
+}
+
+TEST_F(CallsTest, ADueTimeOfATimerIsHandledOnce) {
+  ASSERT_TRUE(calls_->set_timers("a", "f", {"every 1s"}, at(10)));
+  ASSERT_TRUE(add(timer_call("every 1s", 11)));
+  EXPECT_EQ(add(timer_call("every 1s", 11)).error().code, base::Code::kConflict);
+  EXPECT_EQ(add(timer_call("every 1s", 9)).error().code, base::Code::kConflict) << "the clock was set back";
+  reopen();
+  EXPECT_EQ(add(timer_call("every 1s", 11)).error().code, base::Code::kConflict) << "nor after a restart";
+  EXPECT_EQ(calls_->timers()->at(0).handled, at(11));
+  EXPECT_TRUE(add(timer_call("every 1s", 12)));
+  EXPECT_EQ(calls_->waiting()->size(), 2U);
+}
+
+TEST_F(CallsTest, ADueTimeIsHandledOnlyWithItsTransaction) {
+  ASSERT_TRUE(calls_->set_timers("a", "f", {"every 1s"}, at(10)));
+  NewCall twice = timer_call("every 1s", 11);
+  CallBatch batch;
+  batch.added = {twice, twice};
+  batch.added[1].timer.reset();
+  EXPECT_FALSE(calls_->commit(batch)) << "an id is there once";
+  EXPECT_EQ(calls_->timers()->at(0).handled, at(10));
+  EXPECT_TRUE(add(twice));
+}
+
+TEST_F(CallsTest, ADueTimeThatFoundNoRoomIsHandledToo) {
+  reopen({.app_calls = 1});
+  ASSERT_TRUE(calls_->set_timers("a", "f", {"every 1s"}, at(10)));
+  const NewCall first = call_of("a");
+  ASSERT_TRUE(add(first));
+  EXPECT_EQ(add(timer_call("every 1s", 11)).error().code, base::Code::kResourceExhausted);
+  ASSERT_EQ(calls_->remove_all("a", "other").value(), 0U);
+  EXPECT_EQ(add(timer_call("every 1s", 11)).error().code, base::Code::kConflict);
+  EXPECT_EQ(calls_->waiting()->size(), 1U);
+}
+
+TEST_F(CallsTest, TimersInForceAreThoseThatWereSetLast) {
+  ASSERT_TRUE(calls_->set_timers("a", "f", {"one", "two"}, at(10)));
+  ASSERT_TRUE(calls_->set_timers("a", "g", {"one"}, at(10)));
+  ASSERT_TRUE(add(timer_call("two", 15)));
+  ASSERT_TRUE(calls_->set_timers("a", "f", {"two", "three"}, at(20)));
+  EXPECT_EQ(add(timer_call("one", 21)).error().code, base::Code::kConflict) << "not in force any more";
+  std::map<std::string, base::WallTime> handled;
+  for (const StoredTimer& one : *calls_->timers()) handled[one.function + " " + one.timer] = one.handled;
+  const std::map<std::string, base::WallTime> wanted{{"f two", at(15)}, {"f three", at(20)}, {"g one", at(10)}};
+  EXPECT_EQ(handled, wanted) << "one that stayed goes on, another begins";
+  ASSERT_TRUE(calls_->remove_all("a", "f"));
+  EXPECT_EQ(calls_->timers()->size(), 1U);
+  EXPECT_EQ(add(timer_call("two", 30)).error().code, base::Code::kConflict) << "it went with its function";
+}
+
+TEST_F(CallsTest, AFileOfBeforeTimersIsTakenOver) {
+  const NewCall call = call_of("a");
+  ASSERT_TRUE(add(call));
+  calls_.reset();
+  {
+    auto database = SqliteDatabase::open(file());
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->execute("DROP TABLE timers; PRAGMA user_version = 1"));
+  }
+  reopen();
+  EXPECT_TRUE(calls_->call(call.call.id));
+  EXPECT_TRUE(calls_->timers()->empty());
+  ASSERT_TRUE(calls_->set_timers("a", "f", {"one"}, at(10)));
+  reopen();
+  EXPECT_EQ(calls_->timers()->size(), 1U);
 }
 
 TEST_F(CallsTest, RefusesAFileOfANewerEbb) {

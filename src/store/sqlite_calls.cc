@@ -1,5 +1,6 @@
 #include "store/sqlite_calls.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -11,7 +12,7 @@ namespace {
 using base::Result;
 using State = StoredCall::State;
 
-constexpr std::int64_t kSchema = 1;
+constexpr std::int64_t kSchema = 2;
 
 // The event last: who reads the rest does not read its pages.
 constexpr const char* kTables =
@@ -36,6 +37,14 @@ constexpr const char* kTables =
          event BLOB NOT NULL);
        CREATE INDEX calls_of_app ON calls (app, state, due_ns);
        CREATE INDEX calls_of_state ON calls (state, due_ns);)";
+
+constexpr const char* kTimerTables =
+    R"(CREATE TABLE timers (
+         app TEXT NOT NULL,
+         function TEXT NOT NULL,
+         timer TEXT NOT NULL,
+         handled_ns INTEGER NOT NULL,
+         PRIMARY KEY (app, function, timer)) WITHOUT ROWID;)";
 
 // Of a row that is removed, what the sums are to know.
 #define EBB_GONE " RETURNING app, state, event_bytes"
@@ -94,6 +103,12 @@ base::Error too_many(const std::string& full) {
                      .retry_after = std::chrono::seconds(1)};
 }
 
+base::Error not_due(const StoredCall& call) {
+  return base::Error{.code = base::Code::kConflict,
+                     .message = "this due time of a timer of " + call.app + "/" + call.function +
+                                " is handled, or the timer is not in force"};
+}
+
 }  // namespace
 
 base::Error no_such_call(const base::InvocationId& id) {
@@ -132,10 +147,9 @@ Result<> SqliteCalls::make_tables(const std::string& path) {
     return base::internal("the calls in " + path + " have schema " + std::to_string(at) + ", this Ebb knows up to " +
                           std::to_string(kSchema) + ": run the newer Ebb that wrote it");
   }
-  if (at == 0) {
-    EBB_CHECKED(database_->execute(kTables));
-    EBB_CHECKED(database_->execute("PRAGMA user_version = 1"));
-  }
+  if (at < 1) EBB_CHECKED(database_->execute(kTables));
+  if (at < 2) EBB_CHECKED(database_->execute(kTimerTables));
+  if (at < kSchema) EBB_CHECKED(database_->execute("PRAGMA user_version = 2"));
   return transaction.commit();
 }
 
@@ -181,9 +195,17 @@ Result<std::vector<Calls::Refusal>> SqliteCalls::write(const CallBatch& batch) {
   EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
   std::vector<Refusal> refusals;
   for (const NewCall& added : batch.added) {
-    EBB_TRY(const std::string full, make_room(added.call.app, added.event.size()));
-    if (full.empty()) EBB_CHECKED(add(added));
-    refusals.push_back(full.empty() ? std::nullopt : Refusal(too_many(full)));
+    Refusal refusal;
+    if (added.timer) {
+      EBB_TRY(const bool due, handle(added.call, *added.timer));
+      if (!due) refusal = not_due(added.call);
+    }
+    if (!refusal) {
+      EBB_TRY(const std::string full, make_room(added.call.app, added.event.size()));
+      if (!full.empty()) refusal = too_many(full);
+    }
+    if (!refusal) EBB_CHECKED(add(added));
+    refusals.push_back(std::move(refusal));
   }
   for (const CallChange& changed : batch.changed) EBB_CHECKED(change(changed));
   for (const base::InvocationId& id : batch.removed) {
@@ -192,6 +214,12 @@ Result<std::vector<Calls::Refusal>> SqliteCalls::write(const CallBatch& batch) {
   }
   EBB_CHECKED(transaction.commit());
   return refusals;
+}
+
+Result<bool> SqliteCalls::handle(const StoredCall& call, const TimerDue& timer) {
+  EBB_TRY(SqliteQuery query, database_->query("UPDATE timers SET handled_ns = ?1 WHERE app = ?2 AND function = ?3 "
+                                              "AND timer = ?4 AND handled_ns < ?1 RETURNING handled_ns"));
+  return query.bind(ns_of(timer.due)).bind(call.app).bind(call.function).bind(timer.timer).step();
 }
 
 Result<std::string> SqliteCalls::make_room(const std::string& app, std::uint64_t bytes) {
@@ -345,10 +373,52 @@ Result<std::vector<StoredCall>> SqliteCalls::waiting() {
 
 Result<std::uint64_t> SqliteCalls::remove_all(std::string_view app, std::string_view function) {
   base::MutexLock lock(mutex_);
+  {
+    EBB_TRY(SqliteQuery query, database_->query("DELETE FROM timers WHERE app = ?1 AND (?2 = '' OR function = ?2)"));
+    EBB_CHECKED(query.bind(app).bind(function).run());
+  }
   EBB_TRY(SqliteQuery query,
           database_->query("DELETE FROM calls WHERE app = ?1 AND (?2 = '' OR function = ?2)" EBB_GONE));
   query.bind(app).bind(function);
   return remove_now(std::move(query));
+}
+
+Result<std::vector<StoredTimer>> SqliteCalls::timers() {
+  base::MutexLock lock(reading_mutex_);
+  EBB_TRY(SqliteQuery query,
+          reading_->query("SELECT app, function, timer, handled_ns FROM timers ORDER BY app, function"));
+  std::vector<StoredTimer> timers;
+  while (true) {
+    EBB_TRY(const bool row, query.step());
+    if (!row) return timers;
+    timers.push_back({query.text(0), query.text(1), query.text(2), time_of(query.number(3))});
+  }
+}
+
+Result<> SqliteCalls::set_timers(std::string_view app, std::string_view function,
+                                 const std::vector<std::string>& timers, base::WallTime now) {
+  base::MutexLock lock(mutex_);
+  EBB_TRY(SqliteTransaction transaction, SqliteTransaction::begin(*database_));
+  std::vector<std::string> gone;
+  {
+    EBB_TRY(SqliteQuery query, database_->query("SELECT timer FROM timers WHERE app = ? AND function = ?"));
+    query.bind(app).bind(function);
+    while (true) {
+      EBB_TRY(const bool row, query.step());
+      if (!row) break;
+      std::string timer = query.text(0);
+      if (std::find(timers.begin(), timers.end(), timer) == timers.end()) gone.push_back(std::move(timer));
+    }
+  }
+  for (const std::string& timer : gone) {
+    EBB_TRY(SqliteQuery query, database_->query("DELETE FROM timers WHERE app = ? AND function = ? AND timer = ?"));
+    EBB_CHECKED(query.bind(app).bind(function).bind(timer).run());
+  }
+  for (const std::string& timer : timers) {
+    EBB_TRY(SqliteQuery query, database_->query("INSERT OR IGNORE INTO timers VALUES (?, ?, ?, ?)"));
+    EBB_CHECKED(query.bind(app).bind(function).bind(timer).bind(ns_of(now)).run());
+  }
+  return transaction.commit();
 }
 
 // Where there is none, nothing is written and the disk is not waited for.

@@ -32,6 +32,9 @@ class SqliteCalls final : public Calls {
   base::Result<std::vector<StoredCall>> waiting() override;
   base::Result<std::uint64_t> remove_all(std::string_view app, std::string_view function) override;
   base::Result<std::uint64_t> forget_failed(base::WallTime before) override;
+  base::Result<std::vector<StoredTimer>> timers() override;
+  base::Result<> set_timers(std::string_view app, std::string_view function, const std::vector<std::string>& timers,
+                            base::WallTime now) override;
   std::map<std::string, Kept> kept() override;
 
  private:
@@ -45,6 +48,8 @@ class SqliteCalls final : public Calls {
   base::Result<std::vector<Refusal>> write(const CallBatch& batch) EBB_REQUIRES(mutex_);
   /// Who is full: what a refusal names; "" for nobody, there is room.
   base::Result<std::string> make_room(const std::string& app, std::uint64_t bytes) EBB_REQUIRES(mutex_);
+  /// Whether the due time was not handled yet; it is now.
+  base::Result<bool> handle(const StoredCall& call, const TimerDue& timer) EBB_REQUIRES(mutex_);
   base::Result<> add(const NewCall& added) EBB_REQUIRES(mutex_);
   base::Result<> change(const CallChange& change) EBB_REQUIRES(mutex_);
   base::Result<bool> make_way(std::string_view app) EBB_REQUIRES(mutex_);
