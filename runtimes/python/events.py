@@ -2,7 +2,8 @@
 
 In. kind "http": the event (payload version 2.0) with "body" and "isBase64Encoded" added: text types, and valid UTF-8 of
 no stated type, as str; all else in base64; no "body" key when there is none. kind "direct": the payload's JSON when its
-type ("content_type") is JSON, or not stated and it is JSON; None when there is none; else bytes.
+type ("content_type") is JSON, or not stated and it is JSON; None when there is none; else bytes. kind "timer": the same,
+and the request that a web application gets instead.
 
 Out. {"statusCode": ...} is a whole HTTP response (application/json unless it says otherwise, as in AWS). Any other
 value is the body: str as text/plain (AWS says application/json for every string), bytes as application/octet-stream,

@@ -184,7 +184,7 @@ class Instance:
         answer = stream.Stream(self._sock, invocation, "head_only" in meta)
         if self._function.interface == "native":
             return self._stream(answer, self._web.answer, meta, body, context)
-        if meta["kind"] != "http":
+        if meta["kind"] == "direct":  # a timer's call has a request too
             self._refuse(invocation, "wrong_call", web.WrongCall(self._function))
             return True
         return self._stream(answer, self._web.answer, web.Request(meta, body), context)

@@ -242,7 +242,7 @@ class Server:
                 self._end(1)
 
     async def _answer(self, call, answer, meta, body):
-        if meta["kind"] != "http":
+        if meta["kind"] == "direct":
             refusal = web.WrongCall(self._function)
             call.fail("wrong_call", type(refusal).__name__, str(refusal))
             return

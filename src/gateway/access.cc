@@ -130,7 +130,9 @@ base::Result<> may_see_node(const Caller& caller) {
 }
 
 void strip_keys(http::Headers& headers) {
-  if (headers.find("x-ebb-key") != nullptr) headers.remove("x-ebb-key");
+  for (const std::string_view ours : {"x-ebb-key", "x-ebb-timer", "x-ebb-timer-due"}) {
+    if (headers.find(ours) != nullptr) headers.remove(ours);
+  }
   const std::string* authorization = headers.find("authorization");
   if (authorization != nullptr && looks_like_key(bearer_token(*authorization))) headers.remove("authorization");
 }

@@ -10,6 +10,7 @@
 #include "meter/prometheus_text.h"
 #include "model/alias.h"
 #include "node/async_end.h"
+#include "node/timer_call.h"
 
 namespace ebb::node {
 
@@ -122,7 +123,8 @@ void AsyncCalls::stop() {
 
 // --- acceptance ---
 
-io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncTerms terms) {
+io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncTerms terms,
+                                                        std::optional<store::TimerDue> timer) {
   const base::WallTime now = base::wall_now();
   std::string version = asked_version(call);
   AcceptedCall accepted{.waits_because = kept_by_budget(call.app)};
@@ -150,7 +152,8 @@ io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncT
                                                  .due = now,
                                                  .deadline = now + terms.max_age,
                                                  .event_size = base::Bytes{call.body.size()}},
-                                        .event = std::move(call.body)});
+                                        .event = std::move(call.body),
+                                        .timer = std::move(timer)});
     }
   }
   if (too_many) {
@@ -326,6 +329,7 @@ Call AsyncCalls::call_of(store::NewCall stored, std::uint32_t attempt) {
   call.body = std::move(stored.event);
   call.arrived = base::steady_now();
   call.attempt = attempt;
+  if (call.content_type == model::kTimerEventType) make_timer_call(call);
   return call;
 }
 
@@ -351,7 +355,7 @@ io::Task<> AsyncCalls::deliver(AsyncCalls& self, sched::AsyncCall picked) {
     const auto ended = co_await reply.stream(nobody);
     if (!ended) reply.error = ended.error();
   }
-  attempt.end = async_end_of(reply.error, *outcome);
+  attempt.end = async_end_of(reply.error, *outcome, reply.status);
 }
 
 void AsyncCalls::settle(const sched::AsyncCall& call, const sched::AsyncEnd& end) {

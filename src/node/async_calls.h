@@ -62,8 +62,10 @@ class AsyncCalls {
   /// Writes what is not written yet, and ends the thread. Blocks for as long as the disk does. More than once: nothing.
   void close();
 
-  /// On disk when it returns. Errors: kResourceExhausted (no room, with the bound), kUnavailable (the disk).
-  io::Task<base::Result<AcceptedCall>> accept(Call call, model::AsyncTerms terms);
+  /// On disk when it returns. Errors: kResourceExhausted (no room, with the bound), kUnavailable (the disk). `timer`:
+  /// whose call it is; kConflict where its due time is handled, or it is not in force.
+  io::Task<base::Result<AcceptedCall>> accept(Call call, model::AsyncTerms terms,
+                                              std::optional<store::TimerDue> timer = std::nullopt);
 
   /// What has become due begins. To be called often.
   void tick(base::SteadyTime now);

@@ -10,7 +10,9 @@
 
 namespace ebb::node {
 
-/// `outcome`: that of the usage record; nothing where the attempt got no instance.
-sched::AsyncEnd async_end_of(const std::optional<base::Error>& error, std::optional<model::Outcome> outcome);
+/// `outcome`: that of the usage record; nothing where the attempt got no instance. `status`: of an answer; one beyond
+/// 2xx says that it failed, as a web server says it.
+sched::AsyncEnd async_end_of(const std::optional<base::Error>& error, std::optional<model::Outcome> outcome,
+                             int status = 200);
 
 }  // namespace ebb::node

@@ -24,6 +24,15 @@ TEST(AsyncEnd, WithARecordItsOutcomeDecides) {
   EXPECT_EQ(async_end_of(std::nullopt, Outcome::kFunctionError).why, "function_error");
 }
 
+TEST(AsyncEnd, AnAnswerBeyond2xxSaysThatItFailed) {
+  EXPECT_EQ(async_end_of(std::nullopt, Outcome::kOk, 204).how, How::kDone);
+  for (const int status : {301, 404, 500}) {
+    const sched::AsyncEnd end = async_end_of(std::nullopt, Outcome::kOk, status);
+    EXPECT_EQ(end.how, How::kFailed) << status;
+    EXPECT_EQ(end.why, "it answered with status " + std::to_string(status));
+  }
+}
+
 TEST(AsyncEnd, WithoutOneTheErrorDecides) {
   EXPECT_EQ(async_end_of(error_of(base::Code::kFunctionFailed), std::nullopt).how, How::kFailed) << "it does not start";
   EXPECT_EQ(async_end_of(error_of(base::Code::kNotFound), std::nullopt).how, How::kHopeless);

@@ -106,7 +106,8 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores, Inv
       pressure_(services_),
       deployments_(services_, *this),
       async_calls_(services_, *stores_.calls, *this, std::move(invoke_attempt),
-                   [this](const sched::AsyncCall& call) { return async_room(call); }) {
+                   [this](const sched::AsyncCall& call) { return async_room(call); }),
+      timers_(services_, *stores_.calls, async_calls_) {
   services_.sandboxes = &sandboxes_;
   services_.egress = &egress_;
   services_.pressure = &pressure_;
@@ -144,6 +145,7 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
   }
   EBB_CHECKED(receivers_.open());
   EBB_CHECKED(async_calls_.begin());
+  EBB_CHECKED(timers_.begin(versions));
   for (const auto& runner : all_runners()) runner->prewarm();
   io::spawn(home, "load what aliases stand for", load_aliased(*this));
   io::spawn(home, "tick", tick_forever(*this));
@@ -269,6 +271,7 @@ io::Task<base::Result<Deployed>> Engine::functions(std::string app) {
                              .instances = instances,
                              .scale = {.reserve = services_.reserves.of_app(view.version.app), .max_instances = most}});
     const bool current = seen.emplace(view.version.app, view.version.function).second;
+    if (current) view.timers = timers_.view(view.version.app, view.version.function);
     if (current || view.idle + view.busy + view.starting + view.spares > 0) listed.functions.push_back(std::move(view));
   }
   if (listed.functions.empty() && !app.empty())
@@ -296,6 +299,7 @@ io::Task<base::Result<std::uint64_t>> Engine::remove(std::string app, std::strin
       services_.metrics.forget(app, runner->version().function);
     }
     // Before the log, and in one go with the names: if anything fails after it, no call is left that nobody can name.
+    timers_.forget(app, function);
     EBB_TRY(const std::uint64_t calls, async_calls_.remove_all(app, function));
     EBB_CHECKED(log.remove(app, function));
     return calls;
@@ -407,6 +411,7 @@ io::Task<std::string> Engine::metrics_text() {
   std::string text = metrics_.render();
   text += receivers_.metrics_text();
   text += async_calls_.metrics_text();
+  text += timers_.metrics_text();
   co_return text;
 }
 
@@ -433,6 +438,17 @@ void Engine::close_unused(base::SteadyTime now) {
   for (const auto& runner : closed) runner->close();
 }
 
+void Engine::expect_timers(base::WallTime wall, base::SteadyTime now) {
+  for (const auto& [name, due] : timers_.next_calls()) {
+    Runner runner;
+    {
+      base::MutexLock lock(mutex_);
+      if (const auto at = current_.find(name); at != current_.end()) runner = at->second;
+    }
+    if (runner) runner->expect_call(now + (due - wall), now);
+  }
+}
+
 io::Task<> Engine::tick_forever(Engine& engine) {
   for (;;) {
     co_await io::sleep_for(kTick);
@@ -440,6 +456,9 @@ io::Task<> Engine::tick_forever(Engine& engine) {
     for (const auto& runner : engine.all_runners()) runner->tick(now);
     engine.sandboxes_.tick(now);
     engine.tell_of_budgets();
+    const base::WallTime wall = base::wall_now();
+    engine.timers_.tick(wall, now);
+    engine.expect_timers(wall, now);
     engine.async_calls_.tick(now);
     engine.close_unused(now);
   }
@@ -447,6 +466,7 @@ io::Task<> Engine::tick_forever(Engine& engine) {
 
 io::Task<> Engine::drain(base::Duration limit) {
   draining_ = true;
+  timers_.stop();
   async_calls_.stop();
   const base::SteadyTime deadline = base::steady_now() + limit;
   const auto at_work = [this] { return running_ > 0 || async_calls_.under_way() > 0; };

@@ -24,6 +24,7 @@
 #include "node/sandbox_pool.h"
 #include "node/services.h"
 #include "node/stores.h"
+#include "node/timers.h"
 #include "node/version_runner.h"
 #include "store/metadata.h"
 
@@ -135,6 +136,8 @@ class Engine final : public Node, private Publisher {
   base::Result<bool> is_used(const std::string& app, const std::string& secret) EBB_REQUIRES(naming_);
   std::vector<std::string> users_of(const std::string& app, const std::string& secret);
   static io::Task<> tick_forever(Engine& engine);
+  /// Tells the current versions when their timers call them next.
+  void expect_timers(base::WallTime wall, base::SteadyTime now);
   static io::Task<> flush_usage_forever(Engine& engine);
   /// The records of what versions held that are due. Errors: the first one's.
   base::Result<> note_held(base::Duration interval);
@@ -155,6 +158,7 @@ class Engine final : public Node, private Publisher {
                        services_.organisations};
   base::Mutex naming_;  // held while what names stand for changes, over the disk. Taken before mutex_, never by a call
   AsyncCalls async_calls_;
+  Timers timers_;
   base::Mutex mutex_;
   std::map<Name, Runner> current_ EBB_GUARDED_BY(mutex_);
   std::map<std::pair<Name, std::uint32_t>, Runner> by_number_

@@ -49,6 +49,10 @@ io::Task<base::Result<AcceptedCall>> Engine::accept(Call call) {
                                      " bytes, an asynchronous call keeps one of up to " +
                                      std::to_string(limits::kAsyncContentTypeBytes));
   }
+  if (call.content_type == model::kTimerEventType) {
+    co_return base::invalid_argument("the content type " + call.content_type +
+                                     " is that of the calls of timers: send application/json");
+  }
   call.traceparent.resize(std::min(call.traceparent.size(), kTraceparentChars));  // of later versions, what is known
   const auto version = co_await called_version(call);
   if (!version) co_return version.error();

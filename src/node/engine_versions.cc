@@ -89,6 +89,8 @@ base::Result<> Engine::publish(const std::string& app, const std::vector<store::
     for (const Runner& runner : now) switch_to(runner, replaced);
     closed = forget([&](const Name& name) { return name.first == app && !functions.contains(name.second); });
   }
+  for (const Runner& runner : now) timers_.in_force(runner->version());
+  for (const Runner& runner : closed) timers_.end(app, runner->version().function);
   for (const store::OldVersion& one : too_old) closed.push_back(forget_version({app, one.function}, one.number));
   // A replaced version answers what waits for it, and by its number; close_unused() ends it. A removed one ends now.
   for (const Runner& runner : now) runner->stand_as(VersionRunner::Standing::kCurrent);
@@ -254,6 +256,7 @@ io::Task<base::Result<model::Version>> Engine::roll_back(std::string app, std::s
       base::MutexLock lock(mutex_);
       switch_to(runner, replaced);
     }
+    timers_.in_force(runner->version());
     runner->stand_as(VersionRunner::Standing::kCurrent);
     settle(name);
     return {};

@@ -9,6 +9,7 @@
 #include "meter/cu.h"
 #include "node/instance_end.h"
 #include "node/result_frame.h"
+#include "node/timer_call.h"
 
 namespace ebb::node {
 
@@ -17,23 +18,23 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::string meta_of(const Call& call, base::Duration timeout) {
+std::string meta_of(const Call& call, const model::FunctionSpec& spec) {
   const auto deadline =
-      std::chrono::duration_cast<std::chrono::milliseconds>((base::wall_now() + timeout).time_since_epoch());
-  std::string meta =
-      call.kind == Call::Kind::kHttp ? R"({"kind":"http","request_id":")" : R"({"kind":"direct","request_id":")";
-  meta += base::to_string(call.id);
+      std::chrono::duration_cast<std::chrono::milliseconds>((base::wall_now() + spec.timeout).time_since_epoch());
+  const bool either = tells_timer_either_way(spec, call);
+  std::string meta = R"({"kind":")";
+  meta += either ? "timer" : call.kind == Call::Kind::kHttp ? "http" : "direct";
+  meta += R"(","request_id":")" + base::to_string(call.id);
   meta += R"(","deadline_ms":)" + std::to_string(deadline.count());
   if (!call.traceparent.empty()) meta += R"(,"traceparent":)" + http::json_quoted(call.traceparent);
   if (!call.tracestate.empty()) meta += R"(,"tracestate":)" + http::json_quoted(call.tracestate);
-  if (call.kind == Call::Kind::kHttp) {
+  if (call.kind == Call::Kind::kHttp || either) {
     meta += call.over_https() ? R"(,"scheme":"https","prefix":)" : R"(,"scheme":"http","prefix":)";
     meta += http::json_quoted(call.url_prefix);
     if (call.head_only()) meta += R"(,"head_only":true)";
     meta += R"(,"event":)" + call.event_of(call);
-  } else {
-    meta += R"(,"content_type":)" + http::json_quoted(call.content_type);
   }
+  if (call.kind == Call::Kind::kDirect) meta += R"(,"content_type":)" + http::json_quoted(call.content_type);
   return meta += '}';
 }
 
@@ -49,6 +50,7 @@ base::Error function_failed(std::string message) {
 }
 
 model::Trigger trigger_of(const Call& call) {
+  if (!call.timer.empty()) return model::Trigger::kTimer;
   if (call.attempt > 0) return model::Trigger::kAsync;
   return call.kind == Call::Kind::kHttp ? model::Trigger::kHttp : model::Trigger::kDirect;
 }
@@ -100,6 +102,7 @@ io::Task<base::Result<>> read_body(Call& call, std::shared_ptr<sandbox::HeldOfAp
 }
 
 io::Task<Reply> VersionRunner::serve(Call& call, std::shared_ptr<sandbox::Instance> instance) {
+  if (!call.timer.empty()) address_timer_call(version_.spec, call);
   if (call.kind == Call::Kind::kHttp && version_.spec.prefix == model::Prefix::kKeep) keep_prefix(call);
   auto invocation = std::make_shared<Invocation>(shared_from_this(), call, std::move(instance));
   return Invocation::run(std::move(invocation), call);
@@ -196,7 +199,7 @@ io::Task<Reply> Invocation::run(std::shared_ptr<Invocation> self, Call& call) {
   if (it.instance_->program) co_return co_await run_program(std::move(self), call, std::move(reply));
   wire::FrameHeader header{.type = wire::FrameType::kInvoke, .invocation = call.id};
   base::Result<> went;
-  const std::string meta = meta_of(call, runner.version_.spec.timeout);
+  const std::string meta = meta_of(call, runner.version_.spec);
   if (went && it.instance_->several) {
     went = co_await open_connection(self);
   } else if (went) {

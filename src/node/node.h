@@ -66,6 +66,7 @@ struct Call {
   std::string traceparent{};
   std::string tracestate{};
   std::uint32_t attempt = 0;  // of an asynchronous call, from 1; 0: somebody waits for the answer
+  std::string timer{};        // whose call it is, by its name; "": of none. The request is filled in as well then
   /// Where it is written how the invocation ended, as its record has it; nothing: it got no instance.
   std::shared_ptr<std::optional<model::Outcome>> outcome{};
   /// What the caller has shown of a key for this app: a function of `auth: key` runs for kGranted only.
@@ -148,6 +149,12 @@ struct DeploymentStatus {
   std::string detail;                       // a traceback or the tail of a build's output, on failure
 };
 
+/// A timer in force, as `ebb ls` shows it.
+struct TimerView {
+  model::Timer timer;
+  std::optional<base::WallTime> next;  // nothing: never, the machine knows its zone no longer
+};
+
 /// A function as `ebb ls` shows it.
 struct FunctionView {
   model::Version version;
@@ -158,6 +165,7 @@ struct FunctionView {
   std::uint32_t starting = 0;
   std::uint32_t spares = 0;  // started ahead, unused
   std::size_t queued = 0;
+  std::vector<TimerView> timers{};  // of the current version
 };
 
 /// An app as a whole, as `ebb ls` shows it.

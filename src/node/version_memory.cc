@@ -124,15 +124,24 @@ void VersionRunner::follow_plan(base::SteadyTime now) {
   bool load = false;
   {
     base::MutexLock lock(mutex_);
-    if (!residency_) return;
-    dispatcher_.set_idle_timeout(idle_timeout());
-    if (!may_yield()) return;
-    const bool wanted = residency_->wanted(now);
+    const bool comes = comes_soon(now);
+    if (residency_) dispatcher_.set_idle_timeout(idle_timeout());
+    if ((!residency_ && !comes) || !may_yield()) return;
+    const bool wanted = comes || residency_->wanted(now);
     let_go = !wanted && (zygote_id_ != 0 || dispatcher_.instances() > 0);
-    load = wanted && !yielded_ && zygote_id_ == 0 && dispatcher_.zygote() == sched::ZygoteState::kAbsent;
+    load = wanted && (comes || !yielded_) && zygote_id_ == 0 && dispatcher_.zygote() == sched::ZygoteState::kAbsent;
   }
   if (load) prewarm();
   if (let_go) io::spawn(services_.here(), "let go", let_go_of(shared_from_this()));
+}
+
+void VersionRunner::expect_call(base::SteadyTime due, base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  expected_.expect(due, now);
+}
+
+bool VersionRunner::comes_soon(base::SteadyTime now) const {
+  return !account_->spent() && expected_.wanted(now, zygote_load_ + dispatcher_.start_time());
 }
 
 base::Duration VersionRunner::idle_timeout() const {

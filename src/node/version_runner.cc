@@ -361,6 +361,7 @@ void VersionRunner::follow_schedule(base::WallTime now) {
 void VersionRunner::stand_as(Standing standing) {
   handle([&](sched::Actions& actions) EBB_REQUIRES(mutex_) {
     standing_ = standing;
+    if (standing != Standing::kCurrent) expected_ = {};  // whose place it has is called
     if (standing == Standing::kOld) {
       dispatcher_.set_minimum(0);
       dispatcher_.keep_no_spare(actions);

@@ -30,6 +30,7 @@
 #include "sched/memory_estimate.h"
 #include "sched/residency.h"
 #include "sched/scale_schedule.h"
+#include "sched/timer_plan.h"
 
 namespace ebb::node {
 
@@ -72,6 +73,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// No new calls; busy instances finish, then the launcher forgets the version. Until then the runner keeps itself
   /// alive, for who closes it lets go of it.
   void close();
+
+  /// A call is known to come then: what serves it is loaded ahead. One before, whose time has come, is on its way.
+  void expect_call(base::SteadyTime due, base::SteadyTime now);
 
   /// Writes a record of what it held, when that began at least `interval` ago. Called off the request path.
   /// Errors: kUnavailable (disk full); then it is in the next one.
@@ -172,6 +176,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// Tells the keep-alive policy so, if it is.
   void note_rest(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void follow_plan(base::SteadyTime now);
+  /// A call that is known to come is near, or due.
+  bool comes_soon(base::SteadyTime now) const EBB_REQUIRES(mutex_);
   /// Of its instances, by what they cost; with keep_alive_price only.
   base::Duration idle_timeout() const EBB_REQUIRES(mutex_);
   /// Tells the plan of the runtime zygote beneath of the calls since the last tick.
@@ -291,6 +297,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::uint64_t ahead_place_ EBB_GUARDED_BY(mutex_) = 0;     // of a load that nobody waits for, while it waits; else 0
   base::Duration waited_for_turn_ EBB_GUARDED_BY(mutex_){};  // the last load
   base::SteadyTime zygote_made_at_ EBB_GUARDED_BY(mutex_){};
+  base::Duration zygote_load_ EBB_GUARDED_BY(mutex_){};  // what making it took last
+  sched::ExpectedCall expected_ EBB_GUARDED_BY(mutex_);
   base::Duration zygote_init_ EBB_GUARDED_BY(mutex_){};
   bool zygote_booted_sandbox_ EBB_GUARDED_BY(mutex_) = false;
   base::SteadyTime last_used_ EBB_GUARDED_BY(mutex_){};

@@ -28,9 +28,10 @@ void VersionRunner::follow_spare(base::SteadyTime now) {
   bool unwanted = false;
   {
     base::MutexLock lock(mutex_);
-    unwanted = spare_residency_ && !spare_residency_->wanted(now);
+    const bool comes = comes_soon(now);
+    unwanted = spare_residency_ && !spare_residency_->wanted(now) && !comes;
     if (unwanted ? dispatcher_.spares() == 0 : !dispatcher_.wants_spare()) return;
-    if (residency_ && !residency_->wanted(now)) return;  // it goes with its zygote
+    if (residency_ && !residency_->wanted(now) && !comes) return;  // it goes with its zygote
     expected = instance_bytes_.value().count > 0 ? instance_bytes_.value() : zygote_bytes_;
   }
   if (unwanted) {

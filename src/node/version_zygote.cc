@@ -276,6 +276,7 @@ void VersionRunner::zygote_made(ZygoteOutcome outcome) {
     zygote_waiters_.clear();
     if (outcome.result) {
       zygote_failures_ = 0;
+      zygote_load_ = now - zygote_ordered_at_ - waited_for_turn_;
       const bool loads_again = fresh_ || !outcome.unfit_reason.empty() || runs_program(version_.spec);
       if (loads_again && zygote_init_ > base::Duration::zero()) dispatcher_.loading_takes(zygote_init_);
       if (loads_again && spare_residency_) {
@@ -285,7 +286,7 @@ void VersionRunner::zygote_made(ZygoteOutcome outcome) {
       if (residency_) {
         const std::uint64_t held = zygote_id_ != 0 ? zygote_bytes_.count : 0;
         static_cast<sched::WorthKeepAlive&>(residency_->policy())
-            .set_costs(static_cast<double>(held) / (1 << 30), now - zygote_ordered_at_ - waited_for_turn_);
+            .set_costs(static_cast<double>(held) / (1 << 30), zygote_load_);
       }
       dispatcher_.zygote_ready(outcome.unfit_reason.empty() ? sched::ZygoteState::kReady : sched::ZygoteState::kUnfit,
                                now, actions);

@@ -263,8 +263,8 @@ class Instance:
         self.send(meta, raw if raw is not None else json.dumps(payload).encode())
         return self.finish()
 
-    def send_http(self, body=b"", headers=None, method="GET", path="/", **event):
-        meta = {"kind": "http", "request_id": "r-2", "deadline_ms": int(time.time() * 1000) + 5000}
+    def send_http(self, body=b"", headers=None, method="GET", path="/", kind="http", **event):
+        meta = {"kind": kind, "request_id": "r-2", "deadline_ms": int(time.time() * 1000) + 5000}
         meta |= {"scheme": "http", "prefix": "/fn/shop/f"} | ({"head_only": True} if method == "HEAD" else {})
         http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7", "userAgent": ""}
         meta["event"] = {"version": "2.0", "rawPath": path, "rawQueryString": "", "headers": headers or {},

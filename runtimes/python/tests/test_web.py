@@ -159,6 +159,13 @@ def test_a_direct_call_is_refused(function):
     assert instance.http(path="/length").body == b"exact"
 
 
+def test_a_timers_call_is_a_request_to_an_application_and_an_event_to_a_handler(function):
+    sent = {"kind": "timer", "method": "POST", "path": "/environ"}
+    assert wsgi(function).http(b'{"due": 1}', **sent).json()["read"] == '{"due": 1}'
+    handler = function("def handler(event, context):\n    return [event]\n", handler="app.handler")
+    assert handler.http(b'{"due": 1}', **sent).json() == [{"due": 1}]
+
+
 ASGI = """
 import asyncio, json
 from contextlib import contextmanager
