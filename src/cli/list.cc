@@ -34,6 +34,21 @@ std::string apps_text(const Session& session, const boost::json::object& answer)
   return some ? "\n" + table.text(session.terminal) : "";
 }
 
+// "a/f: every 30s, next at 2026-12-01T06:00:00.000Z", a line each.
+std::string timers_text(const boost::json::object& function) {
+  const auto* timers = function.if_contains("timers");
+  if (timers == nullptr || !timers->is_array()) return {};
+  std::string lines;
+  for (const auto& value : timers->get_array()) {
+    const auto* timer = value.if_object();
+    if (timer == nullptr) continue;
+    const std::string next = text_of(*timer, "next");
+    lines += text_of(function, "app") + "/" + text_of(function, "function") + ": " + text_of(*timer, "timer") +
+             (next.empty() ? ", never: this node does not know its zone" : ", next at " + next) + "\n";
+  }
+  return lines;
+}
+
 base::Result<int> list(const Session& session, const std::string& app) {
   Subject subject;
   if (!app.empty()) {
@@ -54,16 +69,19 @@ base::Result<int> list(const Session& session, const std::string& app) {
   }
   Table table({"APP", "FUNCTION", "VERSION", "ZYGOTE", "INSTANCES", "QUEUED", "URL"});
   std::string notes;
+  std::string timers;
   for (const auto& value : functions->get_array()) {
     const auto* function = value.if_object();
     if (function == nullptr) continue;
     table.add({text_of(*function, "app"), text_of(*function, "function"),
                std::to_string(count_of(*function, "version")), text_of(*function, "zygote"), instances_text(*function),
                std::to_string(count_of(*function, "queued")), session.rest().url() + text_of(*function, "path")});
+    timers += timers_text(*function);
     const std::string note = text_of(*function, "zygote_note");
     if (!note.empty()) notes += text_of(*function, "app") + "/" + text_of(*function, "function") + ": " + note + "\n";
   }
   print_out(table.text(session.terminal) + apps_text(session, answer.object));
+  if (!timers.empty()) print_out("\ntimers\n" + harmless(timers));
   if (!notes.empty()) print_out("\n" + session.terminal.on_out(Colour::kYellow, harmless(notes)));
   return 0;
 }

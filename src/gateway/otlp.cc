@@ -112,6 +112,7 @@ void append_message(Attributes& attributes, const CallTrace& call) {
 }
 
 std::string_view trigger_of(const CallTrace& call) {
+  if (call.timer) return "timer";
   if (call.part != Part::kWhole) return "pubsub";
   return call.kind == node::Call::Kind::kHttp ? "http" : "other";
 }

@@ -43,6 +43,7 @@ struct CallTrace {
   std::string client;
   bool over_tls = false;
   std::uint32_t attempt = 0;      // of kAttempt, from 1
+  bool timer = false;             // of kAttempt: a timer made the call
   std::uint64_t event_bytes = 0;  // of kAcceptance and kAttempt
   base::WallTime arrived{};
   node::Phases phases;

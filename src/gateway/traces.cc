@@ -177,6 +177,7 @@ std::shared_ptr<OpenTrace> Traces::begin(node::Call& call, http::Headers& header
   traced.kind = call.kind;
   traced.arrived = base::wall_now() - (base::steady_now() - call.arrived);
   traced.attempt = call.attempt;
+  traced.timer = !call.timer.empty();
   traced.event_bytes = call.body.size();
   if (call.kind == node::Call::Kind::kHttp) {
     traced.method = cut(call.request.method);

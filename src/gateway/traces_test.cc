@@ -102,6 +102,10 @@ TEST(OtlpJson, HasAnAttemptAsAMessageThatIsProcessed) {
   const std::string text = boost::json::serialize(span.at("attributes"));
   EXPECT_NE(text.find(R"("key":"ebb.attempt","value":{"intValue":"3"})"), std::string::npos) << text;
   EXPECT_NE(text.find(R"("key":"messaging.message.body.size","value":{"intValue":"17"})"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"("key":"faas.trigger","value":{"stringValue":"pubsub"})"), std::string::npos) << text;
+  call.timer = true;
+  EXPECT_NE(otlp_json({&call, 1}, "here").find(R"("key":"faas.trigger","value":{"stringValue":"timer"})"),
+            std::string::npos);
 }
 
 TEST(Traces, KeepsTheAcceptancesOwnSpanForTheAttempts) {

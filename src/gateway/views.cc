@@ -74,11 +74,19 @@ std::string functions_json(const node::Deployed& deployed) {
                                       .number("starting", view.starting)
                                       .number("spare", view.spares)
                                       .close();
+    JsonArray timers;
+    for (const node::TimerView& one : view.timers) {
+      timers.add(JsonObject()
+                     .text("timer", model::name_of(one.timer))
+                     .text("next", one.next ? base::to_rfc3339(*one.next) : "")
+                     .close());
+    }
     const std::string running = JsonObject()
                                     .text("zygote", view.zygote)
                                     .text("zygote_note", view.zygote_note)
                                     .raw("instances", instances)
                                     .number("queued", view.queued)
+                                    .raw("timers", timers.close())
                                     .text("path", function_path(view.version.app, view.version.function))
                                     .close();
     list.add(version + "," + running.substr(1));

@@ -67,6 +67,10 @@ class Clock:
             file.seek(0)
             file.write(struct.pack("<2q", *(one + int(seconds * 1e9) for one in ahead)))
 
+    def ahead(self):
+        """Seconds that the wall clock is ahead of the machine's."""
+        return struct.unpack("<q", self._file.read_bytes()[:8])[0] / 1e9
+
     @staticmethod
     def month(ahead=0):
         return (NOON + datetime.timedelta(seconds=ahead)).strftime("%Y-%m")
