@@ -1,7 +1,7 @@
 """A web server behind Ebb and behind nginx: the same gunicorn (two processes of eight threads, gthread), by the same clients, in turns.
 
-Behind Ebb it is a function (`runtime: http`, one instance, 16 calls at a time) in all walls, each call metered; behind nginx a
-plain process, with 16 connections kept, which gets the same headers: each costs gunicorn as much as the proxy. `plain_nginx` adds
+Behind Ebb, a node of its own with as many core threads as nginx has workers (`io_cores`), it is a function (`runtime: http`, one
+instance, 16 calls at a time) in all walls, each call metered; behind nginx a plain process, with 16 connections kept, which gets the same headers: each costs gunicorn as much as the proxy. `plain_nginx` adds
 none. `direct` is that process without a proxy. Peak: wrk, one thread, 16 connections. Latency: open_loop at half of the slowest
 peak, in rounds that take turns. Bars: at least 0.9 of nginx's throughput, at most 1.2 of its p99.
 
@@ -21,7 +21,7 @@ import time
 import figures
 import install
 import warm
-from ebb_node import descendants
+from ebb_node import Node, descendants
 from processes import cpu, cpu_between
 from servers import free_port
 
@@ -96,12 +96,15 @@ def costs(port, path, seconds, proxies, servers):
             "busiest_share": round(max(serving) / max(sum(serving), 1e-9), 2)}
 
 
-def measure(node, generator, out, rounds, peak_seconds, rate_seconds):
+def measure(other, generator, out, rounds, peak_seconds, rate_seconds):
     if not shutil.which("wrk"):
         raise RuntimeError("wrk is not installed: ./dev bench installs it, or apt-get install wrk")
     load_before = figures.load()
+    node = Node({"io_cores": WORKERS})
     running = []
     try:
+        node.start()
+        node.deploy(_HERE / "proxy")
         running.append(gunicorn(out))
         running.append(nginx(out, running[0].port, "nginx", FORWARDED))
         running.append(nginx(out, running[0].port, "plain-nginx"))
@@ -126,6 +129,11 @@ def measure(node, generator, out, rounds, peak_seconds, rate_seconds):
     finally:
         for process in reversed(running):
             process.close()
+        try:
+            node.set_aside(other)
+            node.stop()
+        finally:
+            node.remove()
     return {"peak_rounds": peaks, "stolen_rounds": stolen, "peak": medians, "rate": rate, "errors": errors, "cost": cost,
             "latency_ms": {name: figures.summary(all_) for name, all_ in samples.items()}, "load": [load_before, figures.load()],
             "generator": f"one thread, not pinned: it shares all {len(os.sched_getaffinity(0))} cores with the servers, alike for all"}

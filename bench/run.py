@@ -134,7 +134,6 @@ def measure(node, part, size):
         node.deploy(HERE / "neighbour")
         return neighbour.measure(node, generator, OUT, size["neighbour_rounds"], size["neighbour_seconds"])
     if part == "proxy":
-        node.deploy(HERE / "proxy")
         return proxy.measure(node, generator, OUT, size["warm_rounds"], size["peak_seconds"], size["rate_seconds"])
     if part == "burst":
         burst.deploy(node)
