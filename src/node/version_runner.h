@@ -189,6 +189,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// Starts the spare when it is wanted and there is room.
   void follow_spare(base::SteadyTime now) EBB_EXCLUDES(mutex_);
   Claim claim_of(base::InstanceId id) EBB_EXCLUDES(mutex_);
+  void displaces(base::InstanceId id) EBB_EXCLUDES(mutex_);
   void note_loading(const sandbox::Instance& instance) EBB_REQUIRES(mutex_);
   bool counts(base::InstanceId id) EBB_EXCLUDES(mutex_);
   /// How many processes it has of each tier.
@@ -291,6 +292,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::uint64_t leaving_zygote_ EBB_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<io::OneShot<bool>> zygote_left_ EBB_GUARDED_BY(mutex_);
   base::Error last_start_error_ EBB_GUARDED_BY(mutex_);
+  std::string told_short_ EBB_GUARDED_BY(mutex_);     // the want of room that was logged, until a start succeeds
   base::Error last_too_long_ EBB_GUARDED_BY(mutex_);  // as it was told last: a flood is told the same again and again
   std::uint32_t zygote_failures_ EBB_GUARDED_BY(mutex_) = 0;  // in a row: the backoff
   base::SteadyTime zygote_ordered_at_ EBB_GUARDED_BY(mutex_){};

@@ -71,6 +71,7 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
       const bool takes_idle = claim == Claim::kIdle;
       if (!within_quota) {
         if (takes_idle && self->gate_->may_ever_hold(self->version_.spec.memory)) {
+          self->displaces(id);
           self->services_.pressure->retire_idle_of(self->version_.app);
         }
         relieved = co_await of_quota.more_than(gone_of_quota, limit);
@@ -89,6 +90,11 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
 VersionRunner::Claim VersionRunner::claim_of(base::InstanceId id) {
   base::MutexLock lock(mutex_);
   return dispatcher_.claim_of(id, base::steady_now());
+}
+
+void VersionRunner::displaces(base::InstanceId id) {
+  base::MutexLock lock(mutex_);
+  dispatcher_.displaces(id);
 }
 
 bool VersionRunner::has_source(base::InstanceId id) {
@@ -113,6 +119,7 @@ bool VersionRunner::runtime_is_there() const {
 }
 
 io::Task<bool> VersionRunner::relieved_of(base::InstanceId id, bool memory) {
+  displaces(id);
   if (!memory) co_return co_await services_.pressure->give_up_spare();
   forget_instance(id);
   {
@@ -136,6 +143,7 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
       exit = instance->exited.now();
       if (exit) return;
       note_loading(*instance);
+      told_short_.clear();  // the next want of room is news again
       dispatcher_.instance_ready(id, now, actions);
     });
     if (!exit) return;
@@ -148,7 +156,8 @@ void VersionRunner::start_ended(base::InstanceId id, const std::shared_ptr<sandb
   bool told = false;
   {
     base::MutexLock lock(mutex_);
-    told = exhausted && last_start_error_.message == started.error().message;  // it is tried once a second
+    told = exhausted && told_short_ == started.error().message;  // it is tried once a second
+    if (exhausted) told_short_ = started.error().message;
   }
   if (!told) {
     base::log(base::LogLevel::kWarning, "start_failed",

@@ -86,11 +86,11 @@ void Dispatcher::instance_ready(base::InstanceId instance, base::SteadyTime now,
   --starting_;
   start_failures_ = 0;
   no_room_ = false;
-  if (kept() >= options_.instances_min && starting_ == 0) may_displace_again();
   if (spare_ != instance) spares_.started();
   fork_or_wait_.fork_took(now - at->second.since);
   at->second.since = now;
   offer(instance, now, out);
+  if (kept() >= options_.instances_min && starting_ == 0) may_displace_again();
   start_what_is_wanted(now, out);
   check();
 }
@@ -100,18 +100,27 @@ Dispatcher::Claim Dispatcher::claim_of(base::InstanceId instance, base::SteadyTi
   if (!queue_.empty()) return Claim::kIdle;
   if (spare_ == instance) return Claim::kNothing;
   const bool for_minimum = kept() <= options_.instances_min;
-  return for_minimum && now < displaces_from_ ? Claim::kDeparted : Claim::kIdle;
+  const auto at = instances_.find(instance);
+  const bool displaced = at != instances_.end() && at->second.displaced;
+  return for_minimum && (displaced || now < displaces_from_) ? Claim::kDeparted : Claim::kIdle;
+}
+
+void Dispatcher::displaces(base::InstanceId instance) {
+  const auto at = instances_.find(instance);
+  if (at != instances_.end()) at->second.displaced = true;
 }
 
 void Dispatcher::no_room(base::InstanceId instance, base::SteadyTime now, Actions& out) {
-  if (!instances_.contains(instance)) return;
+  const auto at = instances_.find(instance);
+  if (at == instances_.end()) return;
+  const bool displaced = at->second.displaced;
   const bool for_nobody = spare_ == instance && queue_.empty();
   if (spare_ == instance) spares_.given_up();
   remove(instance);
   if (for_nobody) return check();
   if (only_minimum()) {  // a call would have a stronger claim
     minimum_retry_at_ = now + kStartPause;
-    if (now >= displaces_from_) {
+    if (displaced && now >= displaces_from_) {
       displaces_from_ = now + displace_pause_;
       displace_pause_ = std::min(kDisplacePauseMax, 2 * displace_pause_);
     }

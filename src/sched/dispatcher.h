@@ -102,15 +102,17 @@ class Dispatcher {
   /// The zygote died on its own. Its instances are reported one by one by instance_gone.
   void zygote_lost(base::SteadyTime now, Actions& out);
   void instance_ready(base::InstanceId instance, base::SteadyTime now, Actions& out);
-  /// What a start may do that finds no room. One for the minimum has others' idle instances and memory end for it the
-  /// first time, and when that did not help again after kDisplacePauseMin, doubling to kDisplacePauseMax, until the
-  /// minimum is met or raised: what it takes is missing elsewhere.
+  /// What a start may do that finds no room. One for the minimum has others' idle instances and memory end for it once,
+  /// which it says by displaces(); when that did not help another does so after kDisplacePauseMin, doubling to
+  /// kDisplacePauseMax, until the minimum is met or raised: what it takes is missing elsewhere.
   enum class Claim : std::uint8_t {
     kNothing,   // a spare
     kDeparted,  // wait for those that end already
     kIdle,      // that, and have idle ones end
   };
   Claim claim_of(base::InstanceId instance, base::SteadyTime now) const;
+  /// That start has others end for it now, if there are any.
+  void displaces(base::InstanceId instance);
   /// There is no room for that instance beside those there are: calls wait for these, and nothing is started for
   /// kStartPause. Without any, what waits is refused. The minimum is tried again after kStartPause.
   void no_room(base::InstanceId instance, base::SteadyTime now, Actions& out);
@@ -211,6 +213,7 @@ class Dispatcher {
   struct Instance {
     State state = State::kStarting;
     bool spoiled = false;
+    bool displaced = false;  // its start had others end for it
     std::uint32_t calls = 0;
     base::SteadyTime since{};                    // when the state began; at work: when the calls were counted last
     base::Duration worked{};                     // calls x time since one has left

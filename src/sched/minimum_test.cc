@@ -33,7 +33,11 @@ TEST_F(Minimum, AMinimumThatFindsNoRoomTakesOthersPlacesEverMoreSeldom) {
   using Claim = Dispatcher::Claim;
   std::vector<base::Duration> taken;
   const auto try_in_vain = [&](base::Duration at) {
-    if (dispatcher.claim_of(last, now + at) == Claim::kIdle) taken.push_back(at);
+    if (dispatcher.claim_of(last, now + at) == Claim::kIdle) {
+      taken.push_back(at);
+      dispatcher.displaces(last);
+      EXPECT_EQ(dispatcher.claim_of(last, now + at), Claim::kDeparted) << "once";
+    }
     dispatcher.no_room(last, now + at, actions);
     EXPECT_EQ(dispatcher.next_tick(), now + at + Dispatcher::kStartPause);
     dispatcher.tick(now + at + Dispatcher::kStartPause, actions);
@@ -61,8 +65,49 @@ TEST_F(Minimum, AMinimumThatFindsNoRoomTakesOthersPlacesEverMoreSeldom) {
   EXPECT_EQ(dispatcher.claim_of(last, now + 303s), Claim::kIdle);
 }
 
+// A try that began before it may displace, and ended when it might have, has displaced nobody.
+TEST_F(Minimum, ATryThatDisplacedNobodyPutsOffNoOther) {
+  using Claim = Dispatcher::Claim;
+  const auto again_at = [&](base::Duration at) {
+    dispatcher.tick(now + at, actions);
+    last = drained<StartInstance>(actions).at(0).instance;
+  };
+  dispatcher.displaces(last);
+  dispatcher.no_room(last, now, actions);
+  again_at(1500ms);
+  EXPECT_EQ(dispatcher.claim_of(last, now + 1500ms), Claim::kDeparted);
+  dispatcher.no_room(last, now + 3500ms, actions);
+  again_at(4500ms);
+  EXPECT_EQ(dispatcher.claim_of(last, now + 4500ms), Claim::kIdle);
+}
+
+// Without reuse the minimum is of those that idle: the one that becomes ready is among them.
+TEST(MinimumWithoutReuse, OnceItIsMetItMayDisplaceAgain) {
+  using Claim = Dispatcher::Claim;
+  std::atomic<std::uint64_t> next_instance = 1;
+  Dispatcher dispatcher{{.instances_min = 1, .instances_max = 4, .reuse = false, .queue_max = 10, .starting_max = 8},
+                        &next_instance};
+  Actions actions;
+  const base::SteadyTime now{1h};
+  const auto started_at = [&](base::Duration at) {
+    dispatcher.tick(now + at, actions);
+    return drained<StartInstance>(actions).at(0).instance;
+  };
+  dispatcher.zygote_ready(ZygoteState::kReady, now, actions);
+  const base::InstanceId in_vain = drained<StartInstance>(actions).at(0).instance;
+  dispatcher.displaces(in_vain);
+  dispatcher.no_room(in_vain, now, actions);
+  const base::InstanceId met = started_at(1s);
+  EXPECT_EQ(dispatcher.claim_of(met, now + 1s), Claim::kDeparted);
+  dispatcher.instance_ready(met, now + 1s, actions);
+  dispatcher.instance_gone(met, now + 1s, actions);
+  const base::InstanceId anew = drained<StartInstance>(actions).at(0).instance;
+  EXPECT_EQ(dispatcher.claim_of(anew, now + 1s), Claim::kIdle);
+}
+
 // The minimum's want of room says nothing of a call's, for which others may end.
 TEST_F(Minimum, ACallGetsAStartWhileTheMinimumWaitsForRoom) {
+  dispatcher.displaces(last);
   dispatcher.no_room(last, now, actions);
   dispatcher.call_arrived(CallId{1}, now + 1ms, actions);
   EXPECT_EQ(drained<LeaseTo>(actions).size(), 1u);
