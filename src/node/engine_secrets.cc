@@ -16,7 +16,6 @@ void Engine::secret_changed(const std::string& app, const std::string& secret) {
     });
   }
   for (const auto& runner : closed) runner->close();
-  io::spawn(services_.here(), "load what aliases stand for", load_aliased(*this));
 }
 
 io::Task<base::Result<std::uint64_t>> Engine::set_secret(std::string app, std::string name, std::string value) {
@@ -100,25 +99,26 @@ base::Result<> Engine::check_aliased_were_tried(const SecretChange& change) {
 // before.
 base::Result<> Engine::check_secrets_stand(const VersionRunner& tried, const SecretChange* change) {
   const model::Version& version = tried.version();
-  EBB_TRY(const SecretValues now, services_.secrets.values_for(version.app, version.spec, change));
-  if (tried.secrets() && *tried.secrets() == now) return {};
+  const base::Result<SecretValues> now = services_.secrets.values_for(version.app, version.spec, change);
+  if (!now && now.error().code != base::Code::kInvalidArgument) return now.error();
+  if (now && tried.secrets() && *tried.secrets() == *now) return {};
   return base::Error{.code = base::Code::kConflict,
                      .message = "a secret of function " + version.function +
-                                " got another value while it was tried with the one before: nothing was changed, "
+                                (now ? " got another value" : " was removed") +
+                                " while it was tried with the one before: nothing was changed, "
                                 "deploy again"};
 }
 
 io::Task<base::Result<>> Engine::remove_secret(std::string app, std::string name) {
-  std::string users;
-  for (const std::string& function : users_of(app, name)) users += (users.empty() ? "" : ", ") + function;
-  if (!users.empty()) {
-    co_return base::Error{.code = base::Code::kConflict,
-                          .message = "secret " + name + " is used by " + users +
-                                     ": take it out of their ebb.yaml and "
-                                     "deploy first"};
-  }
   std::function<base::Result<>()> remove = [this, app, name]() -> base::Result<> {
     base::MutexLock naming(naming_);
+    std::string users;
+    for (const std::string& function : users_of(app, name)) users += (users.empty() ? "" : ", ") + function;
+    if (!users.empty()) {
+      return base::Error{
+          .code = base::Code::kConflict,
+          .message = "secret " + name + " is used by " + users + ": take it out of their ebb.yaml and deploy first"};
+    }
     EBB_CHECKED(check_aliases_do_without(app, name));
     EBB_CHECKED(services_.metadata.remove_secret(app, name));
     secret_changed(app, name);

@@ -6,6 +6,9 @@ namespace ebb::node {
 
 namespace {
 
+// Each is lost only to a change of a secret on the node within the time of a read.
+constexpr int kSecretReadsMost = 64;
+
 std::string name_of(const model::Version& version) {
   return version.app + "/" + version.function + ":" + std::to_string(version.number);
 }
@@ -98,7 +101,10 @@ base::Result<> Engine::publish(const std::string& app, const std::vector<store::
   for (const Runner& runner : closed) {
     if (runner) runner->close();
   }
-  if (change != nullptr) secret_changed(app, change->name);
+  if (change != nullptr) {
+    secret_changed(app, change->name);
+    io::spawn(services_.here(), "load what aliases stand for", load_aliased(*this));
+  }
   return {};
 }
 
@@ -108,21 +114,24 @@ io::Task<base::Result<Engine::Runner>> Engine::runner_of_number(Name name, std::
     model::Version version;
     std::uint32_t uid_index = 0;
     base::Result<SecretValues> secrets;
+    std::uint64_t changes = 0;  // of secrets, before these were read
   };
   Secrets& secrets = services_.secrets;
-  std::function<base::Result<Found>()> find = [&metadata, &secrets, name, number]() -> base::Result<Found> {
+  std::function<base::Result<Found>()> find = [&metadata, &secrets, &changes = secret_changes_, name,
+                                               number]() -> base::Result<Found> {
     EBB_TRY(model::Version version, metadata.version(name.first, name.second, number));
     EBB_TRY(const store::App app, metadata.app(name.first));
+    const std::uint64_t before = changes;
     base::Result<SecretValues> values = secrets.values_for(version.app, version.spec);
-    return Found{std::move(version), app.uid_index, std::move(values)};
+    return Found{std::move(version), app.uid_index, std::move(values), before};
   };
-  for (;;) {
-    const std::uint64_t before = secret_changes_;
+  for (int tries = 0; tries < kSecretReadsMost; ++tries) {
     std::function<base::Result<Found>()> find_it = find;
     auto found = co_await io::offload(services_.pool, "find version", std::move(find_it));
     if (!found) co_return found.error();
     base::MutexLock lock(mutex_);
-    if (secret_changes_ != before) continue;  // what was read may be the value before
+    // What was read may be the value before.
+    if (!found->version.spec.secrets.empty() && secret_changes_ != found->changes) continue;
     // Meanwhile it may have become the current one, or gone with its function.
     const auto current = current_.find(name);
     if (current == current_.end())
@@ -136,6 +145,10 @@ io::Task<base::Result<Engine::Runner>> Engine::runner_of_number(Name name, std::
     }
     co_return runner;
   }
+  co_return base::Error{.code = base::Code::kUnavailable,
+                        .message = "secrets changed whenever those of " + name.first + "/" + name.second + ":" +
+                                   std::to_string(number) + " were read: try again",
+                        .retry_after = std::chrono::seconds(1)};
 }
 
 io::Task<base::Result<model::Version>> Engine::make_sized_version(std::string app, std::string function, Size size) {

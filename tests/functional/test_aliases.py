@@ -396,6 +396,18 @@ def test_a_secret_that_changes_while_a_deployment_tries_the_value_before(fresh_n
     assert node.call("app/f").text == "two"
 
 
+def test_a_secret_that_goes_while_a_first_deployment_tries_it(fresh_node):
+    node = fresh_node
+    node.cli("secret", "set", "app", "word", stdin=b"one")
+    source = "import os, time\ntime.sleep(4)\n\ndef handler(event, context):\n    return os.environ['WORD']\n"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        deploying = pool.submit(node.deploy_function, source, secrets={"WORD": "word"}, expect=None)
+        eventually(lambda: node.pids_in("zygotes"), "that it is tried")
+        node.cli("secret", "rm", "app", "word")
+        refused = deploying.result()
+    assert refused.returncode == 5 and "a secret of function f was removed while it was tried" in refused.stderr, refused.stderr
+
+
 def test_data_of_an_earlier_schema_goes_on(fresh_node):
     """Metadata as the version before aliases left it: its versions stay, and can be rolled back to and named."""
     node = fresh_node
