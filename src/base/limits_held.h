@@ -15,8 +15,8 @@ inline constexpr std::size_t kAnswerFreeBytes = 64 * 1024;  // an answer up to t
 inline constexpr std::uint64_t kAnswerBytesPerApp =
     256ull << 20;  // of its answers until their clients have taken them, but for streams: 502 beyond
 inline constexpr std::uint64_t kAnswerBytesPerNode =
-    512ull << 20;  // of all apps; then each has room for one of kHttpBodyBytes. With kRequestBytesPerNode it leaves a
-                   // third of kBufferedBodyBytes
+    512ull << 20;  // of all apps; then each has room for one of kHttpBodyBytes. With kRequestBytesPerNode and
+                   // kUploadBytesPerNode it leaves short bodies a part of kBufferedBodyBytes
 
 // Bodies of calls.
 inline constexpr std::uint64_t kRequestBytesPerApp =
@@ -26,9 +26,9 @@ inline constexpr std::uint64_t kRequestBytesPerNode =
     512ull << 20;  // of all apps; then each has room for one of kHttpBodyBytes
 
 // Uploads of deployments.
-inline constexpr std::uint64_t kUploadBytesPerOwner = 256ull
-                                                      << 20;  // on their way, of an organisation's keys, of an app's in
-                                                              // the organisation default, or of the node's: 429 beyond
+inline constexpr std::uint64_t kUploadBytesPerOwner =
+    256ull << 20;  // on their way and until they are unpacked, of an organisation's keys, of an app's in the
+                   // organisation default, or of the node's: 429 beyond
 inline constexpr std::uint64_t kUploadBytesPerNode =
     448ull << 20;  // of all of these; then each has room for kUploadBytesAlways
 inline constexpr std::uint64_t kUploadBytesAlways = 32ull << 20;

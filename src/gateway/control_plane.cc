@@ -207,6 +207,7 @@ io::Task<ControlPlane::Answer> ControlPlane::deploy(Caller caller, http::Request
     auto body = co_await unread->read_all(std::move(room));
     if (!body) co_return body.error();
     request.body = *std::move(body);
+    options.archive_held = held;
   }
   if (request.body.empty()) {
     co_return base::invalid_argument("the body is empty, send a tar, tar.gz or zip archive with ebb.yaml at its root");

@@ -14,11 +14,11 @@
 #include "base/duration.h"
 #include "gateway/access.h"
 #include "gateway/traces.h"
+#include "gateway/uploads.h"
 #include "http/message.h"
 #include "http/router.h"
 #include "io/task.h"
 #include "node/node.h"
-#include "sandbox/uploads.h"
 
 namespace ebb::gateway {
 
@@ -117,7 +117,7 @@ class ControlPlane {
   node::Node& node_;
   Access& access_;
   const Traces* const traces_;
-  sandbox::Holdings uploads_{sandbox::kUploadBounds};  // by Holder::text()
+  sandbox::Holdings uploads_{kUploadBounds};  // by Holder::text()
   std::atomic<bool> stopping_ = false;
 };
 

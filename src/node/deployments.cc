@@ -63,6 +63,7 @@ std::string failure_of(const std::string& phase, const std::string& tail, const 
 base::Result<std::uint64_t> Deployments::begin(std::string archive, DeploymentOptions options) {
   auto job = std::make_shared<Job>();
   job->archive = std::move(archive);
+  job->archive_held = std::move(options.archive_held);
   job->status.only_app = std::move(options.only_app);
   job->status.organisation = std::move(options.organisation);
   job->build_only = options.build_only;
@@ -157,6 +158,7 @@ void Deployments::finish(const std::shared_ptr<Job>& job, base::Result<> result)
     base::MutexLock lock(mutex_);
     app = job->status.app;
     job->archive = {};
+    job->archive_held.reset();
     job->change.reset();
     job->status.state = result ? DeploymentStatus::State::kSucceeded : DeploymentStatus::State::kFailed;
     if (!result) job->status.error = result.error();
@@ -237,6 +239,7 @@ io::Task<base::Result<>> Deployments::store_package(std::shared_ptr<Job> job, Pl
   };
   auto key = co_await io::offload(services_.pool, "import package", std::move(import));
   job->archive = {};  // a build may take long
+  job->archive_held.reset();
   if (!key) co_return key.error();
   plan.package_key = *key;
   EBB_CO_TRY(const std::string yaml, read_file(packages + "/" + *key + "/ebb.yaml", limits::kManifestBytes));

@@ -54,6 +54,7 @@ class Deployments {
   struct Job {
     DeploymentStatus status;
     std::string archive;
+    std::shared_ptr<const void> archive_held;
     model::Holder owner;
     bool build_only = false;
     std::optional<SecretChange> change;  // in place of an archive

@@ -133,6 +133,7 @@ struct DeploymentOptions {
   std::string organisation{};  // in which a new app is made; an app of another fails with kConflict; "" for any
   bool build_only = false;     // ends when all is built: nothing is tried or published
   model::Holder owner{};       // whose part of what may wait it is; empty: no one's
+  std::shared_ptr<const void> archive_held{};  // kept as long as the archive: its part of what the node may hold
 };
 
 struct DeploymentStatus {

@@ -39,7 +39,8 @@ base::Result<> Held::grow_to(std::uint64_t bytes) {
     }
   }
   if (app_full) return full(bounds, bounds.app_full, std::string(bounds.before) + app_->app, bounds.app_bytes);
-  return full(bounds, base::Code::kResourceExhausted, "all apps", bounds.node_bytes);
+  return full(bounds, base::Code::kResourceExhausted, bounds.before.empty() ? "everybody" : "all apps",
+              bounds.node_bytes);
 }
 
 void Held::release() {
