@@ -14,7 +14,7 @@ namespace ebb::launcher {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{100};
-constexpr std::chrono::milliseconds kIdlePause{200};  // after a look at a daemon that did next to nothing
+constexpr std::chrono::milliseconds kIdlePause{1000};  // after a look at a daemon that did next to nothing
 constexpr double kIdle = 0.01;
 constexpr std::size_t kCoresMost = 256;  // io_cores at most
 

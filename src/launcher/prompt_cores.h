@@ -1,14 +1,16 @@
-// Keeps the daemon's core threads prompt (os/scheduling.h) while an app floods the processors beside others.
+// Keeps the daemon's core threads prompt (os/scheduling.h) for as long as they use little of their processors.
 //
-// 1. A thread that only passes calls on is prompt then: between its wake-up and its turn nobody computes. The fair
-// scheduler lets whoever runs go on until its next tick now and then, 1 to 4 ms, which is what a neighbour that floods
-// (heavy_use.h) would cost one call in a hundred. 2. Otherwise it is patient: it wakes up once for several calls, where
-// a prompt one interrupts whoever runs for each question and each answer, and the calls of one app gain nothing by what
-// it takes from that app's own processes. 3. One that uses much is patient until it uses less: a daemon that is
-// overloaded, stuck or hostile takes no more than its share from functions. So the rule is enforced here and not by the
-// daemon. 4. Only threads of the daemon that bear a core's name are looked at; what a prompt one starts is fair.
-// Measured: docs/internals/performance.md, noisy neighbours and proxy. One daemon's; single-threaded, as the launcher
-// is. Cost: a directory and a file of /proc a thread in 100 ms, in 200 ms while the daemon does next to nothing.
+// 1. A thread that only passes calls on is prompt: between its wake-up and its turn nobody computes. The fair scheduler
+// lets whoever runs go on until its next tick now and then, 1 to 4 ms, which is what a neighbour that floods would cost
+// one call in a hundred. 2. One that uses much is patient until it uses little: a daemon that is
+// overloaded, stuck or hostile takes no more than its share from functions. So the rule is enforced here and
+// not by the daemon. And one that has much to do does it more cheaply when it is patient: it wakes up once for several
+// calls, where a prompt one interrupts whoever runs for each, and wakes up again for its answer. 3. Beside an app that
+// floods the processors (heavy_use.h) it may use much more: the calls of the others wait for it, and a daemon that
+// refuses the flood's needs more than usual. 4. Only threads of the daemon that bear a core's name are
+// looked at; what a prompt one starts is fair. Measured: docs/internals/performance.md, noisy neighbours. One daemon's;
+// single-threaded, as the launcher is. Cost: a directory and a file of /proc a thread in 100 ms, in 1 s while the
+// daemon does next to nothing.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +18,6 @@
 #include <chrono>
 #include <functional>
 #include <map>
-#include <optional>
 
 #include "base/clock.h"
 #include "launcher/poller.h"
@@ -28,14 +29,19 @@ namespace ebb::launcher {
 class PromptnessRule {
  public:
   bool look(double used, bool beside_flood) {
-    prompt_ = beside_flood && used < (prompt_ ? kMuch : kLittle);
+    const Bounds& bounds = beside_flood ? kBesideFlood : kUsual;
+    prompt_ = used < (prompt_ ? bounds.much : bounds.little);
     return prompt_;
   }
 
  private:
-  static constexpr double kMuch = 0.75;
-  static constexpr double kLittle = 0.6;
-  bool prompt_ = false;
+  struct Bounds {
+    double much;
+    double little;
+  };
+  static constexpr Bounds kUsual{.much = 0.06, .little = 0.03};
+  static constexpr Bounds kBesideFlood{.much = 0.75, .little = 0.6};
+  bool prompt_ = true;
 };
 
 class PromptCores {
@@ -49,7 +55,7 @@ class PromptCores {
  private:
   struct Core {
     PromptnessRule rule;
-    std::optional<bool> prompt{};  // nothing: as it was started
+    bool prompt = false;
     std::chrono::nanoseconds cpu_time{0};
   };
 

@@ -1,4 +1,4 @@
-// Goal: core threads are prompt beside a flood while they do not use much, and only they. Method: the rule alone; then a child process with
+// Goal: core threads are prompt while they use little, and only they. Method: the rule alone; then a child process with
 // threads of both kinds, whose scheduling is asked of the kernel until it is as it should be.
 #include "launcher/prompt_cores.h"
 
@@ -21,15 +21,25 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(PromptnessRule, OnlyBesideAFloodAndUntilItUsesMuch) {
+TEST(PromptnessRule, WhoUsesMuchIsFairUntilItUsesLittle) {
   PromptnessRule rule;
-  EXPECT_FALSE(rule.look(0.0, false)) << "there is nobody to be ahead of";
+  EXPECT_TRUE(rule.look(0.0, false));
+  EXPECT_TRUE(rule.look(0.05, false));
+  EXPECT_FALSE(rule.look(0.06, false));
+  EXPECT_FALSE(rule.look(0.03, false)) << "not yet: it would flap";
+  EXPECT_TRUE(rule.look(0.02, false));
+  EXPECT_TRUE(rule.look(0.05, false));
+}
+
+TEST(PromptnessRule, BesideAFloodItMayUseMore) {
+  PromptnessRule rule;
+  EXPECT_FALSE(rule.look(0.3, false));
   EXPECT_TRUE(rule.look(0.3, true)) << "the flood has come";
   EXPECT_TRUE(rule.look(0.74, true));
   EXPECT_FALSE(rule.look(0.75, true)) << "whoever floods, it takes no more than this from functions";
-  EXPECT_FALSE(rule.look(0.6, true)) << "not yet: it would flap";
+  EXPECT_FALSE(rule.look(0.6, true));
   EXPECT_TRUE(rule.look(0.59, true));
-  EXPECT_FALSE(rule.look(0.1, false)) << "the flood is over";
+  EXPECT_FALSE(rule.look(0.3, false)) << "the flood is over";
 }
 
 // A daemon with a core (its first thread), another named so, and one that is none. Work is told and threads are named
@@ -95,15 +105,11 @@ class PromptCoresTest : public testing::Test {
   pid_t child_ = 0;
 };
 
-TEST_F(PromptCoresTest, BesideAFloodCoresArePromptUntilTheyComputeAndNobodyElseIs) {
+TEST_F(PromptCoresTest, CoresArePromptUntilTheyComputeAndNobodyElseIs) {
   constexpr int kPrompt = SCHED_RR | SCHED_RESET_ON_FORK;
   auto poller = Poller::open();
   ASSERT_TRUE(poller);
-  bool floods = false;
-  PromptCores cores(*poller, child_, [&] { return floods; });
-  EXPECT_TRUE(becomes(*poller, child_, SCHED_BATCH));
-  EXPECT_TRUE(becomes(*poller, shared_->core, SCHED_BATCH));
-  floods = true;
+  PromptCores cores(*poller, child_, [] { return false; });
   EXPECT_TRUE(becomes(*poller, child_, kPrompt));
   EXPECT_TRUE(becomes(*poller, shared_->core, kPrompt));
   EXPECT_EQ(::sched_getscheduler(shared_->other), SCHED_OTHER);
@@ -112,8 +118,6 @@ TEST_F(PromptCoresTest, BesideAFloodCoresArePromptUntilTheyComputeAndNobodyElseI
   EXPECT_EQ(::sched_getscheduler(child_), kPrompt) << "it does nothing";
   shared_->work = false;
   EXPECT_TRUE(becomes(*poller, shared_->core, kPrompt));
-  floods = false;
-  EXPECT_TRUE(becomes(*poller, shared_->core, SCHED_BATCH));
   EXPECT_EQ(::sched_getscheduler(shared_->other), SCHED_OTHER);
 }
 

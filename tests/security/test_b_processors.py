@@ -109,29 +109,16 @@ def test_b25_an_app_that_stands_back_is_not_starved(node):
     eventually(lambda: not any(node.pids_in("instances", app=app) for app in had), "the end of both")
 
 
-def test_b25_beside_a_flood_the_daemon_runs_before_functions_and_no_function_before_it(node):
+def test_b25_the_daemon_runs_before_functions_and_no_function_before_it(node):
     prompt = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-    policy = lambda: os.sched_getscheduler(node.daemon_pid)
-    eventually(lambda: policy() == os.SCHED_BATCH, "the daemon's patience")
-    node.deploy_app(SOURCE, {"plain": {"idle_timeout": "10m"}}, app="victim")
-    flood = threading.Thread(target=in_parallel, args=(4, lambda n: run(node, "plain", "burn(10)")))
-    flood.start()
-    try:
-        is_prompt = lambda: node.call("victim/plain", data="1").ok and (policy() == prompt or "daemon not prompt" in node.serve_log())
-        eventually(is_prompt, "the daemon's promptness while another app has calls")
-        others = [int(task) for task in os.listdir(f"/proc/{node.daemon_pid}/task") if int(task) != node.daemon_pid]
-        names = {task: pathlib.Path(f"/proc/{node.daemon_pid}/task/{task}/comm").read_text().strip() for task in others}
-        policies = {name: os.sched_getscheduler(task) for task, name in names.items() if not name.startswith("core-")}
-        assert set(policies.values()) <= {os.SCHED_OTHER, os.SCHED_BATCH}, policies  # the latter where a core started it
-        assert os.sched_getscheduler(node.launcher_pid) == os.SCHED_OTHER
-        refused = node.call("victim/plain", data=b"errno_of(lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1)))", headers=TEXT)
-        assert refused.text == "Operation not permitted"
-    finally:
-        flood.join()
-    eventually(lambda: policy() == os.SCHED_BATCH, "its patience again")
+    eventually(lambda: os.sched_getscheduler(node.daemon_pid) == prompt or "daemon not prompt" in node.serve_log(), "the daemon's promptness")
+    others = [int(task) for task in os.listdir(f"/proc/{node.daemon_pid}/task") if int(task) != node.daemon_pid]
+    names = {task: pathlib.Path(f"/proc/{node.daemon_pid}/task/{task}/comm").read_text().strip() for task in others}
+    policies = {name: os.sched_getscheduler(task) for task, name in names.items() if not name.startswith("core-")}
+    assert set(policies.values()) <= {os.SCHED_OTHER, os.SCHED_BATCH}, policies  # the latter where a core with much to do started it
+    assert os.sched_getscheduler(node.launcher_pid) == os.SCHED_OTHER
+    assert run(node, "plain", "errno_of(lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1)))").text == "Operation not permitted"
     assert run(node, "plain", "os.sched_getscheduler(0)").json() == os.SCHED_BATCH  # its wake-ups take no processor from others
-    node.cli("rm", "victim", "--yes")
-    eventually(lambda: not node.pids_in("instances", app="victim"), "the end of the other app")
 
 
 @contextlib.contextmanager
