@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 
 // Timers.
 inline constexpr std::size_t kTimersPerFunction = 16;  // of one function
+inline constexpr std::size_t kTimerCronBytes = 256;    // of `cron`
 inline constexpr std::size_t kTimerEventBytes = 4096;  // of `event`, as JSON
 inline constexpr std::size_t kTimerPathBytes = 1024;   // of `path`
 inline constexpr auto kTimerEveryMin = 1s;             // `every`, at the least

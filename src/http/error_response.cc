@@ -5,30 +5,9 @@
 #include <chrono>
 #include <cstdint>
 
+#include "base/utf8.h"
+
 namespace ebb::http {
-namespace {
-
-// The length of the valid UTF-8 sequence that begins the text, or 0.
-std::size_t sequence_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-  const auto follows = [&](std::size_t i) { return i < text.size() && (byte(i) & 0xc0) == 0x80; };
-  const std::uint8_t first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    if (!follows(1) || !follows(2)) return 0;
-    if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f)) return 0;  // overlong, surrogates
-    return 3;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    if (!follows(1) || !follows(2) || !follows(3)) return 0;
-    if ((first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f)) return 0;
-    return 4;
-  }
-  return 0;
-}
-
-}  // namespace
 
 std::string json_quoted(std::string_view text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -46,7 +25,7 @@ std::string json_quoted(std::string_view text) {
       quoted += kDigits[byte & 15];
       text.remove_prefix(1);
     } else {
-      const std::size_t length = sequence_length(text);
+      const std::size_t length = base::utf8_length(text);
       quoted += length == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, length);
       text.remove_prefix(std::max<std::size_t>(length, 1));
     }

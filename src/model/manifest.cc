@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <charconv>
 
 #include "base/limits.h"
 #include "model/names.h"
+#include "model/time_zone.h"
 #include "model/yaml_json.h"
 #include "model/yaml_tree.h"
 
@@ -52,6 +52,13 @@ base::Result<void> read_cpu(const YamlMap& map, std::uint32_t& cpu_millis) {
   return {};
 }
 
+// Asked here only: what is kept stays readable on a machine that has lost the zone.
+base::Result<void> read_zone(const YamlMap& map, std::string& zone) {
+  EBB_CHECKED(map.read("zone", zone));
+  if (const auto known = TimeZone::named(zone); !known) return map.error_at("zone", known.error().message);
+  return {};
+}
+
 base::Result<void> read_windows(const YamlMap& map, std::vector<ScaleWindow>& windows) {
   const YamlNode* node = map.find("windows");
   if (node == nullptr) return {};
@@ -68,7 +75,7 @@ base::Result<void> read_windows(const YamlMap& map, std::vector<ScaleWindow>& wi
     EBB_CHECKED(inner.read("from", window.from));
     EBB_CHECKED(inner.read("for", window.length));
     EBB_CHECKED(inner.read("min", window.min));
-    EBB_CHECKED(inner.read("zone", window.zone));
+    EBB_CHECKED(read_zone(inner, window.zone));
   }
   return {};
 }
@@ -132,10 +139,13 @@ base::Result<void> read_timers(const YamlMap& map, std::vector<Timer>& timers) {
     EBB_TRY(const YamlMap inner, YamlMap::open(item, path, kTimerKeys));
     Timer& timer = timers.emplace_back();
     EBB_CHECKED(inner.read("cron", timer.cron));
-    EBB_CHECKED(inner.read("zone", timer.zone));
+    EBB_CHECKED(read_zone(inner, timer.zone));
     EBB_CHECKED(inner.read("every", timer.every));
     EBB_CHECKED(inner.read("path", timer.path));
-    if (const YamlNode* event = inner.find("event")) timer.event = boost::json::serialize(json_of(*event));
+    if (const YamlNode* event = inner.find("event")) {
+      EBB_TRY(const boost::json::value value, json_of(*event, inner.path_of("event")));
+      timer.event = kept_event(value);
+    }
     // "timers[2].cron" is at the key's line, "timers[2]" at the timer's.
     if (const auto wrong = first_violation(timers)) {
       const auto dot = wrong->key.rfind('.');

@@ -196,6 +196,7 @@ TEST(Manifest, RefusesWithTheKeyInTheMessage) {
   has(error_of("app: a\nfunctions: {f: {handler: a.b}"), "is not YAML");
   has(error_of("app: a\n\tfunctions: x"), "is not YAML");
   has(error_of(std::string("app: a\n\0", 8)), "line 2: holds a NUL");
+  has(error_of("app: a\n# caf\xe9\n"), "line 2: holds bytes that are no UTF-8");
   has(error_of("app: a\n---\napp: b\n"), "more than one document");
 }
 

@@ -6,7 +6,6 @@
 #include "base/limits.h"
 #include "model/cron.h"
 #include "model/json_fields.h"
-#include "model/time_zone.h"
 
 namespace ebb::model {
 
@@ -16,7 +15,6 @@ namespace {
 
 std::optional<ScaleViolation> window_violation(const ScaleWindow& window, const Scale& scale) {
   if (const auto from = Cron::parse(window.from); !from) return ScaleViolation{"from", from.error().message};
-  if (const auto zone = TimeZone::named(window.zone); !zone) return ScaleViolation{"zone", zone.error().message};
   if (window.length < std::chrono::minutes(1) || window.length > limits::kScaleWindowMax) {
     return ScaleViolation{"for", "is " + base::to_string(window.length) + ", it must be from 1m to " +
                                      base::to_string(limits::kScaleWindowMax)};

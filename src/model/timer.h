@@ -41,6 +41,10 @@ inline constexpr std::string_view kTimerEventType = "application/vnd.ebb.timer+j
 /// {"source": "ebb.timer", "timer": its name, "due": RFC 3339 in UTC, "event": as written}, and "path" if it has one.
 std::string timer_event(const Timer& timer, base::WallTime due);
 
+/// The value as a Timer keeps it: reading it and writing it again changes nothing, so that what is kept equals what is
+/// written in ebb.yaml the next time.
+std::string kept_event(const boost::json::value& value);
+
 boost::json::object to_json(const Timer& timer);
 /// Errors: kInvalidArgument naming the key.
 base::Result<std::vector<Timer>> timers_from_json(const boost::json::value& value);

@@ -80,11 +80,53 @@ TEST(Timer, WhatIsWrongIsToldWithItsPlace) {
   EXPECT_NE(refusal("      - {every: 1m, event: " + std::string(limits::kTimerEventBytes, 'x') + "}\n")
                 .find("the limit is 4096"),
             std::string::npos);
+  EXPECT_NE(refusal("      - {cron: '0 " + std::string(limits::kTimerCronBytes, ' ') + "7 * * *'}\n")
+                .find("timers[0].cron: has 265 bytes, the limit is 256"),
+            std::string::npos);
   std::string many;
   for (std::size_t n = 0; n <= limits::kTimersPerFunction; ++n)
     many += "      - {every: " + std::to_string(n + 1) + "s}\n";
   EXPECT_NE(refusal(many).find("has 17 timers, the limit is 16"), std::string::npos);
   EXPECT_NE(refusal("      every: 1m\n").find("must be a list"), std::string::npos);
+}
+
+TEST(Timer, OneThatIsKeptIsReadOnAMachineThatHasLostItsZone) {
+  FunctionSpec spec = manifest("      - {cron: '@daily', zone: Europe/Berlin}\n")->functions.at(0);
+  spec.timers[0].zone = "No/Such";
+  spec.scale.windows = {{"0 8 * * *", 10h, 5, "No/Such"}};
+  const auto kept = function_spec_from_json(to_json(spec));
+  ASSERT_TRUE(kept) << kept.error().message;
+  EXPECT_EQ(*kept, spec);
+}
+
+TEST(Timer, AnEventIsKeptAsTheNextManifestSaysIt) {
+  for (const std::string number :
+       {"0.1", "-0.0", "5e-324", "1.7976931348623157e308", "123456789.123456789", "0.30000000000000004", "1e22",
+        "9007199254740993.5", "18446744073709551615", "-9223372036854775808", "2.2250738585072014e-308"}) {
+    const std::string text = "      - {every: 1m, event: [" + number + "]}\n";
+    const FunctionSpec written = manifest(text)->functions.at(0);
+    const auto kept = function_spec_from_json(boost::json::parse(boost::json::serialize(to_json(written))).as_object());
+    ASSERT_TRUE(kept) << kept.error().message;
+    EXPECT_EQ(*kept, written) << number;
+  }
+}
+
+TEST(Timer, NumbersOfAnEventAreThoseThatWereWritten) {
+  const auto event = [](const std::string& value) {
+    return timers("      - {every: 1m, event: " + value + "}\n").at(0).event;
+  };
+  EXPECT_EQ(event("18446744073709551615"), "18446744073709551615");
+  EXPECT_EQ(event("-9223372036854775808"), "-9223372036854775808");
+  EXPECT_EQ(event("+5"), "5");
+  EXPECT_EQ(event("+-5"), R"("+-5")");
+  EXPECT_EQ(event("++5"), R"("++5")");
+  EXPECT_EQ(event("99999999999999999999-1"), R"("99999999999999999999-1")");
+  EXPECT_EQ(event("'18446744073709551616'"), R"("18446744073709551616")");
+  for (const std::string number : {"18446744073709551616", "-9223372036854775809", "1e400"}) {
+    EXPECT_NE(refusal("      - every: 1m\n        event: [1, " + number + "]\n")
+                  .find("line 7: functions.f.timers[0].event: has the number " + number),
+              std::string::npos);
+  }
 }
 
 TEST(Timer, APathIsForWhoTakesRequests) {

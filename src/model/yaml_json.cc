@@ -3,7 +3,10 @@
 #include <boost/json.hpp>
 #include <charconv>
 #include <cstdint>
-#include <string>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
 
 namespace ebb::model {
 
@@ -11,41 +14,65 @@ namespace json = boost::json;
 
 namespace {
 
-// JSON's own words and numbers, and "+1", ".5", "5." and "~" beside them.
-json::value value_of(const std::string& word) {
+// All of it.
+template <typename Number>
+std::errc read_number(std::string_view digits, Number& number) {
+  const auto [rest, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return rest == digits.data() + digits.size() ? failed : std::errc::invalid_argument;
+}
+
+// JSON's own words and numbers, and "+1", ".5", "5." and "~" beside them. Nothing: a number out of range.
+std::optional<json::value> value_of(const std::string& word) {
   if (word.empty() || word == "~" || word == "null" || word == "Null" || word == "NULL") return nullptr;
   if (word == "true" || word == "True" || word == "TRUE") return true;
   if (word == "false" || word == "False" || word == "FALSE") return false;
   if (word.find_first_not_of("+-.0123456789eE") != std::string::npos) return json::string(word);
-  const char* begin = word.c_str() + (word.front() == '+' ? 1 : 0);
-  const char* end = word.c_str() + word.size();
+  std::string_view digits = word;
+  if (digits.front() == '+') digits.remove_prefix(1);
+  if (word.front() == '+' && digits.starts_with('-')) return json::string(word);
   std::int64_t whole = 0;
-  const auto read = std::from_chars(begin, end, whole);
-  if (read.ec == std::errc{} && read.ptr == end) return whole;
+  std::uint64_t large = 0;
   double number = 0;
-  const auto fraction = std::from_chars(begin, end, number);
-  if (fraction.ec == std::errc{} && fraction.ptr == end) return number;
+  const std::errc failed = read_number(digits, whole);
+  if (failed == std::errc{}) return whole;
+  if (read_number(digits, large) == std::errc{}) return large;
+  if (failed == std::errc::result_out_of_range) return std::nullopt;
+  const std::errc fraction = read_number(digits, number);
+  if (fraction == std::errc::result_out_of_range) return std::nullopt;
+  if (fraction == std::errc{}) return number;
   return json::string(word);
 }
 
 }  // namespace
 
-json::value json_of(const YamlNode& node) {
+base::Result<json::value> json_of(const YamlNode& node, const std::string& path) {
   switch (node.kind) {
     case YamlNode::Kind::kNull: break;
-    case YamlNode::Kind::kScalar: return node.quoted ? json::value(json::string(node.scalar)) : value_of(node.scalar);
+    case YamlNode::Kind::kScalar: {
+      if (node.quoted) return json::value(json::string(node.scalar));
+      if (auto value = value_of(node.scalar)) return *std::move(value);
+      return yaml_error(
+          node.line, path,
+          "has the number " + node.scalar.substr(0, 64) + ", which 64 bits do not hold: put it in quotes");
+    }
     case YamlNode::Kind::kList: {
       json::array list;
-      for (const YamlNode& item : node.items) list.push_back(json_of(item));
-      return list;
+      for (const YamlNode& item : node.items) {
+        EBB_TRY(json::value value, json_of(item, path));
+        list.push_back(std::move(value));
+      }
+      return json::value(std::move(list));
     }
     case YamlNode::Kind::kMap: {
       json::object map;
-      for (std::size_t at = 0; at < node.keys.size(); ++at) map.emplace(node.keys[at], json_of(node.items[at]));
-      return map;
+      for (std::size_t at = 0; at < node.keys.size(); ++at) {
+        EBB_TRY(json::value value, json_of(node.items[at], path));
+        map.emplace(node.keys[at], std::move(value));
+      }
+      return json::value(std::move(map));
     }
   }
-  return nullptr;
+  return json::value(nullptr);
 }
 
 }  // namespace ebb::model

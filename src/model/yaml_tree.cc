@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "model/suggestion.h"
 
 namespace ebb::model {
@@ -169,9 +170,14 @@ base::Result<YamlNode> parse_yaml(std::string_view text) {
     return base::Error{base::Code::kTooLarge, "the file has " + std::to_string(text.size()) + " bytes, the limit is " +
                                                   std::to_string(limits::kManifestBytes)};
   }
+  const auto line_at = [&](std::size_t at) {
+    return 1 + static_cast<int>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
+  };
   if (const auto nul = text.find('\0'); nul != std::string_view::npos) {
-    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(nul), '\n');
-    return yaml_error(static_cast<int>(line), "", "holds a NUL character, it must be UTF-8 text");
+    return yaml_error(line_at(nul), "", "holds a NUL character, it must be UTF-8 text");
+  }
+  if (const auto valid = base::valid_utf8(text); valid < text.size()) {
+    return yaml_error(line_at(valid), "", "holds bytes that are no UTF-8, it must be UTF-8 text");
   }
   TreeBuilder builder;
   try {

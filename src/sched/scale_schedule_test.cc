@@ -32,6 +32,11 @@ TEST(ScaleSchedule, AWindowOpensAtItsTimeAndClosesAfterItsLength) {
   EXPECT_EQ(schedule.minimum(on(28, 12)), 1u);  // a Saturday
 }
 
+TEST(ScaleSchedule, AWindowInAZoneThatTheMachineHasLostNeverOpens) {
+  ScaleSchedule schedule(scale({{"0 8 * * *", 10h, 5, "No/Such"}}));
+  EXPECT_EQ(schedule.minimum(on(24, 12)), 1u);
+}
+
 TEST(ScaleSchedule, ANodeThatStartsInsideAWindowFindsItOpen) {
   EXPECT_EQ(ScaleSchedule(scale({{"0 8 * * *", 10h, 5}})).minimum(on(24, 17)), 5u);
 }
