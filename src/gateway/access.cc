@@ -32,6 +32,17 @@ std::string_view shown_key(const http::Headers& headers) {
   return authorization == nullptr ? std::string_view() : bearer_token(*authorization);
 }
 
+// Of those that a function trusts to be Ebb's, or that are meant for Ebb alone. As CGI, PHP, Rack and WSGI see them:
+// there X_Ebb_Timer is X-Ebb-Timer too.
+bool is_ours(std::string_view header) {
+  std::string name(header);
+  std::replace(name.begin(), name.end(), '_', '-');
+  for (const std::string_view ours : {"x-ebb-key", "x-ebb-timer", "x-ebb-timer-due"}) {
+    if (http::same_name(name, ours)) return true;
+  }
+  return false;
+}
+
 base::Error unauthenticated(std::string_view what) {
   return base::Error{.code = base::Code::kUnauthenticated, .message = std::string(what) + ": " + std::string(kRemedy)};
 }
@@ -130,9 +141,11 @@ base::Result<> may_see_node(const Caller& caller) {
 }
 
 void strip_keys(http::Headers& headers) {
-  for (const std::string_view ours : {"x-ebb-key", "x-ebb-timer", "x-ebb-timer-due"}) {
-    if (headers.find(ours) != nullptr) headers.remove(ours);
+  std::vector<std::string> ours;
+  for (const http::Header& header : headers) {
+    if (is_ours(header.name)) ours.push_back(header.name);
   }
+  for (const std::string& name : ours) headers.remove(name);
   const std::string* authorization = headers.find("authorization");
   if (authorization != nullptr && looks_like_key(bearer_token(*authorization))) headers.remove("authorization");
 }

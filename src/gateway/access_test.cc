@@ -248,6 +248,10 @@ TEST(Access, FunctionsNeverSeeAKeyButTheirOwnTokens) {
   EXPECT_NE(both.event_of(both).find("my-jwt"), std::string::npos);
   EXPECT_EQ(both.event_of(both).find("ebb_"), std::string::npos);
   EXPECT_EQ(shown(http::Headers{{"X-Ebb-Key", "x"}}).key_shown, KeyShown::kUnknown);
+  const node::Call forged = shown(http::Headers{{"X_Ebb_Timer", "x"}, {"x-ebb_timer-due", "x"}, {"X_Ebb", "stays"}});
+  EXPECT_EQ(forged.request.headers.count("X_Ebb_Timer") + forged.request.headers.count("x-ebb_timer-due"), 0U)
+      << "CGI and Rack know no difference between - and _";
+  EXPECT_EQ(forged.request.headers.count("X_Ebb"), 1U);
 }
 
 TEST(Access, AStrangersUploadIsRefusedBeforeItsBody) {
