@@ -126,6 +126,7 @@ void AsyncCalls::stop() {
 io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncTerms terms,
                                                         std::optional<store::TimerDue> timer) {
   const base::WallTime now = base::wall_now();
+  const bool of_timer = timer.has_value();
   std::string version = asked_version(call);
   AcceptedCall accepted{.waits_because = kept_by_budget(call.app)};
   if (accepted.waits_because.empty()) {
@@ -157,7 +158,8 @@ io::Task<base::Result<AcceptedCall>> AsyncCalls::accept(Call call, model::AsyncT
     }
   }
   if (too_many) {
-    co_return base::Error{.code = base::Code::kResourceExhausted,
+    // A timer's due time is not handled by this, as it is where the calls that are kept find no room.
+    co_return base::Error{.code = of_timer ? base::Code::kUnavailable : base::Code::kResourceExhausted,
                           .message = "more events come than the disk takes, " +
                                      base::to_string(base::Bytes{limits::kAsyncUnwrittenBytes}) +
                                      " are on their way to it: try later",
@@ -347,6 +349,7 @@ io::Task<> AsyncCalls::deliver(AsyncCalls& self, sched::AsyncCall picked) {
     co_return;
   }
   Call call = call_of(*std::move(stored), number);
+  const bool of_timer = !call.timer.empty();
   const auto outcome = std::make_shared<std::optional<model::Outcome>>();
   call.outcome = outcome;
   Reply reply = co_await self.invoke_(self.node_, std::move(call));
@@ -355,7 +358,7 @@ io::Task<> AsyncCalls::deliver(AsyncCalls& self, sched::AsyncCall picked) {
     const auto ended = co_await reply.stream(nobody);
     if (!ended) reply.error = ended.error();
   }
-  attempt.end = async_end_of(reply.error, *outcome, reply.status);
+  attempt.end = async_end_of(reply.error, *outcome, of_timer ? std::optional(reply.status) : std::nullopt);
 }
 
 void AsyncCalls::settle(const sched::AsyncCall& call, const sched::AsyncEnd& end) {

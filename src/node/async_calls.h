@@ -63,7 +63,8 @@ class AsyncCalls {
   void close();
 
   /// On disk when it returns. Errors: kResourceExhausted (no room, with the bound), kUnavailable (the disk). `timer`:
-  /// whose call it is; kConflict where its due time is handled, or it is not in force.
+  /// whose call it is; its due time is handled then, and where there is no room too: kResourceExhausted is said of
+  /// nothing else. kConflict where it is handled already, or not in force.
   io::Task<base::Result<AcceptedCall>> accept(Call call, model::AsyncTerms terms,
                                               std::optional<store::TimerDue> timer = std::nullopt);
 

@@ -36,16 +36,16 @@ How how_with_record(model::Outcome outcome, const std::optional<base::Error>& er
 }  // namespace
 
 sched::AsyncEnd async_end_of(const std::optional<base::Error>& error, std::optional<model::Outcome> outcome,
-                             int status) {
+                             std::optional<int> status) {
   sched::AsyncEnd end;
   if (outcome) {
     end.how = how_with_record(*outcome, error);
   } else if (error) {
     end.how = how_without_record(error->code);
   }
-  if (end.how == How::kDone && !error && (status < 200 || status > 299)) {
+  if (end.how == How::kDone && !error && status && (*status < 200 || *status > 299)) {
     end.how = How::kFailed;
-    end.why = "it answered with status " + std::to_string(status);
+    end.why = "it answered with status " + std::to_string(*status);
     return end;
   }
   if (end.how == How::kDone) return end;

@@ -10,9 +10,9 @@
 
 namespace ebb::node {
 
-/// `outcome`: that of the usage record; nothing where the attempt got no instance. `status`: of an answer; one beyond
-/// 2xx says that it failed, as a web server says it.
+/// `outcome`: that of the usage record; nothing where the attempt got no instance. `status`: of the answer to a
+/// timer, whom nobody else reads it for: one beyond 2xx says that it failed, as a web server says it.
 sched::AsyncEnd async_end_of(const std::optional<base::Error>& error, std::optional<model::Outcome> outcome,
-                             int status = 200);
+                             std::optional<int> status = std::nullopt);
 
 }  // namespace ebb::node

@@ -24,7 +24,7 @@ TEST(AsyncEnd, WithARecordItsOutcomeDecides) {
   EXPECT_EQ(async_end_of(std::nullopt, Outcome::kFunctionError).why, "function_error");
 }
 
-TEST(AsyncEnd, AnAnswerBeyond2xxSaysThatItFailed) {
+TEST(AsyncEnd, AnAnswerToATimerBeyond2xxSaysThatItFailed) {
   EXPECT_EQ(async_end_of(std::nullopt, Outcome::kOk, 204).how, How::kDone);
   for (const int status : {301, 404, 500}) {
     const sched::AsyncEnd end = async_end_of(std::nullopt, Outcome::kOk, status);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "io/deadline.h"
 #include "model/suggestion.h"
+#include "model/time_zone.h"
 #include "node/billing.h"
 #include "node/invocation.h"
 #include "node/spare_room.h"
@@ -120,6 +121,21 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores, Inv
 
 Engine::~Engine() { async_calls_.close(); }  // its thread looks at what is declared behind it
 
+namespace {
+
+// They were there when it was deployed. Its timers show that they are never due.
+void tell_lost_zones(const model::Version& version) {
+  for (const model::ScaleWindow& window : version.spec.scale.windows) {
+    const auto zone = model::TimeZone::named(window.zone);
+    if (zone) continue;
+    base::log(
+        base::LogLevel::kWarning, "window_never_opens",
+        {{"function", version.app + "/" + version.function}, {"from", window.from}, {"error", zone.error().message}});
+  }
+}
+
+}  // namespace
+
 base::Result<> Engine::begin(os::Fd launcher_socket) {
   asio::io_context& home = services_.cores.context(0);
   services_.launcher = sandbox::LauncherClient::start(
@@ -134,6 +150,7 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
   for (const store::App& app : apps) scale_app(app.name, app.scale);
   EBB_TRY(const std::vector<model::Version> versions, services_.metadata.all_current());
   for (const model::Version& version : versions) {
+    tell_lost_zones(version);
     EBB_TRY(const Runner runner, made_runner(version));
     base::MutexLock lock(mutex_);
     current_[{version.app, version.function}] = runner;
@@ -439,14 +456,15 @@ void Engine::close_unused(base::SteadyTime now) {
 }
 
 void Engine::expect_timers(base::WallTime wall, base::SteadyTime now) {
-  for (const auto& [name, due] : timers_.next_calls()) {
-    Runner runner;
-    {
-      base::MutexLock lock(mutex_);
-      if (const auto at = current_.find(name); at != current_.end()) runner = at->second;
+  std::vector<std::pair<Runner, base::WallTime>> calls;
+  const auto next = timers_.next_calls();
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& [name, due] : next) {
+      if (const auto at = current_.find(name); at != current_.end()) calls.emplace_back(at->second, due);
     }
-    if (runner) runner->expect_call(now + (due - wall), now);
   }
+  for (const auto& [runner, due] : calls) runner->expect_call(now + (due - wall), now);
 }
 
 io::Task<> Engine::tick_forever(Engine& engine) {

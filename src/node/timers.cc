@@ -151,11 +151,9 @@ void Timers::tick(base::WallTime wall, base::SteadyTime now) {
   }
 }
 
-// Until the disk has said what became of it. One that was refused for want of room is handled by then, as the second
-// try hears.
+// Until the disk has said what became of it.
 io::Task<> Timers::call(Timers& self, Name name, model::AsyncTerms terms, sched::TimerPlan::Due due) {
   const std::string key = sched::key_of(due.timer);
-  std::optional<base::Error> full;
   while (!self.stopped()) {
     Call call = call_at(name, due);
     std::optional<store::TimerDue> of = store::TimerDue{.timer = key, .due = due.at};
@@ -164,11 +162,11 @@ io::Task<> Timers::call(Timers& self, Name name, model::AsyncTerms terms, sched:
       self.called_.add();
       break;
     }
-    if (accepted.error().code == base::Code::kConflict) {
-      if (full) self.skipped(name, due, *full);
+    if (accepted.error().code == base::Code::kConflict) break;
+    if (accepted.error().code == base::Code::kResourceExhausted) {
+      self.skipped(name, due, accepted.error());
       break;
     }
-    if (accepted.error().code == base::Code::kResourceExhausted) full = accepted.error();
     co_await io::sleep_for(limits::kTimerWriteAgain);
   }
   base::MutexLock lock(self.mutex_);
@@ -178,6 +176,9 @@ io::Task<> Timers::call(Timers& self, Name name, model::AsyncTerms terms, sched:
 // --- what is told ---
 
 void Timers::tell(const Name& name, const std::string& line) {
+  // It is forgotten before its log is removed, which no line makes again for who has the name next.
+  base::MutexLock lock(mutex_);
+  if (!functions_.contains(name)) return;
   const std::vector<store::LogLine> lines{{.invocation = {},
                                            .wall = base::wall_now(),
                                            .stream = store::LogStream::kPlatform,

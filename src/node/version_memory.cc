@@ -137,6 +137,7 @@ void VersionRunner::follow_plan(base::SteadyTime now) {
 
 void VersionRunner::expect_call(base::SteadyTime due, base::SteadyTime now) {
   base::MutexLock lock(mutex_);
+  if (standing_ != Standing::kCurrent) return;  // it has lost its place meanwhile
   expected_.expect(due, now);
 }
 
