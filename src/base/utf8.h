@@ -1,4 +1,4 @@
-// Bytes that claim to be UTF-8.
+// UTF-8: whether bytes of strangers are it, and up to where. Pure. Threads: any.
 #pragma once
 
 #include <cstddef>
