@@ -1,9 +1,10 @@
 """A web server behind Ebb and behind nginx: the same gunicorn (two processes of eight threads, gthread), by the same clients, in turns.
 
 Behind Ebb, a node of its own with as many core threads as nginx has workers (`io_cores`), it is a function (`runtime: http`, one
-instance, 16 calls at a time) in all walls, each call metered; behind nginx a plain process, with 16 connections kept, which gets the same headers: each costs gunicorn as much as the proxy. `plain_nginx` adds
-none. `direct` is that process without a proxy. Peak: wrk, one thread, 16 connections. Latency: open_loop at half of the slowest
-peak, in rounds that take turns. Bars: at least 0.9 of nginx's throughput, at most 1.2 of its p99.
+instance, 16 calls at a time) in all walls, each call metered; behind nginx a plain process, with 16 connections kept, which gets
+the same headers: each costs gunicorn as much as the proxy. `plain_nginx` adds none. `direct` is that process without a proxy.
+Peak: wrk, one thread, 16 connections. Latency: open_loop at half of the slowest peak, in rounds that take turns. Bars: at least
+0.9 of nginx's throughput, at most 1.2 of its p99.
 
 Which of gunicorn's processes a kept connection belongs to is decided when it is made, and one process with most of them computes with
 less strife over caches and Python's lock than two: so each proxy's connections are made a few at a time, which spreads them, and how

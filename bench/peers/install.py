@@ -12,10 +12,11 @@ import re
 import shutil
 import subprocess
 
+from lambda_clients import EMULATOR
+
 GUNICORN = "gunicorn==23.0.0"
 AWSLAMBDARIC = "awslambdaric==4.2.2"
 FASTAPI = "fastapi==0.165.0 uvicorn==0.54.0 uvloop==0.23.0 httptools==0.9.0"
-LAMBDA_RIE = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d"
 _HERE = pathlib.Path(__file__).resolve().parent
 _SDK = _HERE.parents[1] / "sdk/cpp/include"
 _PATIENCE = 1500
@@ -100,12 +101,12 @@ def _require_go(what):
 
 def lambda_rie(out):
     """Built from its Go module, whose sums Go's own database vouches for."""
-    version = LAMBDA_RIE.rpartition("@")[2]
+    version = EMULATOR.rpartition("@")[2]
     binary = out / "peers/bin" / version / "aws-lambda-rie"
     if not binary.exists():
         print("building aws-lambda-rie", flush=True)
         _require_go("aws-lambda-rie")
-        _run("aws-lambda-rie", ["go", "install", "-trimpath", LAMBDA_RIE], env={**os.environ, "GOBIN": str(binary.parent), "GOTOOLCHAIN": "auto"})
+        _run("aws-lambda-rie", ["go", "install", "-trimpath", EMULATOR], env={**os.environ, "GOBIN": str(binary.parent), "GOTOOLCHAIN": "auto"})
     return {"command": binary, "version": version}
 
 

@@ -221,8 +221,8 @@ void Traces::record(CallTrace call) {
 
 std::string Traces::metrics_text() const {
   std::string out;
-  meter::append_head(out, "ebb_traces_exported_total", "counter", "Calls whose spans the collector has taken.");
-  meter::append_sample(out, "ebb_traces_exported_total", "", std::to_string(exported_.value()));
+  meter::append_counter(out, "ebb_traces_exported_total", "Calls whose spans the collector has taken.",
+                        exported_.value());
   meter::append_head(out, "ebb_traces_dropped_total", "counter", "Sampled calls whose spans were not exported.");
   for (const auto& [reason, dropped] : {std::pair(R"(reason="queue_full")", dropped_full_.value()),
                                         std::pair(R"(reason="undelivered")", dropped_undelivered_.value())}) {

@@ -118,8 +118,8 @@ std::string Metrics::render() const {
   gauge("ebb_spares_max", "Spares that the node keeps at most.", node.spares_max);
   gauge("ebb_answer_bytes", "Bytes of long answers held until their clients have taken them.", node.answer_bytes);
   gauge("ebb_request_bytes", "Bytes of long request bodies held until their calls have ended.", node.request_bytes);
-  append_head(out, "ebb_log_lines_dropped_total", "counter", "Lines printed by functions that could not be kept.");
-  append_sample(out, "ebb_log_lines_dropped_total", "", std::to_string(node.log_lines_dropped.value()));
+  append_counter(out, "ebb_log_lines_dropped_total", "Lines printed by functions that could not be kept.",
+                 node.log_lines_dropped.value());
 
   append_head(out, "ebb_invocations_total", "counter", "Invocations by how they ended.");
   for (const auto& [name, metrics] : functions) {

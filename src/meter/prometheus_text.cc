@@ -13,4 +13,9 @@ void append_sample(std::string& out, std::string_view name, std::string_view lab
   out.append(" ").append(value).append("\n");
 }
 
+void append_counter(std::string& out, std::string_view name, std::string_view help, std::uint64_t value) {
+  append_head(out, name, "counter", help);
+  append_sample(out, name, "", std::to_string(value));
+}
+
 }  // namespace ebb::meter

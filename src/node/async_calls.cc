@@ -560,13 +560,9 @@ std::string AsyncCalls::metrics_text() {
     const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - count.oldest);
     meter::append_sample(out, "ebb_async_oldest_seconds", label(app), std::to_string(age.count()));
   }
-  const auto counter = [&](std::string_view name, std::string_view what, const meter::Counter& value) {
-    meter::append_head(out, name, "counter", what);
-    meter::append_sample(out, name, "", std::to_string(value.value()));
-  };
-  counter("ebb_async_accepted_total", "Asynchronous calls that were accepted.", accepted_);
-  counter("ebb_async_delivered_total", "Asynchronous calls that are done.", delivered_);
-  counter("ebb_async_failed_total", "Asynchronous calls that failed for good.", failed_);
+  meter::append_counter(out, "ebb_async_accepted_total", "Asynchronous calls that were accepted.", accepted_.value());
+  meter::append_counter(out, "ebb_async_delivered_total", "Asynchronous calls that are done.", delivered_.value());
+  meter::append_counter(out, "ebb_async_failed_total", "Asynchronous calls that failed for good.", failed_.value());
   return out;
 }
 

@@ -230,13 +230,12 @@ std::vector<TimerView> Timers::view(const std::string& app, const std::string& f
 
 std::string Timers::metrics_text() {
   std::string out;
-  const auto counter = [&](std::string_view name, std::string_view what, const meter::Counter& value) {
-    meter::append_head(out, name, "counter", what);
-    meter::append_sample(out, name, "", std::to_string(value.value()));
-  };
-  counter("ebb_timer_calls_total", "Due times of timers that became asynchronous calls.", called_);
-  counter("ebb_timer_skipped_total", "Due times of timers whose call found no room.", skipped_);
-  counter("ebb_timer_missed_total", "Times that a timer was found to be behind, and skipped due times.", missed_);
+  meter::append_counter(out, "ebb_timer_calls_total", "Due times of timers that became asynchronous calls.",
+                        called_.value());
+  meter::append_counter(out, "ebb_timer_skipped_total", "Due times of timers whose call found no room.",
+                        skipped_.value());
+  meter::append_counter(out, "ebb_timer_missed_total",
+                        "Times that a timer was found to be behind, and skipped due times.", missed_.value());
   return out;
 }
 

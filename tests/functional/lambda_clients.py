@@ -14,6 +14,8 @@ from ebb_node import ROOT
 
 SOURCES = pathlib.Path(__file__).parent / "lambda_clients"
 BUILT = ROOT / "build/lambda-clients"
+# A Go module. ./dev bench peers measures the same.
+EMULATOR = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d"
 HEADERS_OF_NODE = "include/node/node_api.h"  # for the part of aws-lambda-ric that is C++
 
 

@@ -16,7 +16,6 @@ from ebb_node import eventually
 
 pytestmark = pytest.mark.slow
 
-EMULATOR = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d"
 COMMANDS = {"go": ["./bootstrap"], "rust": ["./bootstrap"], "node": ["node_modules/.bin/aws-lambda-ric", "index.take"]}
 EVENTS = [{}, {"a": [1, 2.5, None, "täxt"]}, {"deep": {"x": {"y": "z" * 10_000}}}]
 # What the two should say of a program that ends in the middle of a call is not the same text.
@@ -92,9 +91,9 @@ def emulator():
     """Built once, in build/."""
     if lambda_clients.program("go") is None:
         pytest.skip("not on this machine: go, which builds the emulator")
-    path = lambda_clients.BUILT / EMULATOR.rpartition("@")[2] / "aws-lambda-rie"
+    path = lambda_clients.BUILT / lambda_clients.EMULATOR.rpartition("@")[2] / "aws-lambda-rie"
     if not path.exists():
-        lambda_clients.run(lambda_clients.program("go"), "install", EMULATOR, env={**os.environ, "GOBIN": str(path.parent), "CGO_ENABLED": "0"})
+        lambda_clients.run(lambda_clients.program("go"), "install", lambda_clients.EMULATOR, env={**os.environ, "GOBIN": str(path.parent), "CGO_ENABLED": "0"})
     return path
 
 
