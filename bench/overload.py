@@ -29,7 +29,8 @@ class Flood:
     """An open-loop load on a function in the background."""
 
     def __init__(self, node, generator, function, rate, seconds):
-        self._node, self._before = node, resident_bytes(node.daemon_pid)
+        self._daemon = node.daemon_pid  # once: it is found among all connections, which are thousands in a flood
+        self._before = resident_bytes(self._daemon)
         self._peak, self._ends = self._before, time.monotonic() + seconds
         port = int(node.url.rsplit(":", 1)[1])
         self._thread = threading.Thread(target=self._run, args=(generator, port, f"/fn/overload/{function}", rate, seconds))
@@ -44,7 +45,7 @@ class Flood:
     def watch(self):
         """Until it ends: the daemon's memory."""
         while self._thread.is_alive():
-            self._peak = max(self._peak, resident_bytes(self._node.daemon_pid))
+            self._peak = max(self._peak, resident_bytes(self._daemon))
             time.sleep(0.05)
 
     def end(self):

@@ -3,11 +3,12 @@
 // A start is a few milliseconds of a processor, in launcher, kernel and instance; a load tenths of a second or more. So
 // many at a time as there are processors, two at least, are nearly as fast as more; those beyond would only take the
 // processors from each other and from everybody else. An app that wants hundreds waits for itself, another's
-// next for at most one of it (sched/fair_queue.h). What somebody waits for goes before what is started ahead of need,
+// next for at most one of it (sched/fair_queue.h), and not even for that when it has none under way: one such begins
+// beside the others. What somebody waits for goes before what is started ahead of need,
 // of whichever app; of every kAheadEvery turns that are given out while both wait, one is for the latter, so that it is
-// not forgotten. Invariants: at most `most` turns are under way that are younger than `turn_most`; whoever waits is
-// served when one ends or grows older: what user code does holds up nobody for longer.
-// Called by VersionRunner around a start, and around a load. Threads: any. Cost without a queue: one lock.
+// not forgotten. Invariants: at most `most` turns and that one are under way that are younger than `turn_most`; whoever
+// waits is served when one ends or grows older: what user code does holds up nobody for longer. Called by VersionRunner
+// around a start, and around a load. Threads: any. Cost without a queue: one lock.
 #pragma once
 
 #include <cstdint>
@@ -82,6 +83,7 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
 
  private:
   struct UnderWay {
+    std::uint32_t app;
     std::uint64_t id;
     base::SteadyTime since;
   };
@@ -90,6 +92,7 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   /// Forgets turns that have grown old and gives out what is free.
   void give_out();
   std::vector<Waiter> given_out(base::SteadyTime now) EBB_REQUIRES(mutex_);
+  bool begins_at_once(std::uint32_t app, Need need) const EBB_REQUIRES(mutex_);
   std::optional<sched::FairQueue::Item> next_item() EBB_REQUIRES(mutex_);
 
   const std::uint32_t most_;

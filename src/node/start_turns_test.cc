@@ -65,12 +65,26 @@ TEST(StartTurns, AreCalmWhileOneIsLeftFreeBesideAnother) {
   EXPECT_TRUE(room.turns->calm()) << "it has grown old";
 }
 
-TEST(StartTurns, ALightAppWaitsForAtMostOneOfAFlood) {
+TEST(StartTurns, ALightAppWaitsForNoneOfAFlood) {
   Room room;
   for (int i = 0; i < 20; ++i) room.want(1, 'a');
   room.want(2, 'b');
   room.context.run();
-  EXPECT_LE(room.order.find('b'), 3u) << room.order;
+  EXPECT_EQ(room.order.find('b'), 2u) << room.order;
+  EXPECT_EQ(room.under_way_most, 3);
+}
+
+TEST(StartTurns, OfSeveralLightAppsOneBeginsBesideAFloodAndTheOthersWaitForAtMostOneOfItEach) {
+  Room room;
+  for (int i = 0; i < 20; ++i) room.want(1, 'a');
+  for (const char name : {'b', 'c', 'd'}) room.want(static_cast<std::uint32_t>(name - 'a' + 1), name);
+  room.want(2, 'e');  // the second of an app that has begun
+  room.context.run();
+  EXPECT_EQ(room.order.find('b'), 2u) << room.order;
+  EXPECT_LE(room.order.find('c'), 4u) << room.order;
+  EXPECT_LE(room.order.find('d'), 5u) << room.order;
+  EXPECT_GT(room.order.find('e'), 2u) << room.order;
+  EXPECT_EQ(room.under_way_most, 3);
 }
 
 TEST(StartTurns, WhatIsAwaitedGoesBeforeWhatIsAhead) {
