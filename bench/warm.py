@@ -78,21 +78,28 @@ def at_rate(generator, port, path, rate, seconds, raw=None, connections=CONNECTI
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def quiet_peaks(servers, rounds, seconds):
-    """Per server, {name: (port, path) or (port, path, body)}, the peaks of rounds in which the host left the processors alone, and of the others; where too few
-    of any are quiet, all of all are taken."""
-    peaks, stolen = {name: [] for name in servers}, {name: [] for name in servers}
+def quiet_rounds(names, rounds, seconds, run):
+    """Per name what run(name), which takes so many seconds, gave in rounds in which the host left the processors alone, and in the others;
+    where too few of any are quiet, all of all are taken."""
+    quiet, stolen = {name: [] for name in names}, {name: [] for name in names}
     for number in range(rounds * TRIES):
-        wanted = [name for name in servers if len(peaks[name]) < rounds]
+        wanted = [name for name in names if len(quiet[name]) < rounds]
         for name in wanted[number % max(1, len(wanted)):] + wanted[:number % max(1, len(wanted))]:
             before_ms = figures.stolen_ms()
-            port, path, *body = servers[name]
-            rate = round(peak(port, path, seconds, *body), 1)
+            result = run(name)
             lost = (figures.stolen_ms() - before_ms) / (seconds * 1000 * len(os.sched_getaffinity(0)))
-            (peaks if lost <= STOLEN_MOST else stolen)[name].append(rate)
-    if any(len(quiet) < min(3, rounds) for quiet in peaks.values()):
-        return {name: peaks[name] + stolen[name] for name in servers}, {name: [] for name in servers}
-    return peaks, stolen
+            (quiet if lost <= STOLEN_MOST else stolen)[name].append(result)
+    if any(len(all_) < min(3, rounds) for all_ in quiet.values()):
+        return {name: quiet[name] + stolen[name] for name in names}, {name: [] for name in names}
+    return quiet, stolen
+
+
+def quiet_peaks(servers, rounds, seconds):
+    """quiet_rounds of peaks; a server is (port, path) or (port, path, body)."""
+    def one(name):
+        port, path, *body = servers[name]
+        return round(peak(port, path, seconds, *body), 1)
+    return quiet_rounds(list(servers), rounds, seconds, one)
 
 
 def measure(node, generator, out, rounds, peak_seconds, rate_seconds):

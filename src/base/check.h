@@ -7,7 +7,7 @@
 
 namespace ebb::base {
 
-[[noreturn]] inline void check_failed(const char* file, int line, const char* condition) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void check_failed(const char* file, int line, const char* condition) {
   std::fprintf(stderr, "ebb: bug at %s:%d: check failed: %s\n", file, line, condition);
   std::abort();
 }

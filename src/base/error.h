@@ -46,12 +46,15 @@ struct Error {
   std::optional<std::chrono::milliseconds> retry_after{};  // set with kResourceExhausted and kUnavailable where known
 };
 
-/// An error from a failed system call: "what: strerror". Code kInternal unless the errno speaks for another.
-Error os_error(std::string_view what, int os_errno);
+// Cold: what leads to an error alone is laid out apart by the compiler, so that a call without one runs through less
+// code.
 
-Error invalid_argument(std::string message);
-Error not_found(std::string message);
-Error internal(std::string message);
-Error unavailable(std::string message);
+/// An error from a failed system call: "what: strerror". Code kInternal unless the errno speaks for another.
+[[gnu::cold]] Error os_error(std::string_view what, int os_errno);
+
+[[gnu::cold]] Error invalid_argument(std::string message);
+[[gnu::cold]] Error not_found(std::string message);
+[[gnu::cold]] Error internal(std::string message);
+[[gnu::cold]] Error unavailable(std::string message);
 
 }  // namespace ebb::base

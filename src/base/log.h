@@ -34,6 +34,6 @@ class LogField {
 void set_log_level(LogLevel level);
 
 /// Writes one line in one write(2). Threads: any.
-void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
+[[gnu::cold]] void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
 
 }  // namespace ebb::base

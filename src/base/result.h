@@ -31,9 +31,11 @@ using Result = boost::system::result<T, Error>;
   EBB_TRY_IMPL(EBB_CONCAT(ebb_try_, __LINE__), declaration, expression, co_return)
 #define EBB_TRY_IMPL(holder, declaration, expression, leave) \
   auto&& holder = (expression);                              \
-  if (!holder) leave std::move(holder).error();              \
+  if (!holder) [[unlikely]]                                  \
+    leave std::move(holder).error();                         \
   declaration = std::move(*holder)
 
 /// EBB_CHECKED(write(...)); for Result<void>: returns the error from the enclosing function.
-#define EBB_CHECKED(expression) \
-  if (auto ebb_checked = (expression); !ebb_checked) return std::move(ebb_checked).error()
+#define EBB_CHECKED(expression)                                   \
+  if (auto ebb_checked = (expression); !ebb_checked) [[unlikely]] \
+  return std::move(ebb_checked).error()

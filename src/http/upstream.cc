@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kBodyBufferBytes = 64 * 1024;
 constexpr std::size_t kAtOnceBytes = 64 * 1024;  // a body up to this long fits the socket: nobody waits for anybody
 
-base::Error gone(const boost::system::error_code& why) {
+[[gnu::cold]] base::Error gone(const boost::system::error_code& why) {
   if (why == asio::error::operation_aborted) return base::Error{.code = base::Code::kCancelled, .message = "cancelled"};
   return base::unavailable("the connection ended" + (why ? ": " + why.message() : std::string()));
 }
