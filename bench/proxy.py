@@ -7,10 +7,10 @@ Peak: wrk, one thread, 16 connections. Latency: open_loop at half of the slowest
 took processors away are run again. Bars: at least 0.9 of nginx's throughput, at most 1.2 of its p99.
 
 `one` is a process of sixteen threads, which is short of Python's lock and not of processors; `two` are of eight threads each, and with
-the proxy and the generator short of processors. Which of the two a kept connection belongs to is decided when it is made, and one
-with most of them computes with less strife over caches and the lock than two: so each proxy's connections are made a few at a time,
-which spreads them, and how they lie is in the result. The same two take 210 or 380 us a request at half load all the same, as
-chance has it and behind either proxy, for as long as the connections last.
+the proxy and the generator short of processors. Much is chance: which of the two processes, and which of a proxy's threads, a kept
+connection belongs to is decided when it is made, and the same two take 210 or 380 us a request at half load, behind either proxy, for
+as long as the connections last. So the lots are drawn several times: servers, proxies and connections are made anew, the connections
+a few at a time, which spreads them, and the answers of all draws are counted together.
 """
 
 import os
@@ -32,8 +32,8 @@ THROUGHPUT_AT_LEAST = 0.9
 P99_AT_MOST = 1.2
 WORKERS = 2  # of nginx
 SERVERS = {"one": (1, 16), "two": (2, 8)}  # processes of gunicorn's, threads of each
-ROUNDS_OF_EACH = 2  # the bench's rounds are halved and doubled: what differs by chance does so from one to the next
-RAMP = (1, 2, 4, 8, 12, 16)  # connections
+ROUNDS = 2  # of each draw
+RAMP = (2, 6, 16)  # connections
 FORWARDED = ("Host $http_host", "X-Forwarded-For $proxy_add_x_forwarded_for", "X-Forwarded-Host $http_host", "X-Forwarded-Prefix /fn/proxy/one",
              "X-Forwarded-Proto $scheme")
 _HERE = pathlib.Path(__file__).resolve().parent
@@ -101,47 +101,68 @@ def costs(port, path, seconds, proxies, servers):
             "busiest_share": round(max(serving) / max(sum(serving), 1e-9), 2)}
 
 
-def measure_one(node, generator, out, name, rounds, peak_seconds, rate_seconds):
-    """One gunicorn: as the node's function of that name, behind an nginx started for it, and alone."""
+def draw(node, folder, generator, out, name, peak_seconds, rate):
+    """One gunicorn anew: as the node's function of that name, behind an nginx started for it, and alone. Rounds of peaks, then of latencies at
+    `rate`(peaks) a second."""
     running = []
     try:
-        running.append(gunicorn(out, *SERVERS[name]))  # its likes behind Ebb: the other function's do nothing meanwhile
+        node.deploy(folder)
+        running.append(gunicorn(out, *SERVERS[name]))
         running.append(nginx(out, running[0].port, "nginx", FORWARDED))
         servers = {"ebb": (int(node.url.rsplit(":", 1)[1]), f"/fn/proxy/{name}/"), "nginx": (running[1].port, "/"), "direct": (running[0].port, "/")}
         for port, path in servers.values():
             spread_connections(port, path)
-        peaks, stolen = warm.quiet_peaks(servers, rounds, peak_seconds)
-        medians = {proxy: figures.median(all_) for proxy, all_ in peaks.items()}
-        rate = round(min(medians.values()) / 2)
+        peaks, stolen = warm.quiet_peaks(servers, ROUNDS, peak_seconds)
+        per_second = rate(peaks)
 
-        def at_half(proxy):
-            raw = out / f"proxy-{name}-{proxy}.csv"
-            errors = warm.at_rate(generator, *servers[proxy], rate, rate_seconds, raw)["errors"]
+        def at_rate(proxy):
+            raw = out / "proxy.csv"
+            errors = warm.at_rate(generator, *servers[proxy], per_second, 2 * peak_seconds, raw)["errors"]
             return errors, [float(line) / 1000 for line in raw.read_text().split()]
 
-        answers, _ = warm.quiet_rounds(list(servers), rounds, rate_seconds, at_half)
+        answers, _ = warm.quiet_rounds(list(servers), ROUNDS, 2 * peak_seconds, at_rate)
         outside = descendants(running[0].pid)
         processes = {"ebb": ([node.daemon_pid], node.pids_in("instances", "proxy")), "nginx": (descendants(running[1].pid), outside), "direct": ((), outside)}
         cost = {proxy: costs(*servers[proxy], peak_seconds, *map(list, processes[proxy])) for proxy in servers}
     finally:
         for process in reversed(running):
             process.close()
-    samples = {proxy: [ms for _, round_ in all_ for ms in round_] for proxy, all_ in answers.items()}
-    return {"peak_rounds": peaks, "stolen_rounds": stolen, "peak": medians, "rate": rate, "cost": cost,
-            "errors": {proxy: sum(failed for failed, _ in all_) for proxy, all_ in answers.items()},
-            "latency_ms": {proxy: figures.summary(all_) for proxy, all_ in samples.items()}}
+    return {"peaks": peaks, "stolen": stolen, "answers": answers, "cost": cost}
 
 
-def measure(other, generator, out, rounds, peak_seconds, rate_seconds):
+def measure_one(node, generator, out, name, draws, peak_seconds):
+    rates = []
+
+    def rate(peaks):  # half of the slowest of the first draw, and the same for the others
+        rates.append(round(min(figures.median(all_) for all_ in peaks.values()) / 2))
+        return rates[0]
+
+    drawn = []
+    for number in range(draws):
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(_HERE / "proxy", folder, dirs_exist_ok=True)
+            pathlib.Path(folder, "draw").write_text(f"{name} {number}")  # so that it is a version of its own, with an instance of its own
+            drawn.append(draw(node, folder, generator, out, name, peak_seconds, rate))
+    proxies = list(drawn[0]["peaks"])
+    peaks = {proxy: [peak for one in drawn for peak in one["peaks"][proxy]] for proxy in proxies}
+    samples = {proxy: [ms for one in drawn for _, round_ in one["answers"][proxy] for ms in round_] for proxy in proxies}
+    for proxy, all_ in samples.items():
+        (out / f"proxy-{name}-{proxy}.csv").write_text("".join(f"{ms * 1000:.0f}\n" for ms in all_))
+    return {"peak_rounds": peaks, "stolen_rounds": [one["stolen"] for one in drawn], "peak": {proxy: figures.median(all_) for proxy, all_ in peaks.items()},
+            "rate": rates[0], "latency_ms": {proxy: figures.summary(all_) for proxy, all_ in samples.items()},
+            "p99_of_draws": {proxy: [figures.summary([ms for _, round_ in one["answers"][proxy] for ms in round_])["p99"] for one in drawn] for proxy in proxies},
+            "errors": {proxy: sum(failed for one in drawn for failed, _ in one["answers"][proxy]) for proxy in proxies},
+            "cost": {proxy: {key: figures.median([one["cost"][proxy][key] for one in drawn]) for key in drawn[0]["cost"][proxy]} for proxy in proxies}}
+
+
+def measure(other, generator, out, draws, peak_seconds):
     if not shutil.which("wrk"):
         raise RuntimeError("wrk is not installed: ./dev bench installs it, or apt-get install wrk")
     load_before = figures.load()
     node = Node({"io_cores": WORKERS})
-    rounds, peak_seconds, rate_seconds = rounds * ROUNDS_OF_EACH, max(1, peak_seconds // ROUNDS_OF_EACH), max(1, rate_seconds // ROUNDS_OF_EACH)
     try:
         node.start()
-        node.deploy(_HERE / "proxy")
-        servers = {name: measure_one(node, generator, out, name, rounds, peak_seconds, rate_seconds) for name in SERVERS}
+        servers = {name: measure_one(node, generator, out, name, draws, peak_seconds) for name in SERVERS}
     finally:
         try:
             node.set_aside(other)
@@ -156,9 +177,10 @@ def report(result):
     def row(name, server, proxy):
         one = server["latency_ms"][proxy]
         return (f"{name}, {proxy}", f"{server['peak'][proxy]:.0f}", " ".join(f"{peak:.0f}" for peak in sorted(server["peak_rounds"][proxy])),
-                server["rate"], one["n"], server["errors"][proxy], *(f"{one[p]:.2f}" for p in ("p50", "p99", "max")), *server["cost"][proxy].values())
+                server["rate"], one["n"], server["errors"][proxy], *(f"{one[p]:.2f}" for p in ("p50", "p99")),
+                " ".join(f"{p99:.1f}" for p99 in server["p99_of_draws"][proxy]), *server["cost"][proxy].values())
 
-    head = ("gunicorn, behind", "requests/s at peak", "rounds", "at a rate of", "n", "errors", "p50 ms", "p99", "max", "proxy us a request", "server us", "of it the busier process")
+    head = ("gunicorn, behind", "requests/s at peak", "rounds", "at a rate of", "n", "errors", "p50 ms", "p99", "of each draw", "proxy us a request", "server us", "busier process")
     return figures.table(head, [row(name, server, proxy) for name, server in result["servers"].items() for proxy in server["latency_ms"]])
 
 

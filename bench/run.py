@@ -48,13 +48,13 @@ from ebb_node import BINARY, Node, adopt_orphans  # noqa: E402
 OUT = ROOT / "build/bench"
 PARTS = ("memory", "cold", "warm", "runtimes", "models", "stream", "proxy", "burst", "overload", "neighbour", "walls", "ledger", "spares")
 ALL_PARTS = (*PARTS, "peers")
-FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8,
+FULL = {"cold_rounds": 2000, "cold_seconds": 900, "warm_rounds": 5, "peak_seconds": 4, "rate_seconds": 8, "proxy_draws": 5, "proxy_seconds": 2,
         "runtimes_cold": 200, "runtimes_seconds": 900, "runtimes_rounds": 3, "runtimes_rate_seconds": 3, "models_rounds": 5, "models_cold": 300, "stream_rounds": 2000, "stream_seconds": 180,
         "body_mb": 1024, "neighbour_rounds": 3, "neighbour_seconds": 8,
         "overload_rounds": 3, "overload_seconds": 8, "burst_rounds": 5,
         "walls_rounds": 2000, "walls_seconds": 400, "peer_rounds": 200, "peer_seconds": 300, "peers_rounds": 5, "ledger_records": 10_000_000,
         "spares_rounds": 300, "spares_seconds": 400}
-QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1,
+QUICK = {"cold_rounds": 60, "cold_seconds": 8, "warm_rounds": 1, "peak_seconds": 1, "rate_seconds": 1, "proxy_draws": 1, "proxy_seconds": 1,
          "runtimes_cold": 5, "runtimes_seconds": 30, "runtimes_rounds": 1, "runtimes_rate_seconds": 1, "models_rounds": 1, "models_cold": 20, "stream_rounds": 60, "stream_seconds": 10,
          "body_mb": 64, "neighbour_rounds": 1, "neighbour_seconds": 3,
          "overload_rounds": 1, "overload_seconds": 3, "burst_rounds": 2,
@@ -134,7 +134,7 @@ def measure(node, part, size):
         node.deploy(HERE / "neighbour")
         return neighbour.measure(node, generator, OUT, size["neighbour_rounds"], size["neighbour_seconds"])
     if part == "proxy":
-        return proxy.measure(node, generator, OUT, size["warm_rounds"], size["peak_seconds"], size["rate_seconds"])
+        return proxy.measure(node, generator, OUT, size["proxy_draws"], size["proxy_seconds"])
     if part == "burst":
         burst.deploy(node)
         return burst.measure(node, generator, size["burst_rounds"])
