@@ -24,8 +24,8 @@ struct Books {
   void reopen() {
     log.reset();
     ledger.reset();
-    log = std::move(*UsageLog::open(temp.path() / "usage"));
-    ledger = std::move(*Ledger::open(temp.path() / "ledger.db"));
+    log = *UsageLog::open(temp.path() / "usage");
+    ledger = *Ledger::open(temp.path() / "ledger.db");
   }
 
   void write(std::uint32_t count, Day first = 20'000, unsigned days = 62) {
@@ -149,7 +149,7 @@ TEST(Ledger, IsMadeAnewFromTheSegments) {
   EXPECT_EQ(*books.ledger->rebuild(*books.log), 1u);
   books.expect_equal();
   {
-    auto database = std::move(*store::SqliteDatabase::open((books.temp.path() / "ledger.db").string()));
+    auto database = *store::SqliteDatabase::open((books.temp.path() / "ledger.db").string());
     ASSERT_TRUE(database->execute("UPDATE hours SET billed_ms = billed_ms + 1"));
   }
   const auto wrong = books.ledger->verify(*books.log);

@@ -254,7 +254,7 @@ Reply VersionRunner::refused(const Call& call, const Refusal& refusal) {
       reply.error = base::Error{.code = base::Code::kResourceExhausted,
                                 .message = name + " has " + std::to_string(limits::kQueuedPerVersion) +
                                            " calls waiting, its bound; try later or raise scale.max",
-                                .retry_after = 1s};
+                                .retry_after = std::max<std::chrono::seconds>(1s, seconds_of(refusal.wait))};
       break;
     case sched::Refuse::Why::kTooLong: reply.error = too_long(refusal.wait); break;
     case sched::Refuse::Why::kZygoteFailed:

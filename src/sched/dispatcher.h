@@ -78,7 +78,7 @@ struct Freeze {
 struct Refuse {
   CallId call;
   enum class Why : std::uint8_t { kQueueFull, kTooLong, kZygoteFailed, kStartFailed, kClosed } why;
-  base::Duration wait{};  // kTooLong: until what waits now is likely to be served
+  base::Duration wait{};  // kQueueFull, kTooLong: until what waits now is likely to be served; zero: not known
 };
 using Action = std::variant<LeaseTo, StartZygote, StartInstance, Retire, Freeze, Refuse>;
 using Actions = std::vector<Action>;

@@ -193,7 +193,7 @@ TEST_F(AliasesTest, AnEarlierSchemaGoesOn) {
   deploy(2);
   metadata_.reset();
   {
-    auto database = std::move(*SqliteDatabase::open(file()));
+    auto database = *SqliteDatabase::open(file());
     ASSERT_TRUE(database->execute("DROP TABLE aliases"));
     ASSERT_TRUE(database->execute("ALTER TABLE versions DROP COLUMN current_ns"));
     ASSERT_TRUE(database->execute("ALTER TABLE apps DROP COLUMN reserve; ALTER TABLE apps DROP COLUMN max_instances"));

@@ -3,8 +3,10 @@
 import concurrent.futures
 import datetime
 import os
+import pathlib
 import signal
 import threading
+import time
 
 import pytest
 
@@ -301,6 +303,35 @@ def test_node_without_memory_refuses_to_start_more(fresh_node):
     assert node.call("app/other/1").status_code == 200
     assert node.functions()["app/hungry"]["zygote"] == "absent"
     assert node.call("app/hungry/1").json() == 1, "an instance of a new zygote"
+
+
+SPINS = "import threading\n" + HUNGRY + """
+def spin():
+    while True:
+        pass
+def spinning(event, context):
+    threading.Thread(target=spin, daemon=True).start()
+    return handler(event, context)
+"""
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi", "freeze_after": "100ms"}], indirect=True)
+def test_a_frozen_instance_gives_its_memory_to_a_start(fresh_node):
+    """Of another app, and long before its idle timeout. Frozen: its thread uses no processor any more."""
+    node = fresh_node
+    node.deploy_app(SPINS, {"spinning": {"memory": "1Gi", "idle_timeout": "10m"}}, app="keeps")
+    node.deploy_app(HUNGRY, {"hungry": {"memory": "1Gi"}}, app="wants")
+    assert node.call("keeps/spinning/540").json() == 1
+    used = lambda: [pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in sorted(node.pids_in("instances", "keeps"))]  # noqa: E731
+
+    def still():
+        before = used()
+        time.sleep(0.2)
+        return before and used() == before
+    eventually(still, "that it is frozen")
+    assert node.call("wants/hungry/20").json() == 1
+    assert not node.pids_in("instances", "keeps")
+    assert node.call("keeps/spinning/20").json() == 1, "a new instance: what the frozen one held is gone"
 
 
 RESERVED = HUNGRY + "keeper = greedy = handler\n"

@@ -1,6 +1,7 @@
 """More calls than can be served: who would wait too long hears so at once, and one app's starts do not hold up another's."""
 
 import concurrent.futures
+import time
 
 import pytest
 
@@ -27,6 +28,20 @@ def test_who_would_wait_too_long_is_refused_with_the_time_to_try_again(node):
     records = {record["request_id"]: record for record in node.usage("slow/f")}
     for answer in answers:
         assert (answer.headers["X-Ebb-Request-Id"] in records) == (answer.status_code == 200), "a refused call is not billed"
+
+
+def test_who_comes_again_after_the_time_told_is_served(node):
+    node.deploy_function("import time\ndef handler(event, context):\n    time.sleep(1)\n    return 1\n", app="told", scale={"max": 1}, max_wait="3s")
+    assert node.call("told/f").status_code == 200  # from here on it is known what a call takes
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        calls = [pool.submit(node.call, "told/f") for _ in range(12)]
+        refused = next(answer for answer in (call.result() for call in concurrent.futures.as_completed(calls)) if answer.status_code == 429)
+        told = int(refused.headers["Retry-After"])
+        assert 3 <= told <= 6, "what waits takes longer than max_wait, and is served in a few seconds"
+        time.sleep(max(0, began + told - time.monotonic()))
+        assert node.call("told/f").status_code == 200
+        assert sorted({call.result().status_code for call in calls}) == [200, 429]
 
 
 def test_who_is_refused_is_so_before_its_body_and_keeps_its_connection(node):
