@@ -163,7 +163,8 @@ std::string Receivers::metrics_text() const {
   base::MutexLock lock(mutex_);
   std::string out;
   // One family after the other, each with a sample for every receiver that has it.
-  const auto family = [&](std::string_view name, std::string_view type, std::string_view help, const auto& value_of) {
+  const auto family = [&](std::string_view name, std::string_view type, std::string_view help,
+                          const auto& value_of) EBB_REQUIRES(mutex_) {
     bool any = false;
     for (const auto& [organisation, receiver] : receivers_) {
       const std::optional<std::string> value = value_of(receiver);

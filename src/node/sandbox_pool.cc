@@ -240,7 +240,7 @@ void SandboxPool::count_held(base::SteadyTime now) {
 
 void SandboxPool::count(base::SteadyTime now) {
   for (auto& [app, count] : held_) {
-    const auto holds = [&app = app](const auto& entry) { return entry.first.app == app && entry.second.holds(); };
+    const auto holds = [&of = app](const auto& entry) { return entry.first.app == of && entry.second.holds(); };
     count.advance(now, {static_cast<std::uint32_t>(std::count_if(entries_.begin(), entries_.end(), holds))});
   }
 }
