@@ -266,11 +266,11 @@ TEST(Dispatcher, AFullQueueRefusesTheNewestOnly) {
 
 TEST(Dispatcher, AFullQueueTellsHowLongWhatWaitsWillTake) {
   RoomWithHistory room(1ms, 1s, {.instances_max = 2, .queue_max = 8, .starting_max = 16});
-  for (std::uint64_t i = 0; i < 9; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
+  for (std::uint64_t i = 0; i < 10; ++i) room.dispatcher.call_arrived(CallId{i}, room.now, room.actions);
   const auto refused = room.drain<Refuse>();
-  ASSERT_EQ(refused.size(), 1u);
+  ASSERT_EQ(refused.size(), 1u) << "one has begun and eight wait";
   EXPECT_EQ(refused[0].why, Refuse::Why::kQueueFull);
-  EXPECT_EQ(refused[0].wait, 4s) << "eight that two serve in a second each";
+  EXPECT_EQ(refused[0].wait, 4500ms) << "eight and this one, that two serve in a second each";
 }
 
 TEST(Dispatcher, StartsThatKeepFailingEndInARefusalNotInALoop) {
