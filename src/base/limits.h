@@ -89,7 +89,7 @@ inline constexpr std::uint32_t kSandboxPids =
     32'768;                                 // processes of one sandbox: all zygotes and instances of an app and layer
 inline constexpr auto kQueueTimeout = 60s;  // of a call for an instance, boot of a zygote included: 504 beyond
 inline constexpr auto kProgramEndTimeout = 6s;           // from SIGTERM to a web server to the end of its instance
-inline constexpr auto kDepartureTimeout = 2s;             // a start without room waits for an instance that is ending
+inline constexpr auto kDepartureTimeout = 2s;            // a start without room waits for an instance that is ending
 inline constexpr auto kTunnelIdleTimeout = 10min;        // of a WebSocket on which nothing passes
 inline constexpr std::uint32_t kCallsPerInstance = 250;  // at a time, in an instance of a web server
 inline constexpr std::uint32_t kSocketsAtOnce = 8;       // into an instance's network, asked of the launcher together

@@ -44,8 +44,7 @@ void Dispatcher::call_arrived(CallId call, base::SteadyTime now, Actions& out) {
 std::optional<Refuse> Dispatcher::overload(CallId call, base::SteadyTime now) const {
   if (closed_ || (queue_.empty() && has_room())) return std::nullopt;
   const base::Duration wait = likely_wait(now);
-  if (queue_.size() >= options_.queue_max)
-    return Refuse{.call = call, .why = Refuse::Why::kQueueFull, .wait = wait};
+  if (queue_.size() >= options_.queue_max) return Refuse{.call = call, .why = Refuse::Why::kQueueFull, .wait = wait};
   if (wait <= options_.max_wait) return std::nullopt;
   return Refuse{.call = call, .why = Refuse::Why::kTooLong, .wait = wait};
 }

@@ -3,10 +3,10 @@
 // Start-time fair queueing: each waiting item gets a tag, the later of the virtual time and the end of its app's last
 // item; the least tag goes first and sets the virtual time. An app that floods only delays itself: a light app's next
 // item waits for at most one item of every other app. Items of one app leave in order of arrival, whichever of its
-// functions they are for: an app is one owner's, who bounds a function by its scale.max. Invariants: size() items are inside; virtual time
-// never falls. Cost: O(1) for an item whose app has others waiting, else O(log apps waiting). Allocation: only when
-// more apps wait than ever before, or an app's backlog grows. Source: Goyal, Vin and Cheng, SIGCOMM 1996; per-flow
-// fairness in front of workers as in Iluvatar (MQFQ).
+// functions they are for: an app is one owner's, who bounds a function by its scale.max. Invariants: size() items are
+// inside; virtual time never falls. Cost: O(1) for an item whose app has others waiting, else O(log apps waiting).
+// Allocation: only when more apps wait than ever before, or an app's backlog grows. Source: Goyal, Vin and Cheng,
+// SIGCOMM 1996; per-flow fairness in front of workers as in Iluvatar (MQFQ).
 #pragma once
 
 #include <cstdint>
