@@ -137,6 +137,7 @@ class Node:
         self.url = None
         self.verify = True  # whose certificates are believed: requests' `verify`
         self._before = set()
+        self._others = []  # nodes that are started from this process too
         self._cgroups = set()
         self._http = threading.local()
 
@@ -206,11 +207,13 @@ class Node:
 
     def pids(self):
         """All living processes of the node: launcher, daemon, sandboxes."""
-        return descendants(os.getpid()) - self._before
+        mine = descendants(os.getpid()) - self._before
+        others = [other.process.pid for other in self._others if other.process is not None]
+        return mine.difference(others, *map(descendants, others))
 
     def set_aside(self, other):
-        """What another node runs now, which is started from this process too, is none of this one's."""
-        self._before |= descendants(other.process.pid) | {other.process.pid}
+        """What another node runs, now and later, which is started from this process too, is none of this one's."""
+        self._others.append(other)
 
     def platform_pids(self):
         """What is in no sandbox: launcher, daemon, and the process that starts runsc, where that is installed."""
