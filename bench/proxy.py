@@ -72,12 +72,12 @@ def gunicorn(out, processes, threads):
     return Process(command, port)
 
 
-def nginx(out, server, name, headers=()):
+def nginx(out, server):
     port = free_port()
-    folder = out / name
+    folder = out / "nginx"
     folder.mkdir(parents=True, exist_ok=True)
     text = (_HERE / "peers/nginx.conf").read_text()
-    action = " ".join(f"proxy_set_header {header};" for header in ('Connection ""', *headers)) + " proxy_pass http://trivial; proxy_http_version 1.1;"
+    action = " ".join(f"proxy_set_header {header};" for header in ('Connection ""', *FORWARDED)) + " proxy_pass http://trivial; proxy_http_version 1.1;"
     for word, value in (("DIRECTORY", folder), ("ROLE", "proxy"), ("PROCESSES", WORKERS), ("SERVER_PORT", server), ("LISTEN_PORT", port), ("ACTION", action)):
         text = text.replace(word, str(value))
     (folder / "proxy.conf").write_text(text)
@@ -103,21 +103,21 @@ def costs(port, path, seconds, proxies, servers):
 
 def draw(node, folder, generator, out, name, peak_seconds, rate):
     """One gunicorn anew: as the node's function of that name, behind an nginx started for it, and alone. Rounds of peaks, then of latencies at
-    `rate`(peaks) a second."""
+    `rate` a second, or at half of the slowest peak where none is given."""
     running = []
     try:
         node.deploy(folder)
         running.append(gunicorn(out, *SERVERS[name]))
-        running.append(nginx(out, running[0].port, "nginx", FORWARDED))
+        running.append(nginx(out, running[0].port))
         servers = {"ebb": (int(node.url.rsplit(":", 1)[1]), f"/fn/proxy/{name}/"), "nginx": (running[1].port, "/"), "direct": (running[0].port, "/")}
         for port, path in servers.values():
             spread_connections(port, path)
         peaks, stolen = warm.quiet_peaks(servers, ROUNDS, peak_seconds)
-        per_second = rate(peaks)
+        rate = rate or round(min(figures.median(all_) for all_ in peaks.values()) / 2)
 
         def at_rate(proxy):
             raw = out / "proxy.csv"
-            errors = warm.at_rate(generator, *servers[proxy], per_second, 2 * peak_seconds, raw)["errors"]
+            errors = warm.at_rate(generator, *servers[proxy], rate, 2 * peak_seconds, raw)["errors"]
             return errors, [float(line) / 1000 for line in raw.read_text().split()]
 
         answers, _ = warm.quiet_rounds(list(servers), ROUNDS, 2 * peak_seconds, at_rate)
@@ -127,31 +127,27 @@ def draw(node, folder, generator, out, name, peak_seconds, rate):
     finally:
         for process in reversed(running):
             process.close()
-    return {"peaks": peaks, "stolen": stolen, "answers": answers, "cost": cost}
+    return {"peaks": peaks, "stolen": stolen, "rate": rate, "cost": cost, "errors": {proxy: sum(failed for failed, _ in all_) for proxy, all_ in answers.items()},
+            "ms": {proxy: [ms for _, round_ in all_ for ms in round_] for proxy, all_ in answers.items()}}
 
 
 def measure_one(node, generator, out, name, draws, peak_seconds):
-    rates = []
-
-    def rate(peaks):  # half of the slowest of the first draw, and the same for the others
-        rates.append(round(min(figures.median(all_) for all_ in peaks.values()) / 2))
-        return rates[0]
-
-    drawn = []
+    drawn, rate = [], None  # the first draw's, for all
     for number in range(draws):
         with tempfile.TemporaryDirectory() as folder:
             shutil.copytree(_HERE / "proxy", folder, dirs_exist_ok=True)
             pathlib.Path(folder, "draw").write_text(f"{name} {number}")  # so that it is a version of its own, with an instance of its own
             drawn.append(draw(node, folder, generator, out, name, peak_seconds, rate))
+        rate = drawn[0]["rate"]
     proxies = list(drawn[0]["peaks"])
     peaks = {proxy: [peak for one in drawn for peak in one["peaks"][proxy]] for proxy in proxies}
-    samples = {proxy: [ms for one in drawn for _, round_ in one["answers"][proxy] for ms in round_] for proxy in proxies}
+    samples = {proxy: [ms for one in drawn for ms in one["ms"][proxy]] for proxy in proxies}
     for proxy, all_ in samples.items():
         (out / f"proxy-{name}-{proxy}.csv").write_text("".join(f"{ms * 1000:.0f}\n" for ms in all_))
     return {"peak_rounds": peaks, "stolen_rounds": [one["stolen"] for one in drawn], "peak": {proxy: figures.median(all_) for proxy, all_ in peaks.items()},
-            "rate": rates[0], "latency_ms": {proxy: figures.summary(all_) for proxy, all_ in samples.items()},
-            "p99_of_draws": {proxy: [figures.summary([ms for _, round_ in one["answers"][proxy] for ms in round_])["p99"] for one in drawn] for proxy in proxies},
-            "errors": {proxy: sum(failed for one in drawn for failed, _ in one["answers"][proxy]) for proxy in proxies},
+            "rate": rate, "latency_ms": {proxy: figures.summary(all_) for proxy, all_ in samples.items()},
+            "p99_of_draws": {proxy: [figures.percentile(one["ms"][proxy], 99) for one in drawn] for proxy in proxies},
+            "errors": {proxy: sum(one["errors"][proxy] for one in drawn) for proxy in proxies},
             "cost": {proxy: {key: figures.median([one["cost"][proxy][key] for one in drawn]) for key in drawn[0]["cost"][proxy]} for proxy in proxies}}
 
 
@@ -160,12 +156,12 @@ def measure(other, generator, out, draws, peak_seconds):
         raise RuntimeError("wrk is not installed: ./dev bench installs it, or apt-get install wrk")
     load_before = figures.load()
     node = Node({"io_cores": WORKERS})
+    node.set_aside(other)
     try:
         node.start()
         servers = {name: measure_one(node, generator, out, name, draws, peak_seconds) for name in SERVERS}
     finally:
         try:
-            node.set_aside(other)
             node.stop()
         finally:
             node.remove()

@@ -92,6 +92,24 @@ def resident_bytes(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
 
 
+def processor_time(pids):
+    """Ticks that the processes have used."""
+    total = 0
+    for pid in pids:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def await_frozen(pids):
+    """Frozen: the busy processes in it use no more processor."""
+    def still():
+        before = processor_time(pids)
+        time.sleep(0.2)
+        return processor_time(pids) == before
+    eventually(still, "that the idle instance stands still")
+
+
 def cgroups_of(pids):
     """Every cgroup directory whose path has a component ebb-*, down to that component, that holds one of the processes."""
     mounts = {}  # "memory" or "" for v2 -> mount point
@@ -208,8 +226,11 @@ class Node:
     def pids(self):
         """All living processes of the node: launcher, daemon, sandboxes."""
         mine = descendants(os.getpid()) - self._before
-        others = [other.process.pid for other in self._others if other.process is not None]
+        others = self._other_pids()
         return mine.difference(others, *map(descendants, others))
+
+    def _other_pids(self):
+        return [other.process.pid for other in self._others if other.process is not None]
 
     def set_aside(self, other):
         """What another node runs, now and later, which is started from this process too, is none of this one's."""
@@ -248,7 +269,7 @@ class Node:
         """Adopted orphans that have ended: their zombies are ours to collect. Popen children are not touched."""
         for entry in os.listdir("/proc"):
             if entry.isdigit() and int(entry) not in self._before and (stat := _stat(entry)) and stat == (os.getpid(), "Z"):
-                if self.process is None or int(entry) != self.process.pid:
+                if int(entry) not in self._other_pids() and (self.process is None or int(entry) != self.process.pid):
                     try:
                         os.waitpid(int(entry), os.WNOHANG)
                     except ChildProcessError:

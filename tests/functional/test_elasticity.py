@@ -3,14 +3,12 @@
 import concurrent.futures
 import datetime
 import os
-import pathlib
 import signal
 import threading
-import time
 
 import pytest
 
-from ebb_node import eventually, in_parallel, server_timing
+from ebb_node import await_frozen, eventually, in_parallel, server_timing
 
 SOURCE = '''
 import os, threading, time, uuid
@@ -322,13 +320,9 @@ def test_a_frozen_instance_gives_its_memory_to_a_start(fresh_node):
     node.deploy_app(SPINS, {"spinning": {"memory": "1Gi", "idle_timeout": "10m"}}, app="keeps")
     node.deploy_app(HUNGRY, {"hungry": {"memory": "1Gi"}}, app="wants")
     assert node.call("keeps/spinning/540").json() == 1
-    used = lambda: [pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in sorted(node.pids_in("instances", "keeps"))]  # noqa: E731
-
-    def still():
-        before = used()
-        time.sleep(0.2)
-        return before and used() == before
-    eventually(still, "that it is frozen")
+    instance = node.pids_in("instances", "keeps")
+    assert instance
+    await_frozen(instance)
     assert node.call("wants/hungry/20").json() == 1
     assert not node.pids_in("instances", "keeps")
     assert node.call("keeps/spinning/20").json() == 1, "a new instance: what the frozen one held is gone"

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ebb_node import eventually, in_parallel, is_alive, server_timing
+from ebb_node import await_frozen, eventually, in_parallel, is_alive, processor_time, server_timing
 
 SOURCE = '''
 import ctypes, mmap, os, resource, signal, socket, subprocess, sys, threading, time
@@ -222,24 +222,6 @@ def instances(node, function):
 
 
 # --- 30: frozen when idle ---
-
-
-def processor_time(pids):
-    """Ticks that the processes have used."""
-    total = 0
-    for pid in pids:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total
-
-
-def await_frozen(pids):
-    """Frozen: the busy processes in it use no more processor."""
-    def still():
-        before = processor_time(pids)
-        time.sleep(0.2)
-        return processor_time(pids) == before
-    eventually(still, "that the idle instance stands still")
 
 
 def uses_nothing(node, seconds):
