@@ -3,11 +3,14 @@
 The program asks for an event (invocation/next), which waits until there is one, and posts what comes of it (response or
 error). One thread serves it all, and only while there is something to wait for: the program's start, or an invocation;
 between those its request lies in the socket. Response streaming as well; extensions, telemetry and SnapStart hooks are
-not there and answered 404.
+not there and answered 404. What is answered to a runtime that does something wrong is what AWS's emulator answers. The lines
+START, END and REPORT are the daemon's (src/node/lambda_log.h), whose clock is the one that bills.
 """
 
+import base64
 import json
 import os
+import re
 import selectors
 import socket
 import time
@@ -20,11 +23,15 @@ _LOOK_SECONDS = 0.2  # how often the program is looked at while it says nothing
 _PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response"
 _PRELUDE_END = bytes(8)
 _PRELUDE_BYTES = 256 * 1024
+_ERROR_TYPE = "lambda-runtime-function-error-type"  # a header of an error, or a trailer of a stream that failed
+_ERROR_BODY = "lambda-runtime-function-error-body"  # a trailer beside it, in base64
+_MODE = "lambda-runtime-function-response-mode"
+_ANSWER = re.compile(_ROOT + r"invocation/(?P<invocation>[^/]+)/(response|error)")
 
 
 def _reported(headers, body):
     """What the program says of a failure, as trace.Reported."""
-    kind = headers.get("lambda-runtime-function-error-type", "")
+    kind = headers.get(_ERROR_TYPE, "")
     message, stack = "", ()
     try:
         told = json.loads(body)
@@ -39,6 +46,17 @@ def _reported(headers, body):
     kind = kind or "Runtime.Unknown"
     lines = [str(line).rstrip("\n") for line in stack] if isinstance(stack, list) else [str(stack)]
     return trace.Reported(kind, message, "\n".join((f"{kind}: {message}", *filter(None, lines))) + "\n")
+
+
+def _failure_in(trailers):
+    """What the program says of a stream that failed on the way, as trace.Reported; None where it did not."""
+    if not trailers.get(_ERROR_TYPE):
+        return None
+    try:
+        body = base64.b64decode(trailers.get(_ERROR_BODY, ""), validate=True)
+    except ValueError:
+        body = b""  # its type stands, as on Lambda
+    return _reported(trailers, body or b"the program failed in the middle of its stream")
 
 
 def _trace_header(traceparent):
@@ -72,7 +90,7 @@ class Connection:
         self.request = None
         self.body = bytearray()
         self.feeds = None  # the invocation whose answer the request's body is
-        self.discards = False  # the rest of a body that was too long
+        self.refusal = None  # (status, type, message) of the request at hand: the rest of its body is read and dropped
 
     def reply(self, status, body, headers=()):
         keep_alive = self.request is None or self.request.keep_alive
@@ -97,7 +115,9 @@ class RuntimeApi:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._waiting = None  # the connection that asks for the next event
-        self.invocation = None
+        self._initialised = False  # it has asked for one
+        self._offered = None  # the invocation that the next event is of
+        self.invocation = None  # the last that it was given: what it still says is of that one
         self.init_failure = None
 
     @property
@@ -114,13 +134,14 @@ class RuntimeApi:
         self._selector.close()
 
     def offer(self, invocation):
-        self.invocation = invocation
+        self._offered = invocation
         self._give()
 
     def _give(self):
-        if self._waiting is None or self.invocation is None or self.invocation.given:
+        if self._waiting is None or self._offered is None:
             return
         connection, self._waiting = self._waiting, None
+        self.invocation, self._offered = self._offered, None
         self.invocation.given = True
         try:
             connection.reply("200 OK", self.invocation.payload, self.invocation.headers)
@@ -169,31 +190,38 @@ class RuntimeApi:
         request = connection.request
         if request.wants_continue:
             connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._is_answer(request, "response"):
-            connection.feeds = self.invocation
-            self.invocation.streams = request.headers.get("lambda-runtime-function-response-mode", "").lower() == "streaming"
-            self.invocation.content_type = request.headers.get("content-type", "")
+        if not self._is_answer(request, "response"):
+            return
+        connection.feeds = self.invocation
+        mode = request.headers.get(_MODE, "")
+        if mode not in ("", "streaming"):
+            connection.refusal = ("400 Bad Request", "InvalidFunctionResponseMode", "Invalid function response mode")
+            wrong = f"Lambda-Runtime-Function-Response-Mode is {mode!r:.100}: streaming, or no such header, is wanted"
+            self._end(connection, trace.Reported("Runtime.InvalidResponseModeHeader", wrong))
+            return
+        self.invocation.streams = mode == "streaming"
+        self.invocation.content_type = request.headers.get("content-type", "")
 
     def _is_answer(self, request, kind):
         """Whether it is the program's word on the invocation at hand."""
         current = self.invocation
         return (
-            request.method == "POST" and current is not None and current.given and not current.done
+            request.method == "POST" and current is not None and not current.done
             and request.path == f"{_ROOT}invocation/{current.request_id}/{kind}"
         )
 
     def _owes_answer(self):
-        return self.invocation is not None and self.invocation.given and not self.invocation.done
+        return self.invocation is not None and not self.invocation.done
 
     def _feed(self, connection, data):
-        if connection.discards:
+        if connection.refusal:
             return
         target = connection.body if connection.feeds is None else connection.feeds.body
         target += data
         streams = connection.feeds is not None and connection.feeds.streams
         if streams or len(target) <= wire.FRAME_BODY_BYTES:
             return
-        connection.discards = True
+        connection.refusal = ("413 Payload Too Large", "RequestEntityTooLarge", f"the body is longer than {wire.FRAME_BODY_BYTES} bytes")
         target.clear()
         if connection.feeds is not None:
             limit = f"the answer is longer than {wire.FRAME_BODY_BYTES} bytes: stream it"
@@ -207,32 +235,47 @@ class RuntimeApi:
     def _take(self, connection):
         """A request that is complete."""
         request = connection.request
-        if connection.discards:
-            connection.discards = False
-            connection.refuse("413 Payload Too Large", "RequestEntityTooLarge", "the body is too long")
+        if connection.refusal:
+            refusal, connection.refusal = connection.refusal, None
+            connection.refuse(*refusal)
         elif connection.feeds is not None:
-            kind = request.trailers.get("lambda-runtime-function-error-type")
-            self._end(connection, trace.Reported(kind, "the program failed in the middle of its stream") if kind else None)
+            self._end(connection, _failure_in(request.trailers))
             connection.accept()
         elif request.method == "GET" and request.path == _ROOT + "invocation/next":
-            if self._owes_answer():
-                connection.refuse("403 Forbidden", "InvalidStateTransition", f"answer {self.invocation.request_id} first")
-            else:
-                self._waiting = connection
-                self._give()
+            self._take_next(connection)
         elif self._is_answer(request, "error"):
             self.invocation.failure = _reported(request.headers, connection.body)
             self.invocation.done = True
             connection.accept()
         elif request.method == "POST" and request.path == _ROOT + "init/error":
-            self.init_failure = _reported(request.headers, connection.body)
-            connection.accept()
+            self._take_init_error(connection)
         elif request.method == "GET" and request.path == "/2018-06-01/ping":
             connection.reply("200 OK", b"pong")
-        elif request.path.startswith(_ROOT + "invocation/"):
-            connection.refuse("403 Forbidden", "InvalidStateTransition", f"no invocation waits for {request.path}")
+        elif request.method == "POST" and (answers := _ANSWER.fullmatch(request.path)):
+            self._refuse_answer(connection, answers["invocation"])
         else:
             connection.refuse("404 Not Found", "NotFound", f"{request.method} {request.path} is not served here")
+
+    def _take_next(self, connection):
+        self._initialised = True
+        if self._owes_answer():
+            connection.refuse("403 Forbidden", "InvalidStateTransition", f"answer {self.invocation.request_id} first")
+        else:
+            self._waiting = connection
+            self._give()
+
+    def _take_init_error(self, connection):
+        if self._initialised:
+            connection.refuse("403 Forbidden", "InvalidStateTransition", "the runtime has asked for an event: its init is over")
+        else:
+            self.init_failure = _reported(connection.request.headers, connection.body)
+            connection.accept()
+
+    def _refuse_answer(self, connection, request_id):
+        if self.invocation is None or self.invocation.request_id != request_id:
+            connection.refuse("400 Bad Request", "InvalidRequestID", "Invalid request ID")
+        else:
+            connection.refuse("403 Forbidden", "InvalidStateTransition", f"{request_id} has its answer")
 
 
 class Handler:
@@ -247,7 +290,6 @@ class Handler:
             self._words = [self._command]
         self._api = None
         self._program = None
-        self._init_seconds = None  # until the first invocation has told it
 
     def start(self):
         """Starts the program and waits until it asks for an event. Errors: loading.LoadError."""
@@ -267,7 +309,6 @@ class Handler:
                     f"`{self._command}` has not asked for an event after {program.START_SECONDS:.0f} s: a runtime's first step is "
                     f"GET http://$AWS_LAMBDA_RUNTIME_API{_ROOT}invocation/next",
                 )
-        self._init_seconds = time.monotonic() - began
 
     def stop(self):
         if self._program is not None:
@@ -305,15 +346,12 @@ class Handler:
         )
         payload = event if isinstance(event, bytes) else results.dump(event, "the event")
         invocation = Invocation(context.request_id, payload, headers)
-        print(f"START RequestId: {context.request_id} Version: {self._function.version}", flush=True)
-        began = time.monotonic()
         self._api.turn(0)  # hears of connections that the program has closed since
         self._api.offer(invocation)
         while not invocation.done and not invocation.streams:
             self._turn(invocation)
         if invocation.streams:
-            return self._streamed(invocation, began)
-        self._tell_end(invocation, began)
+            return self._streamed(invocation)
         if invocation.failure is not None:
             raise invocation.failure
         return _value_of(bytes(invocation.body))
@@ -334,36 +372,12 @@ class Handler:
             raise trace.Ended(error.kind, str(error), error.trace) from None
         self._api.offer(invocation)
 
-    def _tell_end(self, invocation, began):
-        """The lines that tools know from Lambda."""
-        milliseconds = (time.monotonic() - began) * 1000
-        init = f"Init Duration: {self._init_seconds * 1000:.2f} ms\t" if self._init_seconds else ""
-        self._init_seconds = None
-        print(f"END RequestId: {invocation.request_id}")
-        print(
-            f"REPORT RequestId: {invocation.request_id}\t{init}Duration: {milliseconds:.2f} ms\t"
-            f"Billed Duration: {int(-(-milliseconds // 1))} ms\tMemory Size: {self._function.memory_bytes >> 20} MB\t"
-            f"Max Memory Used: {self._memory_peak_mb()} MB",
-            flush=True,
-        )
-
-    def _memory_peak_mb(self):
-        """Of the largest of the instance's processes."""
-        peak_kb = 0
-        for name in os.listdir("/proc"):
-            try:
-                with open(f"/proc/{name}/status") as lines:
-                    peak_kb = max(peak_kb, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")))
-            except (OSError, TypeError, ValueError):
-                continue  # no process, or one that has just ended
-        return peak_kb >> 10
-
-    def _streamed(self, invocation, began):
+    def _streamed(self, invocation):
         """The answer as a result with a stream for a body."""
         result = {"statusCode": 200, "headers": {"content-type": invocation.content_type or "application/octet-stream"}}
         if invocation.content_type.partition(";")[0].strip() == _PRELUDE_TYPE:
             result = self._prelude(invocation)
-        return {**result, "body": self._pieces(invocation, began)}
+        return {**result, "body": self._pieces(invocation)}
 
     def _prelude(self, invocation):
         while (end := invocation.body.find(_PRELUDE_END)) < 0:
@@ -381,7 +395,7 @@ class Handler:
         known = ("headers", "multiValueHeaders", "cookies")
         return {"statusCode": status, **{name: prelude[name] for name in known if prelude.get(name) is not None}}
 
-    def _pieces(self, invocation, began):
+    def _pieces(self, invocation):
         while True:
             if invocation.body:
                 piece = bytes(invocation.body)
@@ -391,7 +405,6 @@ class Handler:
                 break
             else:
                 self._turn(invocation)
-        self._tell_end(invocation, began)
         if invocation.failure is not None:
             raise invocation.failure
 

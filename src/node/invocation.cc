@@ -8,6 +8,7 @@
 #include "http/error_response.h"
 #include "meter/cu.h"
 #include "node/instance_end.h"
+#include "node/lambda_log.h"
 #include "node/result_frame.h"
 #include "node/timer_call.h"
 
@@ -121,6 +122,7 @@ Invocation::Invocation(std::shared_ptr<VersionRunner> runner, const Call& call,
       attempt_(static_cast<std::uint8_t>(std::clamp<std::uint32_t>(call.attempt, 1, 255))),
       told_outcome_(call.outcome),
       alone_(runner_->version_.spec.concurrency == 1),
+      first_(!instance_->leased_before),
       bytes_in_(call.body.size()),
       timer_(runner_->services_.here()),
       held_(runner_->answers_) {}
@@ -163,6 +165,7 @@ base::Result<> Invocation::open() {
   instance_->out->begin(writes);
   instance_->err->begin(writes);
   if (mark_.alone) instance_->begin_memory_peak();
+  if (logs_as_lambda()) runner_->sink(store::LogStream::kOut)(id_, {lambda_start_line(id_, version)});
   return {};
 }
 
@@ -334,6 +337,10 @@ void Invocation::finish() {
 
   meter::UsageSlot slot = *std::exchange(slot_, std::nullopt);
   const model::UsageEnd end = usage_end();
+  if (logs_as_lambda()) {
+    const base::Duration init = first_ ? instance_->init : base::Duration::zero();
+    runner.sink(store::LogStream::kOut)(id_, lambda_end_lines(id_, runner.version_, end, init, base::wall_now()));
+  }
   if (told_outcome_) *told_outcome_ = end.outcome;
   runner.services_.usage.close_record(std::move(slot), end);
   runner.services_.budgets.charge(*runner.account_, arrival_, end.outcome, end.billed_ms,

@@ -88,6 +88,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   void finish();
   model::UsageEnd usage_end() const;
   std::string name() const;
+  bool logs_as_lambda() const { return runner_->version_.spec.runtime == "lambda"; }
   /// What its frames pass over.
   sandbox::Channel& channel() { return connection_ ? *connection_ : instance_->channel; }
 
@@ -103,6 +104,7 @@ class Invocation : public std::enable_shared_from_this<Invocation> {
   const std::uint8_t attempt_;
   const std::shared_ptr<std::optional<model::Outcome>> told_outcome_;
   const bool alone_;  // nobody else is in the instance while it runs
+  const bool first_;  // of its instance
   std::size_t bytes_in_;
   std::optional<meter::UsageSlot> slot_;  // until the record is closed
   sandbox::Shares::Mark mark_;
