@@ -1,6 +1,6 @@
 """Functions of AWS Lambda in lambda_clients/, built with AWS's own clients as their users build them, for tests.
 
-What is fetched (Go modules, crates, packages of npm) is pinned by lock files with hashes. What was built lies in build/lambda-clients, keyed
+What is fetched (Go modules, crates, packages of npm and PyPI) is pinned by lock files with hashes. What was built lies in build/lambda-clients, keyed
 by its sources: only the first run builds.
 """
 
@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 from ebb_node import ROOT
 
@@ -54,8 +55,14 @@ def _node(work):
         (work / name).rename(work / "package" / name)
 
 
-_BUILDERS = {"go": _go, "rust": _rust, "node": _node}
-_TOOLS = {"go": ["go"], "rust": ["cargo", "cc"], "node": ["node", "npm", "cmake", "g++", "make", "python3", "xz"]}
+def _python(work):
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--target", work / "package",
+        "-r", work / "requirements.txt")
+    (work / "index.py").rename(work / "package/index.py")
+
+
+_BUILDERS = {"go": _go, "rust": _rust, "node": _node, "python": _python}
+_TOOLS = {"go": ["go"], "rust": ["cargo", "cc"], "python": [], "node": ["node", "npm", "cmake", "g++", "make", "python3", "xz"]}
 
 
 def missing(language):

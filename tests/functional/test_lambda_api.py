@@ -25,7 +25,7 @@ OK = (202, {"status": "OK"})
 # What a runtime is told before it has answered: a request, the status, and the body or its errorType.
 BEFORE = {
     "ping": (["GET", "/2018-06-01/ping"], 200, "pong"),
-    "the next event before the answer": (["GET", NEXT], 403, "InvalidStateTransition"),
+    "the same event again before the answer": (["GET", NEXT], 200, {"before": [["GET", NEXT]]}),
     "an answer to another invocation": (["POST", RESPONSE.replace("{id}", "another"), {}, "{}"], 400, "InvalidRequestID"),
     "an error of another invocation": (["POST", ERROR.replace("{id}", "another"), {}, "{}"], 400, "InvalidRequestID"),
     "an init error after init": (["POST", INIT_ERROR, {}, "{}"], 403, "InvalidStateTransition"),

@@ -1,4 +1,4 @@
-// As one writes it for AWS Lambda with AWS's module: an answer, an error, and a panic.
+// As one writes it for AWS Lambda with AWS's module: an answer, an error, a panic, and a start that fails.
 package main
 
 import (
@@ -26,4 +26,9 @@ func handle(ctx context.Context, event map[string]any) (map[string]any, error) {
 		"memory": lambdacontext.MemoryLimitInMB, "handler": os.Getenv("_HANDLER"), "task": os.Getenv("LAMBDA_TASK_ROOT")}, nil
 }
 
-func main() { lambda.Start(handle) }
+func main() {
+	if os.Getenv("FAIL_INIT") != "" {
+		panic("no table name")
+	}
+	lambda.Start(handle)
+}

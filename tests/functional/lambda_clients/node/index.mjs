@@ -1,6 +1,8 @@
-// As one writes it for AWS Lambda: an answer, an error, an end of the process, and a streamed answer.
+// As one writes it for AWS Lambda: an answer, an error, an end of the process, streamed answers, and a start that fails.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+
+if (process.env.FAIL_INIT) throw new RangeError('no table name');
 
 const plain = async (event, context) => {
   switch (event.wish) {
@@ -32,7 +34,8 @@ export const stream = awslambda.streamifyResponse(async (event, body, context) =
   const answer = awslambda.HttpResponseStream.from(body, { statusCode: 202, headers: { 'Content-Type': 'text/plain' }, cookies: ['a=1'] });
   for (const piece of ['one;', 'two;', 'three']) {
     answer.write(piece);
-    await sleep(20);
+    await sleep(event.rawPath === '/slow' ? 60_000 : 20);
+    if (event.rawPath === '/broken') throw new RangeError('nothing left');
   }
   answer.end();
 });

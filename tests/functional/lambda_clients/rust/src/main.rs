@@ -1,4 +1,4 @@
-// As one writes it for AWS Lambda with AWS's crate: an answer, an error, a panic, and a streamed answer.
+// As one writes it for AWS Lambda with AWS's crate: an answer, an error, a panic, streamed answers, and a start that fails.
 
 use lambda_runtime::streaming::channel;
 use lambda_runtime::{service_fn, Error, FunctionResponse, LambdaEvent, MetadataPrelude, StreamResponse};
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 type Answer = FunctionResponse<Value, lambda_runtime::streaming::Body>;
 
-fn streamed() -> Answer {
+fn streamed(pause: Duration) -> Answer {
     let (mut sender, body) = channel();
     tokio::spawn(async move {
         for piece in ["one;", "two;", "three"] {
             if sender.send_data(piece.into()).await.is_err() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(pause).await;
         }
     });
     let head = MetadataPrelude { status_code: http::StatusCode::ACCEPTED, cookies: vec!["a=1".into()], ..Default::default() };
@@ -27,7 +27,8 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Answer, Error> {
     match wish {
         "error" => return Err("nothing ordered".into()),
         "panic" => panic!("no stock"),
-        "/stream" => return Ok(streamed()),
+        "/stream" => return Ok(streamed(Duration::from_millis(20))),
+        "/slow" => return Ok(streamed(Duration::from_secs(60))),
         "sleep" => tokio::time::sleep(Duration::from_secs(60)).await,
         _ => {}
     }
@@ -40,5 +41,8 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Answer, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    if std::env::var("FAIL_INIT").is_ok() {
+        return Err("no table name".into());
+    }
     lambda_runtime::run(service_fn(handle)).await
 }
