@@ -125,7 +125,7 @@ def measure(node, part, size):
     if part == "models":
         return models.measure(node, OUT, size["models_rounds"], size["peak_seconds"], size["models_cold"])
     if part == "stream":
-        node.deploy(HERE / "stream")
+        node.deploy(stream.package(OUT))
         return stream.measure(node, OUT, size["stream_rounds"], size["stream_seconds"], size["body_mb"])
     node.deploy(HERE / "functions")
     if part == "cold":

@@ -12,20 +12,32 @@ import csv
 import http.client
 import pathlib
 import re
+import shutil
 import socket
+import subprocess
 import time
 
 import cold
 import figures
-from ebb_node import resident_bytes
+from ebb_node import ROOT, resident_bytes
 
-KINDS = ("python", "asgi", "node", "http")
+KINDS = ("python", "wsgi", "asgi", "node", "native", "lambda", "http")
 P99_MS_AT_MOST = 5
 GROWN_MB_BELOW = 16
 REST_SECONDS = 0.002
 PIECE_BYTES = 65536
 _PIECES = 2  # of a stream, as in stream/
 _MADE = re.compile(rb"(?<![0-9a-f])(\d{10,})\n")
+
+
+def package(out):
+    """A folder with all programs, built and ready to be deployed."""
+    folder = out / "stream-package"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(pathlib.Path(__file__).resolve().parent / "stream", folder)
+    subprocess.run(["g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-static-libstdc++", "-static-libgcc", f"-I{ROOT / 'sdk/cpp/include'}",
+                    "-fPIC", "-shared", "-o", "pieces_cpp.so", "pieces_cpp.cc"], cwd=folder, check=True, timeout=300)
+    return folder
 
 
 class Client:

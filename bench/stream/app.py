@@ -1,4 +1,5 @@
-"""Streams whose pieces say when they were made, and one that is long. `asgi_app` is an ASGI application without a framework."""
+"""Streams whose pieces say when they were made, and one that is long. `wsgi_app` and `asgi_app` are applications
+without a framework."""
 
 import asyncio
 import time
@@ -18,6 +19,11 @@ def pieces(event, context):
 def large(event, context):
     for _ in range(int(event["queryStringParameters"]["pieces"])):
         yield _LARGE
+
+
+def wsgi_app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return (piece.encode() for piece in pieces(None, None))
 
 
 async def asgi_app(scope, receive, send):
