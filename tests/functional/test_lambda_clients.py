@@ -256,6 +256,6 @@ def test_what_a_runtime_is_told_is_what_the_emulator_tells_it(emulator, tmp_path
             assert [told(one) for one in invoke_theirs({"before": [request]}).json()["before"]] == [tuple(expected)]
         else:
             requests_, expected, *_ = {**ANSWERS, **FAILURES}[what]
-            invoke_theirs({"answer": requests_})
+            invoke_theirs({"answer": requests_, "print": True})
             printed = eventually(lambda: re.search(r"^told (.*)$", invoke_theirs.output(), re.MULTILINE), "the runtime's word on what it was told")
             assert [told(one) for one in json.loads(printed[1])] == expected
