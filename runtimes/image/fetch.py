@@ -23,6 +23,7 @@ _SCRATCH = OUT + "/scratch"
 _AUTH = "/tmp/auth.json"
 _MANIFEST_BYTES = 4 << 20
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+_NO_PLATFORM = ("unknown/unknown", "None/None")  # of the first kind are the attestations that buildx puts beside its images
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -101,10 +102,10 @@ class Skopeo:
             raise Refused(f"image {self._shown}: its description has more than {_MANIFEST_BYTES} bytes")
         return done.stdout
 
-    def copy(self):
-        """All of it into the layout; what is there already is not fetched."""
+    def copy(self, variant=""):
+        """All of it into the layout; what is there already is not fetched. `variant`: of an index, which of this processor's."""
         bytes_max = int(os.environ["EBB_IMAGE_BYTES"])
-        command = self._command("copy", *self._options, self._source, f"oci:{LAYOUT}:image")
+        command = self._command(f"--override-variant={variant}", "copy", *self._options, self._source, f"oci:{LAYOUT}:image")
         with open("/tmp/errors", "w+b") as errors:
             status = subprocess.call(command, stdin=subprocess.DEVNULL, stderr=errors, env=self._environment(),
                                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, bytes_max)))
@@ -133,17 +134,25 @@ def parsed(data, what):
     return value
 
 
-def variant_for_this_machine(index):
-    """The digest of the manifest to take."""
-    offered = []
+def is_index(manifest):
+    return manifest.get("mediaType") in _INDEXES or "manifests" in manifest
+
+
+def chosen_from(index):
+    """(digest, variant) of the manifest to take. Of several for this processor the one that asks the least of it: amd64 before amd64/v3."""
+    fitting, offered = [], set()
     for entry in index.get("manifests") or ():
         platform = entry.get("platform") or {}
-        name = f"{platform.get('os')}/{platform.get('architecture')}"
+        name, variant = f"{platform.get('os')}/{platform.get('architecture')}", str(platform.get("variant") or "")
         if name == f"linux/{architecture()}" and _DIGEST.fullmatch(str(entry.get("digest"))):
-            return entry["digest"]
-        offered.append(name)
-    raise Refused(f"the image is for {', '.join(sorted(set(offered)))[:300] or 'no machine at all'}, "
-                  f"this node is linux/{architecture()}: build it for that (docker build --platform linux/{architecture()})")
+            fitting.append((variant, entry["digest"]))
+        elif name not in _NO_PLATFORM:
+            offered.add(f"{name}/{variant}" if variant else name)
+    if not fitting:
+        raise Refused(f"the image is for {', '.join(sorted(offered))[:300] or 'no machine at all'}, "
+                      f"this node is linux/{architecture()}: build it for that (docker build --platform linux/{architecture()})")
+    variant, digest = min(fitting, key=lambda one: one[0])
+    return digest, variant
 
 
 def _texts(value, what):
@@ -175,8 +184,10 @@ def description(manifest_data, config_data):
         digest, size, kind = layer.get("digest"), layer.get("size"), str(layer.get("mediaType"))
         if not _DIGEST.fullmatch(str(digest)) or not _DIGEST.fullmatch(str(diff_id)) or type(size) is not int or size < 0:
             raise Refused("one of its layers has no sha256 digest or no size")
-        if not re.search(r"\.tar(\+gzip|\.gzip)?$", kind) or "foreign" in kind or "nondistributable" in kind:
-            raise Refused(f"a layer of it is {kind}: layers are tar or tar+gzip here; push it with those")
+        if not re.search(r"\.tar([+.](gzip|zstd))?$", kind) or "foreign" in kind or "nondistributable" in kind:
+            raise Refused(f"a layer of it is {kind}: layers are tar, tar+gzip or tar+zstd here; push it with those")
+        if kind.endswith("zstd") and shutil.which("zstd") is None:
+            raise Refused(f"a layer of it is {kind}, and this node has no zstd: apt-get install zstd")
         told.append({"digest": digest, "size": size, "diff_id": diff_id})
     if sum(layer["size"] for layer in told) > int(os.environ["EBB_IMAGE_BYTES"]):
         raise Refused(f"its layers have more than {int(os.environ['EBB_IMAGE_BYTES']) >> 30} GiB")
@@ -196,8 +207,8 @@ def describe(source):
     skopeo = Skopeo(source)
     manifest = skopeo.inspect()
     found = parsed(manifest, "manifest")
-    if found.get("mediaType") in _INDEXES or "manifests" in found:
-        manifest = skopeo.inspect(digest=variant_for_this_machine(found))
+    if is_index(found):
+        manifest = skopeo.inspect(digest=chosen_from(found)[0])
     config = skopeo.inspect("--config", digest=digest_of(manifest))
     wanted = (parsed(manifest, "manifest").get("config") or {}).get("digest")
     if digest_of(config) != wanted:
@@ -216,7 +227,11 @@ def blob(digest):
 
 
 def copy(source):
-    Skopeo(source).copy()
+    skopeo, variant = Skopeo(source), ""
+    if not source.startswith("docker-archive:"):  # which has no indexes, and would be read twice
+        found = parsed(skopeo.inspect(), "manifest")
+        variant = chosen_from(found)[1] if is_index(found) else ""
+    skopeo.copy(variant)
     with open(LAYOUT + "/index.json", "rb") as file:
         index = parsed(file.read(_MANIFEST_BYTES), "index")
     manifest = blob(index["manifests"][0]["digest"])

@@ -9,10 +9,12 @@ attribute of the archive's own is taken over. 4. Everything may be read by every
 sockets are left out. 5. Bytes and entries are bounded.
 """
 
+import contextlib
 import gzip
 import hashlib
 import os
 import stat
+import subprocess
 import sys
 import tarfile
 import zlib
@@ -20,6 +22,7 @@ import zlib
 BLOBS = "/ebb/layer/layout/blobs/sha256/"
 OUT = "/ebb/out"
 _BLOCK = 1 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _OF_TOOLS = ".wh..wh."  # what aufs kept for itself
@@ -66,6 +69,28 @@ class Ended:
             return data
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
+
+
+class Zstd:
+    """A file as the program zstd unpacks it: Python has that from 3.14 on. It reads the file by itself."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self._process = subprocess.Popen(["zstd", "-dcq"], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def read(self, size):
+        data = self._process.stdout.read(size)
+        if not data and self._process.wait() != 0:
+            reason = self._process.stderr.read().decode(errors="replace").strip() or f"zstd ended with {self._process.returncode}"
+            raise Refused(f"a layer of it is damaged: {reason[:300]}")
+        return data
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()  # of a layer that is refused before its end
+        self._process.communicate()
 
 
 def shown(name):
@@ -219,12 +244,18 @@ class Layer:
 
 def unpack(digest, diff_id, entries_max, bytes_max, blobs=BLOBS, root=OUT):
     too_large = f"a layer of it unpacks to more than {bytes_max >> 30} GiB"
-    with open(blobs + digest.removeprefix("sha256:"), "rb") as file:
+    path = blobs + digest.removeprefix("sha256:")
+    with open(path, "rb") as file, contextlib.ExitStack() as ending:
         packed = Hashed(file, bytes_max, too_large)
-        magic = file.read(2)
+        magic = file.read(4)
         file.seek(0)
+        source = packed
+        if magic[:2] == _GZIP:
+            source = gzip.GzipFile(fileobj=packed)
+        elif magic == _ZSTD:
+            source = ending.enter_context(Zstd(path))
         # Twice the bound: the archive's own headers, one for every file, count as well.
-        plain = Hashed(gzip.GzipFile(fileobj=packed) if magic == b"\x1f\x8b" else packed, 2 * bytes_max, too_large)
+        plain = Hashed(source, 2 * bytes_max, too_large)
         layer = Layer(root, entries_max, bytes_max)
         with tarfile.open(fileobj=Ended(plain), mode="r|", bufsize=_BLOCK // 4, errorlevel=2) as archive:
             for member in archive:

@@ -96,7 +96,10 @@ std::string skopeo_name(const ImageReference& reference, std::string_view folder
     case ImageTransport::kDockerArchive: return "docker-archive:" + path;
     case ImageTransport::kRegistry: break;
   }
-  return "docker://" + reference.name;
+  // As docker takes "name:tag@digest": the digest says it all, and skopeo knows no name with both.
+  const auto at = reference.name.find('@');
+  return "docker://" +
+         (at == std::string::npos ? reference.name : without_tag(reference.name) + reference.name.substr(at));
 }
 
 std::string without_tag(std::string_view name) {

@@ -13,6 +13,7 @@ TEST(ImageReference, HasFourForms) {
   const auto name = [](const char* text) { return skopeo_name(*parse_image_reference(text), "/ebb/source"); };
   EXPECT_EQ(name("team/tool:1.2"), "docker://team/tool:1.2");
   EXPECT_EQ(name("docker://127.0.0.1:5000/tool@sha256:ab"), "docker://127.0.0.1:5000/tool@sha256:ab");
+  EXPECT_EQ(name("127.0.0.1:5000/tool:1.2@sha256:ab"), "docker://127.0.0.1:5000/tool@sha256:ab");
   EXPECT_EQ(name("oci:images/tool:v1"), "oci:/ebb/source/images/tool:v1");
   EXPECT_EQ(name("oci:tool"), "oci:/ebb/source/tool");
   EXPECT_EQ(name("oci-archive:tool.tar"), "oci-archive:/ebb/source/tool.tar");

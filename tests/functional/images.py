@@ -84,22 +84,46 @@ def entry(name, kind=tarfile.REGTYPE, mode=0o755, **more):
     return info
 
 
-class Layout:
-    """An OCI layout written by hand: it may lie. `layers`: tar archives."""
+OCI = {"manifest": "application/vnd.oci.image.manifest.v1+json", "config": "application/vnd.oci.image.config.v1+json",
+       "layer": "application/vnd.oci.image.layer.v1.", "index": "application/vnd.oci.image.index.v1+json"}
 
-    def __init__(self, folder, layers, settings=None, architecture=MACHINE, diff_ids=None, packed=None, media="tar+gzip"):
+
+class Layout:
+    """An OCI layout written by hand: it may lie. `layers`: tar archives. `more`: see `add_image`."""
+
+    def __init__(self, folder, layers, settings=None, **more):
         self.folder = pathlib.Path(folder)
         self._blobs = self.folder / "blobs/sha256"
         self._blobs.mkdir(parents=True)
         (self.folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-        packed = packed or [gzip.compress(layer, 1, mtime=0) for layer in layers]
-        described = [self.add(data, f"application/vnd.oci.image.layer.v1.{media}") for data in packed]
-        config = {"architecture": architecture, "os": "linux", "config": settings or {}, "rootfs": {
-            "type": "layers", "diff_ids": diff_ids or ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]}}
-        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": described,
-                    "config": self.add(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json")}
-        self.manifest = self.add(json.dumps(manifest).encode(), manifest["mediaType"])
+        self.manifest = self.add_image(layers, settings, **more)
         self.write_index([self.manifest])
+
+    def add_image(self, layers, settings=None, architecture=MACHINE, diff_ids=None, packed=None, media="tar+gzip", system="linux"):
+        """The descriptor of its manifest."""
+        packed = packed or [gzip.compress(layer, 1, mtime=0) for layer in layers]
+        described = [self.add(data, OCI["layer"] + media) for data in packed]
+        config = {"architecture": architecture, "os": system, "config": settings or {}, "rootfs": {
+            "type": "layers", "diff_ids": diff_ids or ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]}}
+        manifest = {"schemaVersion": 2, "mediaType": OCI["manifest"], "layers": described,
+                    "config": self.add(json.dumps(config).encode(), OCI["config"])}
+        return self.add(json.dumps(manifest).encode(), OCI["manifest"])
+
+    def add_attestation(self, of):
+        """What buildx puts beside an image: an entry of an index, whose one layer is a statement about it."""
+        statement = json.dumps({"_type": "https://in-toto.io/Statement/v0.1", "subject": [{"digest": of["digest"]}]}).encode()
+        manifest = {"schemaVersion": 2, "mediaType": OCI["manifest"], "layers": [self.add(statement, "application/vnd.in-toto+json")],
+                    "config": self.add(json.dumps({"architecture": "unknown", "os": "unknown", "config": {}, "rootfs": {
+                        "type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(statement).hexdigest()]}}).encode(), OCI["config"])}
+        return {**self.add(json.dumps(manifest).encode(), OCI["manifest"]), "platform": {"architecture": "unknown", "os": "unknown"},
+                "annotations": {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of["digest"]}}
+
+    def name_index(self, manifests):
+        """Makes an index the layout's one image, as `docker buildx build --output type=oci` does. Its descriptor."""
+        index = {"schemaVersion": 2, "mediaType": OCI["index"], "manifests": manifests}
+        described = self.add(json.dumps(index).encode(), OCI["index"])
+        self.write_index([described])
+        return described
 
     def add(self, data, media):
         name = hashlib.sha256(data).hexdigest()
@@ -147,9 +171,9 @@ class Registry:
         self._process.terminate()
         self._process.wait(20)
 
-    def push(self, source, name):
-        """Gives the image's full name."""
-        words = ["--dest-creds", f"user:{self._password}"] if self._password else []
+    def push(self, source, name, *words):
+        """Gives the image's full name. `words`: more for skopeo."""
+        words += ("--dest-creds", f"user:{self._password}") if self._password else ()
         run("skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", *words, source, f"docker://{self.address}/{name}")
         return f"{self.address}/{name}"
 

@@ -215,7 +215,7 @@ def test_settings_that_cannot_start_are_said(node, program, tmp_path, settings, 
 
 def test_another_processor_is_said(node, program, tmp_path):
     other = "arm64" if images.MACHINE == "amd64" else "amd64"
-    done = deploy(node, "foreign", ("oci", Layout(tmp_path / "l", small(program), {"Cmd": ["/program"]}, other).folder), expect=None)
+    done = deploy(node, "foreign", ("oci", Layout(tmp_path / "l", small(program), {"Cmd": ["/program"]}, architecture=other).folder), expect=None)
     assert done.returncode != 0 and f"is built for linux/{other}" in done.stderr, done.stderr
 
 
