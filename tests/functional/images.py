@@ -46,6 +46,13 @@ class Umoci:
         self._image = f"{self.folder}:{tag}"
         run("umoci", "new", "--image", self._image)
 
+    @classmethod
+    def at(cls, folder, tag):
+        """One that is there already."""
+        one = cls.__new__(cls)
+        one.folder, one._image = pathlib.Path(folder), f"{folder}:{tag}"
+        return one
+
     def insert(self, source, target, opaque=False):
         run("umoci", "insert", "--rootless", *(["--opaque"] if opaque else []), "--image", self._image, source, target)
         return self

@@ -126,9 +126,7 @@ def test_layers_are_unpacked_once_for_all_images(node, served, layout, tmp_path)
     shutil.copytree(layout, copy)
     more = tmp_path / "more"
     more.write_text("more")
-    image = Umoci.__new__(Umoci)
-    image.folder, image._image = copy, f"{copy}:v1"
-    image.insert(more, "/more")
+    Umoci.at(copy, "v1").insert(more, "/more")
     done = deploy(node, "second", ("oci", copy))
     assert any("6 layers, 1 new" in message for message in events(done)), events(done)
     assert get(node, "file/more", "second").text == "more"
@@ -283,9 +281,7 @@ def test_an_image_is_pulled_once_and_a_version_keeps_what_it_got(node, registry,
     copy = tmp_path / "moved"
     shutil.copytree(layout, copy)
     (tmp_path / "new").write_text("new")
-    image = Umoci.__new__(Umoci)
-    image.folder, image._image = copy, f"{copy}:v1"
-    image.insert(tmp_path / "new", "/new")
+    Umoci.at(copy, "v1").insert(tmp_path / "new", "/new")
     registry.push(f"oci:{copy}:v1", "team/tool:stable")
     assert get(node, "file/new", "pulled").status_code == 404, "the version is not the tag"
     before = registry.blob_downloads()
