@@ -114,7 +114,7 @@ def measure(node, part, size):
     if part == "ledger":
         return ledger.measure(BINARY.parent / "ledger_bench", size["ledger_records"])
     if part == "spares":
-        return spares.measure(node, OUT, size["spares_rounds"], size["spares_seconds"])
+        return spares.measure(node, OUT, size["spares_rounds"], size["spares_seconds"], size["burst_rounds"])
     if part == "memory":
         node.deploy(HERE / "idle")
         return memory.measure(node)

@@ -133,3 +133,28 @@ def test_a_new_version_has_its_own_and_the_old_one_none(node):
     await_spare(node, "new")
     assert rung(node.call("new/f")) == "spare"
     assert node.usage("new/f")[-1]["version"] == 2
+
+
+AT_ONCE = 20
+SERVER = '''let calls = 0;
+require("node:http").createServer((request, response) => response.end(JSON.stringify({ calls: ++calls }))).listen(process.env.PORT, "127.0.0.1");
+'''
+
+
+@needs_node
+@pytest.mark.parametrize("spec", [{"runtime": "node", "handler": "index.handler"}, {"runtime": "http", "command": "exec node server.js"}], ids=["node", "http"])
+def test_cold_calls_at_one_moment_are_all_answered(node, spec):
+    """One finds the spare; each of the others has an instance of its own started."""
+    app = f"burst-{spec['runtime']}"
+    function = {**spec, "memory": "128Mi", "reuse": "never", "scale": {"max": AT_ONCE}, "timeout": "60s"}
+    node.deploy({"ebb.yaml": json.dumps({"app": app, "functions": {"f": function}}), "index.js": NODE, "server.js": SERVER})
+    for _ in range(2):
+        eventually(lambda: spares(node, app) == sum(node.functions(app)[f"{app}/f"]["instances"].values()) == 1, "the spare alone", 30)
+        answers = in_parallel(AT_ONCE, lambda _: node.call(f"{app}/f", timeout=120))
+        assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {"calls": 1})] * AT_ONCE
+        rungs = [rung(answer) for answer in answers]
+        assert rungs.count("spare") >= 1 and set(rungs) <= {"spare", "fork"}, rungs
+        records = [node.usage(f"{app}/f", request=answer.headers["x-ebb-request-id"])[0] for answer in answers]
+        assert len({record["instance"] for record in records}) == AT_ONCE and {record["outcome"] for record in records} == {"ok"}
+    node.cli("rm", app, "--yes")
+    eventually(lambda: not node.pids_in("instances", app), "the end of every instance")
