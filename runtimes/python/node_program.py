@@ -69,7 +69,7 @@ class Handler:
         # libuv would try io_uring, which no sandbox has.
         env = {**os.environ, "UV_USE_IO_URING": "0"}
         if "PATH" not in self._function.env:
-            env["PATH"] = f"{loading.TASK}/node_modules/.bin:{program.PATH}"
+            env["PATH"] = program.PATH
         return env
 
     def become(self, began_ns):

@@ -19,7 +19,7 @@ from .surroundings import LAYER
 START_SECONDS = 60.0  # below limits::kInitTimeout, so that the reason is ours to tell
 _END_SECONDS = 5.0
 _IMAGE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where an image's ENV names none
-PATH = f"{loading.TASK}/bin:{LAYER}/bin:{LAYER}/node_modules/.bin:/usr/local/bin:/usr/bin:/bin"
+PATH = f"{loading.TASK}/bin:{loading.TASK}/node_modules/.bin:{LAYER}/bin:{LAYER}/node_modules/.bin:/usr/local/bin:/usr/bin:/bin"
 
 
 def words_of(function):
