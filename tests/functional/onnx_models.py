@@ -64,9 +64,10 @@ def graph_attribute(name, value):
 
 
 def float_tensor(name, shape, values, external=None):
-    """TensorProto. `external`: (file, offset) where the values lie instead, `values` being how many bytes."""
+    """TensorProto. `values`: numbers, or their bytes. `external`: (file, offset) where they lie instead, `values` being how many bytes."""
     if external is None:
-        return _fields(1, shape) + _field(2, FLOAT) + _field(8, name) + _field(9, struct.pack(f"<{len(values)}f", *values))
+        data = values if isinstance(values, bytes) else struct.pack(f"<{len(values)}f", *values)
+        return _fields(1, shape) + _field(2, FLOAT) + _field(8, name) + _field(9, data)
     entries = {"location": external[0], "offset": str(external[1]), "length": str(values)}
     data = [_field(1, key) + _field(2, value) for key, value in entries.items()]
     return _fields(1, shape) + _field(2, FLOAT) + _field(8, name) + _fields(13, data) + _field(14, 1)

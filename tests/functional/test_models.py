@@ -295,23 +295,26 @@ def test_on_a_kernel_of_its_own(models):
     models.cli("rm", "walled", "--yes")
 
 
-def private_bytes(pid):
-    for line in open(f"/proc/{pid}/smaps_rollup"):
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no Pss")
+def held(pid):
+    """{"Pss": bytes, ...} of a process."""
+    lines = [line.split() for line in open(f"/proc/{pid}/smaps_rollup") if line.endswith("kB\n")]
+    return {name.rstrip(":"): int(kib) * 1024 for name, kib, _ in lines}
 
 
-def test_instances_share_the_weights_and_start_by_fork(fresh_node):
-    """100 MB of weights, four instances: together they hold them once."""
-    columns, count = 6400, 4096
-    weights = onnx.float_tensor("w", [count, columns], count * columns * 4, external=("weights.bin", 0))
+@pytest.mark.parametrize("place", ["in the model", "beside it"])
+def test_instances_share_the_weights_and_start_by_fork(fresh_node, place):
+    """100 MB of weights, four instances: each has them, together they hold them once."""
+    columns, count, instances = 6400, 4096, 4
+    size = count * columns * 4
+    data = struct.pack("<f", 0.5) * (count * columns)
+    beside = place == "beside it"
+    weights = onnx.float_tensor("w", [count, columns], size if beside else data, external=("weights.bin", 0) if beside else None)
     model = onnx.model([onnx.node("MatMul", ["x", "w"], ["y"])], [onnx.tensor_info("x", onnx.FLOAT, ["n", count])],
                        [onnx.tensor_info("y", onnx.FLOAT, ["n", columns])], [weights])
-    files = {"parts/large.onnx": model, "parts/weights.bin": struct.pack("<f", 0.5) * (count * columns)}
-    deploy(fresh_node, "app", {"large": {"model": "parts/large.onnx", "scale": {"max": 4, "min": 4}, "memory": "1Gi"}}, files)
+    files = {"parts/large.onnx": model, **({"parts/weights.bin": data} if beside else {})}
+    deploy(fresh_node, "app", {"large": {"model": "parts/large.onnx", "scale": {"max": instances, "min": instances}, "memory": "1Gi"}}, files)
     body = {"inputs": [tensor("x", "FP32", [1, count], [1] + [0] * (count - 1))], "outputs": [{"name": "y", "parameters": {"binary_data": True}}]}
-    eventually(lambda: len(fresh_node.pids_in("instances")) == 4, "four instances")
+    eventually(lambda: len(fresh_node.pids_in("instances")) == instances, "four instances")
 
     def ask(_):
         answer = fresh_node.call("app/large/v2/models/large/infer", json=body)
@@ -319,11 +322,14 @@ def test_instances_share_the_weights_and_start_by_fork(fresh_node):
         assert answer.content.endswith(struct.pack("<f", 0.5) * columns)
         return answer
 
-    for answers in (in_parallel(4, ask) for _ in range(3)):
+    for answers in (in_parallel(instances, ask) for _ in range(3)):
         assert {server_timing(answer)["start"]["desc"] for answer in answers} <= {"idle", "fork"}
-    own = sorted(private_bytes(pid) for pid in fresh_node.pids_in("instances"))
-    # A share of the weights each (four and the zygote: 20 MB), and what a call needs.
-    assert own[-1] < 60 << 20, own
+    own = [held(pid) for pid in fresh_node.pids_in("instances")]
+    assert len(own) == instances
+    assert all(one["Rss"] > size for one in own), f"not every instance has the weights: {own}"
+    assert all(one["Private_Clean"] + one["Private_Dirty"] < size / 4 for one in own), own
+    everybody = own + [held(pid) for pid in fresh_node.pids_in("zygotes")]
+    assert sum(one["Pss"] for one in everybody) < 2 * size, "the weights and what each needs beside them"
     assert fresh_node.functions()["app/large"]["zygote"] == "ready"
 
 

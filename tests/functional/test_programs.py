@@ -315,3 +315,16 @@ def test_a_server_that_is_not_needed_is_told_to_end(node, manner):
     eventually(lambda: node.functions(manner)[f"{manner}/web"]["instances"]["idle"] == 0, "its end", seconds=20)
     served = node.usage(f"{manner}/web")[-1]["instance"]
     eventually(lambda: not any(re.search(rf"/i{served}$", group) for group in node.groups().values()), "its processes' end", seconds=20)
+
+
+def test_programs_of_its_own_node_modules_are_found(node, tmp_path):
+    """Before the machine's: `python3` stands for a Node that the package brings."""
+    own = tmp_path / "node_modules/.bin/python3"
+    own.parent.mkdir(parents=True)
+    own.write_text('#!/bin/sh\nexport OWN=yes\nexec /usr/bin/python3 "$@"\n')
+    own.chmod(0o755)
+    (tmp_path / ".ebbignore").write_text("!node_modules\n")
+    (tmp_path / "server.py").write_text(SERVER.replace("self.path.encode())", 'os.environ.get("OWN", "no").encode())'))
+    (tmp_path / "ebb.yaml").write_text(json.dumps({"app": "brings", "functions": {"web": {"runtime": "http", "command": "exec python3 server.py"}}}))
+    node.deploy(tmp_path)
+    assert node.call("brings/web").text == "yes"
