@@ -205,7 +205,8 @@ int run_command(std::vector<std::string> arguments) {
   app.add_flag("--json", line.json, "Print one JSON document for programs to read");
   app.footer(
       "\nPolicies: fixed 1, 5, 10, 20, 60 min; hybrid histogram; greedy-dual; ebb; node, which is ebb as a\n"
-      "node with that keep_alive_price runs it; with --programs: node, no spares.\n"
+      "node with that keep_alive_price runs it; node, price 0, as one runs it that was not configured: it holds\n"
+      "every zygote while it has memory; with --programs: node, no spares.\n"
       "Another form: ebb sim calibrate [USAGE], which makes a calibration from the usage records of a node.\n");
   bool done = false;
   const int status = parse(app, std::move(arguments), done);

@@ -10,6 +10,18 @@ namespace ebb::sim {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+// Without a price a node lets go for want of memory alone.
+PolicyOptions of_node(std::string name, double price) {
+  return {.name = std::move(name),
+          .mechanics = Mechanics::kNode,
+          .keep = price > 0 ? Keep::kWorth : Keep::kGreedyDual,
+          .price = price};
+}
+
+}  // namespace
+
 std::vector<PolicyOptions> standard_policies(double price, double all_functions_mb, bool programs) {
   std::vector<PolicyOptions> policies;
   for (const int minutes : {1, 5, 10, 20, 60}) {
@@ -24,10 +36,12 @@ std::vector<PolicyOptions> standard_policies(double price, double all_functions_
                       .keep = Keep::kGreedyDual,
                       .memory = {static_cast<std::uint64_t>(all_functions_mb / 4) << 20}});
   policies.push_back({.name = "ebb", .price = price});
-  policies.push_back({.name = "node", .mechanics = Mechanics::kNode, .price = price});
+  policies.push_back(of_node("node", price));
   if (programs) {
-    policies.push_back({.name = "node, no spares", .mechanics = Mechanics::kNode, .price = price, .spares_most = 0});
+    policies.push_back(of_node("node, no spares", price));
+    policies.back().spares_most = 0;
   }
+  policies.push_back(of_node("node, price 0", 0));
   return policies;
 }
 

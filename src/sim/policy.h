@@ -43,7 +43,7 @@ inline constexpr double kDefaultPrice = 200;
 
 /// The rows of `ebb sim`: fixed keep-alive of 1, 5, 10, 20 and 60 minutes, hybrid histogram, greedy-dual with a quarter
 /// of `all_functions_mb` of memory on each node, Ebb's scheduler with all its policies and as a node runs it, both at
-/// `price`. `programs`: the node without spares too.
+/// `price`, and as a node runs it that was not configured. `programs`: the node without spares too.
 std::vector<PolicyOptions> standard_policies(double price, double all_functions_mb, bool programs);
 /// Ebb at other prices, for the frontier.
 std::vector<PolicyOptions> frontier_policies();

@@ -37,17 +37,19 @@ def trace(tmp_path_factory):
 
 def test_every_policy_answers_every_call(trace, tmp_path):
     table = sim(trace, "--chart", tmp_path / "day.svg", "--frontier-chart", tmp_path / "frontier.svg")
-    for policy in ("fixed 1 min", "fixed 60 min", "hybrid histogram", "greedy-dual", "ebb"):
+    for policy in ("fixed 1 min", "fixed 60 min", "hybrid histogram", "greedy-dual", "ebb", "node, price 0"):
         assert f"\n{policy} " in table
     assert (tmp_path / "day.svg").read_text().count("<polyline") == 9
     assert (tmp_path / "frontier.svg").read_text().rstrip().endswith("</svg>")
     report = json.loads(sim(trace, "--json"))
-    assert len(report["policies"]) == 9
+    assert len(report["policies"]) == 10
     for policy in report["policies"]:
         assert policy["calls"] == policy["answered"] == 3 * 120 + 12
         assert policy["idle"] + policy["fork"] + policy["cold"] == policy["calls"]
         assert len(policy["held_gb_by_minute"]) == report["minutes"] == 120
     held = {policy["policy"]: policy["held_gb_seconds"] for policy in report["policies"]}
+    assert held["node"] < held["node, price 0"], "as installed a node lets nothing go while it has memory"
+    assert json.loads(sim(trace, "--json", "--price", 0, "--policy", "node"))["policies"][0]["held_gb_seconds"] == held["node, price 0"]
     assert held["ebb"] < held["fixed 60 min"] and held["fixed 1 min"] < held["fixed 60 min"]
 
 
