@@ -6,28 +6,31 @@
 
 namespace ebb::node {
 
-StartTurns::Place StartTurns::line_up(std::uint32_t app, Need need) {
-  Place place{.app = app, .waiter = std::make_shared<io::OneShot<bool>>()};
+StartTurns::Place StartTurns::line_up(Starter starter, Need need) {
+  Place place{.waiter = std::make_shared<io::OneShot<bool>>()};
   base::MutexLock lock(mutex_);
   place.id = next_++;
   sched::FairQueue& queue = need == Need::kAwaited ? awaited_ : ahead_;
-  const bool waits = !begins_at_once(app, need) && waiters_.size() < waiting_max_;
-  if (waits && queue.push({.app = app, .id = place.id})) {
+  const bool waits = !begins_at_once(starter.app, need) && waiters_.size() < waiting_max_;
+  if (waits && queue.push({.app = starter.app, .function = starter.function, .id = place.id})) {
     waiters_.emplace(place.id, place.waiter);
   } else {
-    under_way_.push_back({.app = app, .id = place.id, .since = base::steady_now()});
+    under_way_.push_back({.app = starter.app, .id = place.id, .since = base::steady_now()});
     place.waiter->set(true);
   }
   return place;
 }
 
 void StartTurns::hurry(std::uint32_t app, std::uint64_t id) {
-  base::MutexLock lock(mutex_);
-  if (ahead_.withdraw(app, id)) EBB_CHECK(awaited_.push({.app = app, .id = id}));
+  {
+    base::MutexLock lock(mutex_);
+    if (const auto item = ahead_.withdraw(app, id)) EBB_CHECK(awaited_.push(*item));
+  }
+  give_out();
 }
 
-io::Task<StartTurns::Turn> StartTurns::take(std::uint32_t app) {
-  Place place = line_up(app, Need::kAwaited);
+io::Task<StartTurns::Turn> StartTurns::take(Starter starter) {
+  Place place = line_up(starter, Need::kAwaited);
   co_return co_await wait(std::move(place));
 }
 
@@ -70,9 +73,7 @@ void StartTurns::give_out() {
 std::vector<StartTurns::Waiter> StartTurns::given_out(base::SteadyTime now) {
   std::erase_if(under_way_, [&](const UnderWay& turn) { return now - turn.since >= turn_most_; });
   std::vector<Waiter> next;
-  while (under_way_.size() < most_) {
-    const auto item = next_item();
-    if (!item) break;
+  while (const auto item = next_item()) {
     const auto at = waiters_.find(item->id);
     next.push_back(std::move(at->second));
     waiters_.erase(at);
@@ -84,13 +85,16 @@ std::vector<StartTurns::Waiter> StartTurns::given_out(base::SteadyTime now) {
 // The kernel shares the processors fairly between apps, so one start more takes little from a flood's, and half of the
 // wait from the other app.
 bool StartTurns::begins_at_once(std::uint32_t app, Need need) const {
-  if (under_way_.size() < most_) return true;
-  const bool has_one =
-      std::any_of(under_way_.begin(), under_way_.end(), [&](const UnderWay& turn) { return turn.app == app; });
-  return need == Need::kAwaited && under_way_.size() == most_ && !has_one;
+  return under_way_.size() < most_ || (need == Need::kAwaited && under_way_.size() == most_ && !has_one(app));
+}
+
+bool StartTurns::has_one(std::uint32_t app) const {
+  return std::any_of(under_way_.begin(), under_way_.end(), [&](const UnderWay& turn) { return turn.app == app; });
 }
 
 std::optional<sched::FairQueue::Item> StartTurns::next_item() {
+  if (under_way_.size() > most_) return std::nullopt;
+  if (under_way_.size() == most_) return awaited_.pop_of([&](std::uint32_t app) { return !has_one(app); });
   if (ahead_.size() == 0 || (awaited_.size() > 0 && ++passed_ < kAheadEvery)) return awaited_.pop();
   passed_ = 0;
   return ahead_.pop();

@@ -1,4 +1,5 @@
-// Whose start is next when many are wanted at once: starts of a node take turns, app by app; so do loads of zygotes.
+// Whose start is next when many are wanted at once: starts of a node take turns, app by app, and within an app function
+// by function; so do loads of zygotes.
 //
 // A start is a few milliseconds of a processor, in launcher, kernel and instance; a load tenths of a second or more. So
 // many at a time as there are processors, two at least, are nearly as fast as more; those beyond would only take the
@@ -55,22 +56,26 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
     std::uint64_t id_;
   };
 
+  /// Whose start it is, in numbers of their own.
+  struct Starter {
+    sched::FairQueue::App app = 0;            // its uid_index
+    sched::FairQueue::Function function = 0;  // its version
+  };
+
   /// A place in the line, of one who is to wait() at once.
   struct Place {
-    std::uint32_t app = 0;
     std::uint64_t id = 0;
     Waiter waiter;
   };
 
-  /// `app`: a small number of its own (its uid_index).
-  Place line_up(std::uint32_t app, Need need);
+  Place line_up(Starter starter, Need need);
   /// Somebody waits now for what was lined up ahead of need: it goes where it would be, had it come now for that.
   /// Nothing happens when it has its turn. Cost: O(what the app has lined up ahead).
   void hurry(std::uint32_t app, std::uint64_t id);
   /// Until its turn has come.
   io::Task<Turn> wait(Place place);
   /// Lines up for what is awaited, and waits.
-  io::Task<Turn> take(std::uint32_t app);
+  io::Task<Turn> take(Starter starter);
 
   /// Whether a start that nobody waits for may begin: nobody waits for a turn, and one stays free beside it.
   bool calm() const;
@@ -93,6 +98,8 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   void give_out();
   std::vector<Waiter> given_out(base::SteadyTime now) EBB_REQUIRES(mutex_);
   bool begins_at_once(std::uint32_t app, Need need) const EBB_REQUIRES(mutex_);
+  bool has_one(std::uint32_t app) const EBB_REQUIRES(mutex_);
+  /// What may begin now, of what waits.
   std::optional<sched::FairQueue::Item> next_item() EBB_REQUIRES(mutex_);
 
   const std::uint32_t most_;

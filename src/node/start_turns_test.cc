@@ -22,7 +22,7 @@ struct Room {
   int under_way_most = 0;
 
   static io::Task<> start(Room& room, std::uint32_t app, char name, base::Duration takes) {
-    const StartTurns::Turn turn = co_await room.turns->take(app);
+    const StartTurns::Turn turn = co_await room.turns->take({.app = app});
     room.order += name;
     room.under_way_most = std::max(room.under_way_most, ++room.under_way);
     co_await io::sleep_for(takes);
@@ -35,7 +35,7 @@ struct Room {
   }
   /// The number of its place.
   std::uint64_t want_ahead(std::uint32_t app, char name) {
-    StartTurns::Place place = turns->line_up(app, StartTurns::Need::kAhead);
+    StartTurns::Place place = turns->line_up({.app = app}, StartTurns::Need::kAhead);
     const std::uint64_t id = place.id;
     io::spawn(context, "start", start_ahead(*this, std::move(place), name));
     return id;
@@ -109,7 +109,7 @@ TEST(StartTurns, WhatIsAheadAndIsWantedNowGoesBeforeTheRest) {
   room.turns->hurry(2, of_another);
   room.turns->hurry(2, 1);  // has its turn
   room.context.run();
-  EXPECT_EQ(room.order, "ppcdpppp");
+  EXPECT_EQ(room.order, "ppdcpppp") << "the other app's begins beside them";
 }
 
 TEST(StartTurns, WhatIsAheadGetsOneTurnOfSoMany) {
@@ -143,7 +143,7 @@ TEST(StartTurns, AFullQueueTurnsNobodyAway) {
   const auto narrow = std::make_shared<StartTurns>(1, 100ms, 1);
   int given = 0;
   const auto take = [](StartTurns& turns, int& count) -> io::Task<> {
-    const StartTurns::Turn turn = co_await turns.take(1);
+    const StartTurns::Turn turn = co_await turns.take({.app = 1});
     ++count;
     co_await io::sleep_for(20ms);
   };

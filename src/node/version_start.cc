@@ -48,7 +48,7 @@ io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, ba
   Departures& of_quota = Gate::departures(*self->gate_);
   const base::SteadyTime limit = base::steady_now() + limits::kDepartureTimeout;
   for (int tries = 1;; ++tries) {
-    std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->uid_index_);
+    std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->starter());
     if (!self->has_source(id)) co_return;  // it may have gone while this waited
     const std::uint64_t gone_of_node = of_node.so_far();
     const std::uint64_t gone_of_quota = of_quota.so_far();

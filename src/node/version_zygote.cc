@@ -81,7 +81,7 @@ io::Task<StartTurns::Turn> VersionRunner::turn_to_load() {
   {
     base::MutexLock lock(mutex_);
     const bool awaited = zygote_awaited();
-    place = services_.load_turns->line_up(uid_index_, awaited ? StartTurns::Need::kAwaited : StartTurns::Need::kAhead);
+    place = services_.load_turns->line_up(starter(), awaited ? StartTurns::Need::kAwaited : StartTurns::Need::kAhead);
     if (!awaited) ahead_place_ = place.id;
   }
   StartTurns::Turn turn = co_await services_.load_turns->wait(std::move(place));

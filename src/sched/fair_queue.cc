@@ -1,59 +1,59 @@
 #include "sched/fair_queue.h"
 
-#include <algorithm>
-
-#include "base/check.h"
-
 namespace ebb::sched {
 
-bool FairQueue::push(Item item) {
+bool FairQueue::push(const Item& item) {
   if (size_ >= items_max_) return false;
-  if (item.app >= apps_.size()) apps_.resize(std::size_t{item.app} + 1);
-  Flow& flow = apps_[item.app];
-  flow.items.push_back(item);
+  const auto [app, app_is_new] = apps_.try_emplace(item.app);
+  if (app_is_new) line_.join(item.app);
+  Waiting& waiting = app->second;
+  const auto [function, function_is_new] = waiting.items.try_emplace(item.function);
+  if (function_is_new) waiting.line.join(item.function);
+  function->second.push_back(item);
   ++size_;
-  if (flow.items.size() == 1) {
-    flow.tag = std::max(virtual_time_, flow.finish);
-    line_up(item.app);
-  }
   return true;
 }
 
 std::optional<FairQueue::Item> FairQueue::pop() {
-  while (!heads_.empty()) {
-    const Head head = heads_.top();
-    heads_.pop();
-    Flow& flow = apps_[head.app];
-    if (flow.turn != head.order || flow.items.empty()) continue;
-    const Item item = flow.items.front();
-    flow.items.pop_front();
-    EBB_CHECK(size_ > 0);
+  return pop_of([](App) { return true; });
+}
+
+std::optional<FairQueue::Item> FairQueue::pop_of(const std::function<bool(App)>& may) {
+  const std::optional<App> app = line_.next(may);
+  if (!app) return std::nullopt;
+  Waiting& waiting = apps_.at(*app);
+  const Function function = *waiting.line.next([](Function) { return true; });
+  std::deque<Item>& items = waiting.items.at(function);
+  const Item item = items.front();
+  items.pop_front();
+  --size_;
+  waiting.line.serve(function, item.cost, !items.empty());
+  if (items.empty()) waiting.items.erase(function);
+  line_.serve(*app, item.cost, !waiting.items.empty());
+  if (waiting.items.empty()) apps_.erase(*app);
+  return item;
+}
+
+// The app and the function keep their places in line: what was not used is not charged.
+std::optional<FairQueue::Item> FairQueue::withdraw(App app, std::uint64_t id) {
+  const auto found = apps_.find(app);
+  if (found == apps_.end()) return std::nullopt;
+  Waiting& waiting = found->second;
+  for (auto& [function, items] : waiting.items) {
+    const auto at = std::find_if(items.begin(), items.end(), [&](const Item& item) { return item.id == id; });
+    if (at == items.end()) continue;
+    const Item item = *at;
+    items.erase(at);
     --size_;
-    virtual_time_ = std::max(virtual_time_, head.tag);
-    flow.finish = head.tag + std::max(0.0, item.cost);
-    if (!flow.items.empty()) {
-      flow.tag = flow.finish;
-      line_up(head.app);
-    }
+    if (!items.empty()) return item;
+    waiting.line.leave(item.function);
+    waiting.items.erase(item.function);
+    if (!waiting.items.empty()) return item;
+    line_.leave(app);
+    apps_.erase(app);
     return item;
   }
   return std::nullopt;
-}
-
-bool FairQueue::withdraw(App app, std::uint64_t id) {
-  if (app >= apps_.size()) return false;
-  std::deque<Item>& items = apps_[app].items;
-  const auto at = std::find_if(items.begin(), items.end(), [&](const Item& item) { return item.id == id; });
-  if (at == items.end()) return false;
-  items.erase(at);  // the app keeps its place in line: what it did not use is not charged
-  --size_;
-  if (size_ == 0) heads_ = {};  // else what is withdrawn for ever would stay in line for ever
-  return true;
-}
-
-void FairQueue::line_up(App app) {
-  apps_[app].turn = order_;
-  heads_.push({.tag = apps_[app].tag, .order = order_++, .app = app});
 }
 
 }  // namespace ebb::sched
