@@ -70,7 +70,7 @@ struct Host {
   std::string seccomp_actions{};
   std::optional<int> landlock_abi{};                                   // absent: not in this kernel, or switched off
   std::optional<std::uint64_t> pid_max{}, threads_max{}, pids_here{};  // pids_here: of the doctor's own cgroup
-  std::optional<std::uint64_t> files_max{};                            // RLIMIT_NOFILE, hard
+  std::optional<std::uint64_t> files_max{};                            // RLIMIT_NOFILE, raised as a node does
   std::optional<std::uint64_t> inotify_instances{};
   std::uint64_t memory_bytes = 0, memory_available = 0;
   std::optional<int> overcommit{};

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -20,6 +19,7 @@
 #include "doctor/programs.h"
 #include "os/file.h"
 #include "os/landlock.h"
+#include "os/open_files.h"
 
 namespace ebb::doctor {
 namespace {
@@ -110,8 +110,7 @@ void read_limits(Host& host) {
     if (mount.empty()) continue;
     if (const auto most = number_at(mount + parts.back() + "/pids.max")) host.pids_here = most;  // "max": no number
   }
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) host.files_max = files.rlim_max;
+  if (const std::uint64_t files = os::raise_open_files()) host.files_max = files;  // as the launcher does
   host.inotify_instances = number_at("/proc/sys/fs/inotify/max_user_instances");
 }
 

@@ -1,7 +1,5 @@
 #include "gateway/daemon.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -23,6 +21,7 @@
 #include "io/deadline.h"
 #include "io/task.h"
 #include "node/node.h"
+#include "os/open_files.h"
 #include "os/service_notify.h"
 
 namespace ebb::gateway {
@@ -31,14 +30,6 @@ namespace {
 namespace asio = io::asio;
 
 constexpr auto kCertificateLook = std::chrono::seconds(10);  // how late a renewed certificate may be seen
-
-// Connections, instances' channels and log pipes: the soft limit of 1024 is for programs that use select().
-void raise_open_files() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 unsigned cores_for(const model::Config& config) {
   if (config.io_cores != 0) return config.io_cores;
@@ -107,7 +98,7 @@ io::Task<> stop_on_signal(Parts& parts) {
 
 int run_daemon(const model::Config& config, os::Fd launcher_socket) {
   base::set_log_level(config.log_level);
-  raise_open_files();
+  os::raise_open_files();  // connections, instances' channels and log pipes
   std::signal(SIGPIPE, SIG_IGN);
 
   if (const auto raised = raise_walls(config); !raised) return failed("the daemon's walls", raised.error());

@@ -1,7 +1,6 @@
 #include "launcher/launcher.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "launcher/prompt_cores.h"
 #include "launcher/requests.h"
 #include "os/file.h"
+#include "os/open_files.h"
 #include "os/path.h"
 #include "os/pidfd.h"
 #include "os/user_namespaces.h"
@@ -30,13 +30,6 @@ namespace ebb::launcher {
 namespace {
 
 using base::LogLevel;
-
-void raise_descriptor_limit() {
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
-  files.rlim_cur = files.rlim_max;
-  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &files));
-}
 
 // SIGTERM and SIGINT arrive as events of the loop.
 base::Result<os::Fd> take_signals() {
@@ -161,7 +154,7 @@ base::Result<std::unique_ptr<Launcher>> Launcher::prepare(const LauncherOptions&
 }
 
 base::Result<> Launcher::start() {
-  raise_descriptor_limit();
+  os::raise_open_files();  // some thirty a function version that is loaded; the daemon has what we have
   EBB_CHECKED(clear_cgroups(cgroups_));
   EBB_CHECKED(data_.sweep());
   if (user_namespaces_.level != os::UserNamespaces::kForAll) {
