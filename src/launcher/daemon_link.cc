@@ -52,6 +52,10 @@ void DaemonLink::linked(const wire::Linked& event) { send(wire::LauncherType::kL
 
 void DaemonLink::unlinked(const wire::Unlinked& event) { send(wire::LauncherType::kUnlinked, 0, wire::encode(event)); }
 
+void DaemonLink::memory_short() {
+  if (waiting_.empty()) send(wire::LauncherType::kMemoryShort, 0, "");
+}
+
 void DaemonLink::sockets(std::uint64_t request, std::vector<os::Fd> sockets) {
   send(wire::LauncherType::kDone, request, "", std::move(sockets));
 }

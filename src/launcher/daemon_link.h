@@ -35,6 +35,8 @@ class DaemonLink {
   void exited(const wire::Exited& event);
   void linked(const wire::Linked& event);
   void unlinked(const wire::Unlinked& event);
+  /// Unless something waits already: then the daemon is behind, and will be told again.
+  void memory_short();
   /// Of a sandbox's network; closed here once they are sent.
   void sockets(std::uint64_t request, std::vector<os::Fd> sockets);
   /// The sockets for names; closed here once they are sent.

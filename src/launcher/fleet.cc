@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "launcher/interpreter.h"
+#include "launcher/memory_watch.h"
 #include "launcher/sandbox_start.h"
 #include "os/mounts.h"
 #include "os/path.h"
@@ -21,11 +22,9 @@ namespace {
 using os::CgroupTree;
 using wire::Subject;
 
-constexpr std::chrono::milliseconds kRefillDelay(5);
 constexpr std::size_t kChildrenStep = 32;
 constexpr auto kGrowing =
     std::chrono::milliseconds(500);            // an instance has by then taken most of what its first call needs
-constexpr std::uint64_t kStartableShare = 90;  // percent of the memory budget in use, from which on nothing is started
 constexpr std::uint64_t kPidsMax = 4'000'000;  // the kernel's own bound on pids
 constexpr const char* kZygoteScript = "/ebb/runtime/python/zygote.py";
 constexpr const char* kAtforkLibrary = "python/libebb_atfork.so";
@@ -115,7 +114,7 @@ std::vector<Token> Fleet::tokens_where(const std::function<bool(const Process&)>
 base::Result<> Fleet::check_room(const wire::Room& room) {
   if (processes_.size() >= limits::kSandboxProcesses) return base::unavailable("too many processes in sandboxes");
   if (ground_.memory_bytes == 0) return {};
-  const std::uint64_t startable = ground_.memory_bytes / 100 * kStartableShare;
+  const std::uint64_t startable = startable_bytes(ground_.memory_bytes);
   const auto now = base::steady_now();
   for (; !growing_.empty() && growing_.front().until <= now; growing_.pop_front()) {
     if (Process* grown = find(growing_.front().token)) loaded(*grown);
@@ -136,7 +135,7 @@ base::Result<> Fleet::check_room(const wire::Room& room) {
 
 // One that needs more than half may try beside the other half.
 std::uint64_t Fleet::most_expected(std::uint64_t bytes) const {
-  return std::min(bytes, ground_.memory_bytes / 100 * kStartableShare / 2);
+  return std::min(bytes, startable_bytes(ground_.memory_bytes) / 2);
 }
 
 void Fleet::expect(Process& process, std::uint64_t bytes) {
@@ -300,56 +299,6 @@ base::Result<> Fleet::make_version(std::uint64_t request, wire::MakeVersion want
   return {};
 }
 
-base::Result<InstanceSlot> Fleet::make_slot(Version& version) {
-  InstanceSlot slot;
-  slot.cgroup = version.cgroup + "/i" + std::to_string(++version.slots_made);
-  EBB_CHECKED(ground_.cgroups.make(slot.cgroup, CgroupTree::Place::kLeaf));
-  const auto prepare = [&]() -> base::Result<> {
-    EBB_CHECKED(ground_.cgroups.limit(slot.cgroup, {.memory_bytes = version.spec.memory_bytes,
-                                                    .cpu_millis = version.spec.cpu_millis,
-                                                    .pids = version.spec.pids,
-                                                    .end_together = true}));
-    EBB_TRY(slot.oom, ground_.cgroups.watch_oom(slot.cgroup));
-    EBB_TRY(slot.doors, ground_.cgroups.open_doors(slot.cgroup));
-    EBB_TRY(slot.usage, ground_.cgroups.open_usage(slot.cgroup));
-    return {};
-  };
-  if (base::Result<> prepared = prepare(); !prepared) {
-    removals_.add(slot.cgroup);
-    return std::move(prepared).error();
-  }
-  return slot;
-}
-
-base::Result<InstanceSlot> Fleet::take_slot(Version& version) {
-  if (version.slots.empty()) return make_slot(version);
-  InstanceSlot slot = std::move(version.slots.front());
-  version.slots.pop_front();
-  return slot;
-}
-
-// Not at once: a fork has just been ordered, and its birth is to find us listening.
-void Fleet::refill_slots(base::VersionId id) {
-  Version* version = find_version(id);
-  if (version == nullptr || version->refill != Poller::Timer::kNone) return;
-  version->refill = ground_.poller.after(kRefillDelay, [this, id] {
-    if (Version* due = find_version(id)) due->refill = Poller::Timer::kNone;
-    ground_.poller.when_idle([this, id] { refill_slot(id); });
-  });
-}
-
-void Fleet::refill_slot(base::VersionId id) {
-  Version* version = find_version(id);
-  if (version == nullptr || version->dropping || version->slots.size() >= limits::kCgroupsPremade) return;
-  base::Result<InstanceSlot> slot = make_slot(*version);
-  if (!slot) {
-    base::log(base::LogLevel::kWarning, "cgroup not made ahead", {{"error", slot.error().message}});
-    return;  // tried again, and reported, when a fork needs one
-  }
-  version->slots.push_back(std::move(*slot));
-  ground_.poller.when_idle([this, id] { refill_slot(id); });
-}
-
 base::Result<> Fleet::make_zygote(std::uint64_t request, const wire::MakeZygote& wanted, os::Fd out, os::Fd err) {
   const std::uint64_t id = raw(wanted.zygote);
   Version* version = find_version(wanted.version);
@@ -474,6 +423,7 @@ void Fleet::finish_drop(Version& version) {
   for (InstanceSlot& slot : version.slots) removals_.add(std::move(slot.cgroup));
   removals_.add(version.cgroup);
   ground_.poller.cancel(version.refill);
+  ground_.poller.cancel(version.slots_rest);
   daemon_.done(version.drop_request);
   const std::string app = version.spec.app;
   versions_.erase(version.spec.version);

@@ -115,13 +115,17 @@ class Fleet {
   /// The directories of an image's layers, in their order. Errors: kNotFound.
   base::Result<std::vector<os::Fd>> open_image(const std::vector<std::string>& layers) const;
   Process& enlist(wire::Subject subject, std::uint64_t id, Sandbox& sandbox, Version* version, std::uint64_t request);
+  void finish_drop(Version& version);
+  void release_app(const std::string& app);
+
+  // fleet_slots.cc: the cgroups of instances to come.
   base::Result<InstanceSlot> make_slot(Version& version);
   /// From the stock, or made; the caller sees to the stock.
   base::Result<InstanceSlot> take_slot(Version& version);
   void refill_slots(base::VersionId id);
   void refill_slot(base::VersionId id);
-  void finish_drop(Version& version);
-  void release_app(const std::string& app);
+  /// All but one go when none has been taken for a while: looked at after `delay`, and again until it is so.
+  void rest_slots(base::VersionId id, std::chrono::nanoseconds delay);
 
   // fleet_fresh.cc: instances without a zygote.
   static constexpr std::uint64_t kFresh = 1ULL << 63;  // in the id of a sandbox that one of them has for itself

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "launcher/poller.h"
 #include "os/cgroup.h"
@@ -110,7 +111,10 @@ struct Version {
   std::string cgroup;
   std::deque<InstanceSlot> slots;
   std::uint64_t slots_made = 0;
+  std::size_t slots_wanted = 1;
+  base::SteadyTime slot_taken_at{};
   Poller::Timer refill = Poller::Timer::kNone;
+  Poller::Timer slots_rest = Poller::Timer::kNone;
   std::size_t processes = 0;
   bool dropping = false;
   std::uint64_t drop_request = 0;

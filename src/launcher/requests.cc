@@ -23,7 +23,8 @@ Requests::Requests(const Ground& ground, os::Fd socket)
       network_(ground.network),
       daemon_(ground.poller, std::move(socket)),
       fleet_(ground, daemon_),
-      builds_(ground, daemon_) {
+      builds_(ground, daemon_),
+      memory_watch_(ground.poller, ground.cgroups, ground.memory_bytes, [this] { daemon_.memory_short(); }) {
   sound_ = poller_.watch(daemon_.socket().get(), [this] { on_readable(); }).has_value();
 }
 
@@ -152,7 +153,8 @@ base::Result<> Requests::perform(const wire::Message& message, std::vector<os::F
     case LauncherType::kCpuUse:
     case LauncherType::kExited:
     case LauncherType::kLinked:
-    case LauncherType::kUnlinked: break;
+    case LauncherType::kUnlinked:
+    case LauncherType::kMemoryShort: break;
   }
   return base::invalid_argument("message type " + std::to_string(message.type) + " is no request");
 }

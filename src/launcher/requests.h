@@ -8,6 +8,7 @@
 #include "launcher/builds.h"
 #include "launcher/daemon_link.h"
 #include "launcher/fleet.h"
+#include "launcher/memory_watch.h"
 #include "wire/message.h"
 
 namespace ebb::launcher {
@@ -35,6 +36,7 @@ class Requests {
   DaemonLink daemon_;
   Fleet fleet_;
   Builds builds_;
+  MemoryWatch memory_watch_;
   bool sound_ = true;
 };
 

@@ -143,6 +143,7 @@ base::Result<> Engine::begin(os::Fd launcher_socket) {
       [this] { launcher_lost(); });
   services_.launcher->tell_of_links([this](const wire::Linked& event) { egress_.linked(event); },
                                     [this](const wire::Unlinked& event) { egress_.unlinked(event); });
+  services_.launcher->tell_of_memory([this] { pressure_.memory_short(); });
   EBB_CHECKED(services_.organisations.load());
   EBB_TRY(const std::vector<model::Quota> quotas, services_.metadata.quotas());
   for (const model::Quota& quota : quotas) services_.quotas.set(quota);
@@ -442,6 +443,18 @@ std::vector<std::shared_ptr<VersionRunner>> Engine::all_runners() {
   return runners;
 }
 
+std::vector<std::shared_ptr<VersionRunner>> Engine::runners_due(base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<VersionRunner>> due;
+  for (const auto& [name, runner] : current_) {
+    if (runner->tick_due(now)) due.push_back(runner);
+  }
+  for (const auto& [name, runner] : by_number_) {
+    if (runner->tick_due(now)) due.push_back(runner);
+  }
+  return due;
+}
+
 void Engine::close_unused(base::SteadyTime now) {
   std::vector<std::shared_ptr<VersionRunner>> closed;
   {
@@ -471,7 +484,7 @@ io::Task<> Engine::tick_forever(Engine& engine) {
   for (;;) {
     co_await io::sleep_for(kTick);
     const base::SteadyTime now = base::steady_now();
-    for (const auto& runner : engine.all_runners()) runner->tick(now);
+    for (const auto& runner : engine.runners_due(now)) runner->tick(now);
     engine.sandboxes_.tick(now);
     engine.tell_of_budgets();
     const base::WallTime wall = base::wall_now();

@@ -127,6 +127,8 @@ class Engine final : public Node, private Publisher {
   void exited(const wire::Exited& event);
   void launcher_lost();
   std::vector<std::shared_ptr<VersionRunner>> all_runners();
+  /// Those whose tick is due.
+  std::vector<std::shared_ptr<VersionRunner>> runners_due(base::SteadyTime now);
   /// Of an alias with a weight: one of its two.
   io::Task<base::Result<model::Version>> called_version(Call& call);
   AsyncCalls::Room async_room(const sched::AsyncCall& call);

@@ -15,8 +15,9 @@ namespace {
 
 constexpr auto kPatience = 1s;  // with functions that are all at work or loading; a start is tried three times
 constexpr auto kLookAgain = 20ms;
-constexpr auto kSparePatience = 5s;  // with spares that are starting
-constexpr auto kReliefLimit = 30s;   // several may have to be asked: what was idle may be at work by then
+constexpr auto kLookForIdleAgain = 100ms;  // all versions are looked at, for nobody who waits
+constexpr auto kSparePatience = 5s;        // with spares that are starting
+constexpr auto kReliefLimit = 30s;         // several may have to be asked: what was idle may be at work by then
 
 }  // namespace
 
@@ -25,7 +26,7 @@ io::Task<bool> MemoryPressure::relieve() {
   bool first = false;
   {
     base::MutexLock lock(mutex_);
-    first = waiters_.empty();
+    first = !std::exchange(relieving_, true);
     waiters_.push_back(waiter);
   }
   if (first) io::spawn(services_.here(), "relieve memory", run(*this));
@@ -33,11 +34,20 @@ io::Task<bool> MemoryPressure::relieve() {
   co_return relieved.value_or(false);
 }
 
+void MemoryPressure::memory_short() {
+  {
+    base::MutexLock lock(mutex_);
+    if (relieving_ || base::steady_now() < nobody_idle_until_) return;
+    relieving_ = true;
+  }
+  io::spawn(services_.here(), "relieve memory", run(*this));
+}
+
 // Who is at work at this moment is often idle in the next, so a caller is not turned away at the first look.
 io::Task<> MemoryPressure::run(MemoryPressure& self) {
   const base::SteadyTime give_up = base::steady_now() + kPatience;
   bool relieved = co_await self.let_one_go();
-  while (!relieved && base::steady_now() < give_up) {
+  while (!relieved && self.somebody_waits() && base::steady_now() < give_up) {
     co_await io::sleep_for(kLookAgain);
     relieved = co_await self.let_one_go();
     if (!relieved) relieved = co_await self.let_one_give_way();
@@ -46,8 +56,15 @@ io::Task<> MemoryPressure::run(MemoryPressure& self) {
   {
     base::MutexLock lock(self.mutex_);
     waiters = std::exchange(self.waiters_, {});
+    self.relieving_ = false;
+    if (!relieved) self.nobody_idle_until_ = base::steady_now() + kLookForIdleAgain;
   }
   for (const auto& waiter : waiters) waiter->set(relieved);
+}
+
+bool MemoryPressure::somebody_waits() {
+  base::MutexLock lock(mutex_);
+  return !waiters_.empty();
 }
 
 void MemoryPressure::join(const std::shared_ptr<VersionRunner>& runner) {

@@ -1,14 +1,14 @@
 // Who gives way when memory is short: idle functions, the one whose memory buys the least first.
 //
-// The launcher refuses to start anything once most of the memory budget is in use. What holds the rest is then, as a
-// rule, idle: spares, zygotes kept for calls that may come, instances kept warm. relieve() ends a spare if there is
-// one, else lets go of what is worth least (sched/zygote_cache.h): an idle function, or a runtime zygote without a
-// function in it; what runs is never touched. When nobody is
-// idle, and several functions have each a zygote and no room for an instance, the one whose calls came last gives way
-// to the others. Nothing is kept up to date for it on the path of a call: it looks at all versions when it is asked,
-// which costs O(versions). An app that has all the instances it may have gives up idle ones for calls of its other
-// functions: retire_idle_of(). Called by VersionRunner between two tries of a start. Threads: any; one relief at a
-// time, who asks meanwhile shares it.
+// The launcher refuses to start anything once most of the memory budget is in use, and says so when calls at work have
+// grown until then: else the kernel would end one of them. What holds the rest is, as a rule, idle: spares, zygotes
+// kept for calls that may come, instances kept warm. relieve() ends a spare if there is one, else lets go of what is
+// worth least (sched/zygote_cache.h): an idle function, or a runtime zygote without a function in it; what runs is
+// never touched. When nobody is idle, and several functions have each a zygote and no room for an instance, the one
+// whose calls came last gives way to the others. Nothing is kept up to date for it on the path of a call: it looks at
+// all versions when it is asked, which costs O(versions). An app that has all the instances it may have gives up idle
+// ones for calls of its other functions: retire_idle_of(). Called by VersionRunner between two tries of a start.
+// Threads: any; one relief at a time, who asks meanwhile shares it.
 #pragma once
 
 #include <map>
@@ -36,6 +36,9 @@ class MemoryPressure {
   /// Returns when the memory of one spare, idle function or runtime zygote is back with the kernel. False: none holds
   /// any, or it took too long.
   io::Task<bool> relieve();
+  /// So much is in use that nothing would be started, whoever has grown: what relieve() would end goes, one at a time
+  /// and nobody waits for it. Told again and again while it is so. From the home core.
+  void memory_short();
   /// Returns when one spare has ended, of the function that was called longest ago. False: there is none, or none was
   /// to be had: calls have taken those that were starting.
   io::Task<bool> give_up_spare();
@@ -46,6 +49,7 @@ class MemoryPressure {
   using Runners = std::map<sched::ZygoteCache::Key, std::shared_ptr<VersionRunner>>;
   using Since = std::pair<base::SteadyTime, std::shared_ptr<VersionRunner>>;
   static io::Task<> run(MemoryPressure& self);
+  bool somebody_waits() EBB_EXCLUDES(mutex_);
   io::Task<bool> let_one_go();
   io::Task<bool> let_a_spare_go();
   /// Functions whose zygotes leave each other's instances no room: the one that waits for the shortest time gives way.
@@ -63,6 +67,8 @@ class MemoryPressure {
   std::map<std::weak_ptr<VersionRunner>, sched::ZygoteCache::Key, std::owner_less<>> joined_ EBB_GUARDED_BY(mutex_);
   sched::ZygoteCache::Key next_key_ EBB_GUARDED_BY(mutex_) = 0;
   std::vector<std::shared_ptr<io::OneShot<bool>>> waiters_ EBB_GUARDED_BY(mutex_);
+  bool relieving_ EBB_GUARDED_BY(mutex_) = false;
+  base::SteadyTime nobody_idle_until_ EBB_GUARDED_BY(mutex_);
   // Touched by the one relief under way only:
   sched::ZygoteCache worth_{base::Bytes{0}};
   std::map<std::uint64_t, sched::ZygoteCache::Key> runtime_keys_;  // by sandbox, of those seen idle last

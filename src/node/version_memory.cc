@@ -14,6 +14,7 @@ namespace {
 
 constexpr auto kLookAtMemory = 1s;  // how old an instance's counted memory may be
 constexpr auto kCountsMost = 1min;
+constexpr auto kRestingLook = 1s;
 constexpr auto kYieldLimit = 10s;  // from the order to the end: a gigabyte takes about 0.1 s
 
 }  // namespace
@@ -139,6 +140,7 @@ void VersionRunner::expect_call(base::SteadyTime due, base::SteadyTime now) {
   base::MutexLock lock(mutex_);
   if (standing_ != Standing::kCurrent) return;  // it has lost its place meanwhile
   expected_.expect(due, now);
+  if (resting_) wake(base::steady_now());
 }
 
 bool VersionRunner::comes_soon(base::SteadyTime now) const {
@@ -198,8 +200,11 @@ void VersionRunner::count_held(base::SteadyTime now) {
   bool zygote_there = false;
   std::optional<base::InstanceId> spare;
   std::vector<std::pair<std::shared_ptr<sandbox::Instance>, model::HeldTier>> instances;
+  base::Duration since{};
   {
     base::MutexLock lock(mutex_);
+    since = now - counted_at_;
+    counted_at_ = std::max(counted_at_, now);  // it may have woken up since
     metrics_->zygote_bytes.set(static_cast<std::int64_t>(zygote_bytes_.count));
     zygote_there = zygote_id_ != 0;
     if (zygote_there || dispatcher_.zygote() == sched::ZygoteState::kStarting) zygote = zygote_bytes_;
@@ -213,7 +218,6 @@ void VersionRunner::count_held(base::SteadyTime now) {
   }
   const bool looks = now - looked_at_ >= kLookAtMemory;
   if (looks) looked_at_ = now;
-  const base::Duration since = now - std::exchange(counted_at_, now);
   std::array<base::Bytes, model::kHeldTiers> by_tier{};
   if (zygote_there) by_tier[static_cast<std::size_t>(model::HeldTier::kZygote)] = zygote;
   base::Bytes sum;
@@ -223,12 +227,38 @@ void VersionRunner::count_held(base::SteadyTime now) {
     by_tier[static_cast<std::size_t>(tier)].count += instance->counted.count;
     (spare == instance->id ? spared : sum).count += instance->counted.count;
   }
-  if (since > kCountsMost) return;  // the first time
+  if (since > kCountsMost || since <= base::Duration::zero()) return;  // the first time
   metrics_->held_by_zygotes.add(zygote, since);
   metrics_->held_by_instances.add(sum, since);
   metrics_->held_by_spares.add(spared, since);
   base::MutexLock lock(mutex_);
   for (std::size_t i = 0; i < by_tier.size(); ++i) held_.add_memory(static_cast<model::HeldTier>(i), by_tier[i], since);
+}
+
+// Of most functions of a node nothing is there but their zygote, and looking at all of them ten times a second would be
+// most of what an idle node does.
+void VersionRunner::rest(base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  resting_ = nothing_goes_on(now + kRestingLook);
+  next_look_.store(resting_ ? now + kRestingLook : now, std::memory_order_relaxed);
+}
+
+bool VersionRunner::nothing_goes_on(base::SteadyTime until) const {
+  const auto changes = [until](const std::optional<sched::Residency>& residency) {
+    return residency && residency->next_change(until - kRestingLook) <= until;
+  };
+  return dispatcher_.instances() == 0 && may_yield() && !dispatcher_.wants_spare() && dispatcher_.next_tick() > until &&
+         version_.spec.scale.windows.empty() && expected_.none() && !changes(residency_) &&
+         !changes(spare_residency_) && !working_ && (!runtime_plan_ || told_at_ == last_used_);
+}
+
+void VersionRunner::wake(base::SteadyTime now) {
+  resting_ = false;
+  next_look_.store(base::SteadyTime{}, std::memory_order_relaxed);
+  const base::Duration since = now - std::exchange(counted_at_, now);
+  if (zygote_id_ == 0) return;
+  metrics_->held_by_zygotes.add(zygote_bytes_, since);
+  held_.add_memory(model::HeldTier::kZygote, zygote_bytes_, since);
 }
 
 base::Result<> VersionRunner::note_held(base::SteadyTime now, base::Duration interval) {

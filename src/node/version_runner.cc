@@ -340,6 +340,7 @@ void VersionRunner::tick(base::SteadyTime now) {
   tell_runtime_plan();
   follow_spare(now);
   count_held(now);
+  rest(now);
 }
 
 void VersionRunner::follow_schedule(base::WallTime now) {

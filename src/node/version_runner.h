@@ -7,6 +7,7 @@
 // Called by Engine; the launcher's events arrive through Directory.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,8 +65,11 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   io::Task<ZygoteOutcome> prepare();
   /// The same without waiting, and the minimum of instances.
   void prewarm();
-  /// Retires what has been idle too long.
+  /// Retires what has been idle too long. A tenth of a second later again, or when tick_due() says so.
   void tick(base::SteadyTime now);
+  /// Whether there is something to look at: a version in which nothing goes on is looked at once a second. Cost: an
+  /// atomic load.
+  bool tick_due(base::SteadyTime now) const { return now >= next_look_.load(std::memory_order_relaxed); }
   /// How it is called. The current version keeps all that `scale` says; one that an alias stands for the minimum of
   /// instances and a spare, for calls come by that name; an old one nothing. Calls go on.
   enum class Standing : std::uint8_t { kCurrent, kAliased, kOld };
@@ -149,7 +153,9 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
     {
       base::MutexLock lock(mutex_);
       sched::Actions actions;
-      held_.advance(base::steady_now(), processes());
+      const base::SteadyTime now = base::steady_now();
+      held_.advance(now, processes());
+      if (resting_) wake(now);
       event(actions);
       effects = collect(actions);
     }
@@ -198,6 +204,12 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   std::unordered_map<base::InstanceId, model::HeldTier> resting_tiers() const EBB_REQUIRES(mutex_);
   /// Adds what is held to the metrics and to the next record, for the time since it was called last.
   void count_held(base::SteadyTime now) EBB_EXCLUDES(mutex_);
+  /// The last of a tick: when the next one is due.
+  void rest(base::SteadyTime now) EBB_EXCLUDES(mutex_);
+  /// Nor will anything by itself before `until`.
+  bool nothing_goes_on(base::SteadyTime until) const EBB_REQUIRES(mutex_);
+  /// Something happens: what was held meanwhile is counted, and the next tick is due.
+  void wake(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void read_unclaimed(sandbox::Instance& instance);
   void count_unclaimed(sandbox::Instance& instance);
   static io::Task<> let_go_of(std::shared_ptr<VersionRunner> self);
@@ -222,6 +234,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   io::Task<bool> relieved_of(base::InstanceId id, bool memory);
   /// Of a channel to an instance that is starting: how the instance ended, if that is why.
   io::Task<base::Error> why_gone(std::shared_ptr<sandbox::Instance> instance, base::Error error);
+  StartTurns::Starter starter() const { return {.app = uid_index_, .function = base::raw(version_.id)}; }
   /// Of an instance that ended before it was ready: its own doing, or kUnavailable.
   base::Error end_of_start(const wire::Exited& exit) const;
   void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance, base::Result<> started);
@@ -305,8 +318,11 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   bool zygote_booted_sandbox_ EBB_GUARDED_BY(mutex_) = false;
   base::SteadyTime last_used_ EBB_GUARDED_BY(mutex_){};
   base::SteadyTime wakes_at_ EBB_GUARDED_BY(mutex_) = base::SteadyTime::max();  // of the earliest look_again under way
-  base::SteadyTime counted_at_{};  // touched by tick() only, as all that follows
-  base::SteadyTime told_at_{};     // the last call that the runtime's plan was told of
+  bool resting_ EBB_GUARDED_BY(mutex_) = false;           // nothing went on at the last tick, and nothing has since
+  base::SteadyTime counted_at_ EBB_GUARDED_BY(mutex_){};  // what was held until then is counted
+  std::atomic<base::SteadyTime> next_look_{base::SteadyTime{}};
+  // Touched by tick() only, as all that follows. The last call that the runtime's plan was told of:
+  base::SteadyTime told_at_{};
   std::optional<RuntimePlan::Work> working_;
   base::SteadyTime looked_at_{};  // when the instances' memory was read
 };

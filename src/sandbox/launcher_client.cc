@@ -34,6 +34,8 @@ void LauncherClient::tell_of_links(LinkedHandler linked, UnlinkedHandler unlinke
   unlinked_ = std::move(unlinked);
 }
 
+void LauncherClient::tell_of_memory(MemoryShortHandler memory_short) { memory_short_ = std::move(memory_short); }
+
 // The reactor watches a duplicate, so that sending from other cores needs none of its state.
 LauncherClient::LauncherClient(asio::io_context& home, os::Fd socket, ExitHandler exited, LostHandler lost)
     : socket_(std::move(socket)),
@@ -158,6 +160,10 @@ void LauncherClient::deliver(std::string_view bytes, std::vector<os::Fd> fds) {
   if (type == wire::LauncherType::kUnlinked) {
     const auto event = wire::decode<wire::Unlinked>(message->payload);
     if (event && unlinked_) unlinked_(*event);
+    return;
+  }
+  if (type == wire::LauncherType::kMemoryShort) {
+    if (memory_short_) memory_short_();
     return;
   }
   Waiter waiter;

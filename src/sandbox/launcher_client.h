@@ -36,12 +36,15 @@ class LauncherClient : public std::enable_shared_from_this<LauncherClient> {
   using LostHandler = std::function<void()>;
   using LinkedHandler = std::function<void(const wire::Linked&)>;
   using UnlinkedHandler = std::function<void(const wire::Unlinked&)>;
+  using MemoryShortHandler = std::function<void()>;
 
   static std::shared_ptr<LauncherClient> start(io::asio::io_context& home, os::Fd socket, ExitHandler exited,
                                                LostHandler lost);
 
   /// Who is told, on the home core, of sandboxes' ways out. Once, before the home core runs.
   void tell_of_links(LinkedHandler linked, UnlinkedHandler unlinked);
+  /// Who is told, on the home core, again and again while too much of the memory budget is in use. Once, as above.
+  void tell_of_memory(MemoryShortHandler memory_short);
 
   /// Sends the request with the descriptors (closed here once sent) and waits for its answer.
   /// Errors: what the launcher answered with kFailed (its detail goes to `detail`); kDeadlineExceeded; kCancelled;
@@ -74,6 +77,7 @@ class LauncherClient : public std::enable_shared_from_this<LauncherClient> {
   LostHandler lost_;
   LinkedHandler linked_;
   UnlinkedHandler unlinked_;
+  MemoryShortHandler memory_short_;
   base::Mutex mutex_;
   std::uint64_t next_id_ EBB_GUARDED_BY(mutex_) = 1;
   bool dead_ EBB_GUARDED_BY(mutex_) = false;

@@ -78,6 +78,7 @@ class ExpectedCall {
  public:
   /// The next one; SteadyTime::max(): none. Of one before, whose time has come, it is remembered that it is on its way.
   void expect(base::SteadyTime due, base::SteadyTime now);
+  bool none() const { return due_ == base::SteadyTime::max() && before_ == base::SteadyTime::min(); }
   /// Whether what serves it is to be there.
   bool wanted(base::SteadyTime now, base::Duration loading) const;
 

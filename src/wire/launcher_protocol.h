@@ -52,8 +52,10 @@ enum class LauncherType : std::uint16_t {
   kCpuUse = 68,
   // Events.
   kExited = 80,
-  kLinked = 90,    // a sandbox has a way out, before its user code runs
-  kUnlinked = 91,  // and has it no more
+  kLinked = 90,       // a sandbox has a way out, before its user code runs
+  kUnlinked = 91,     // and has it no more
+  kMemoryShort = 92,  // nothing would be started now: too much of the memory budget is in use. Again and again for as
+                      // long as it is so; without a payload
 };
 
 enum class Subject : std::uint8_t { kInstance = 0, kZygote = 1, kSandbox = 2, kBuild = 3 };

@@ -318,14 +318,45 @@ def test_a_frozen_instance_gives_its_memory_to_a_start(fresh_node):
     """Of another app, and long before its idle timeout. Frozen: its thread uses no processor any more."""
     node = fresh_node
     node.deploy_app(SPINS, {"spinning": {"memory": "1Gi", "idle_timeout": "10m"}}, app="keeps")
-    node.deploy_app(HUNGRY, {"hungry": {"memory": "1Gi"}}, app="wants")
-    assert node.call("keeps/spinning/540").json() == 1
+    node.deploy_app(HUNGRY, {"hungry": {"memory": "1Gi", "idle_timeout": "0s"}}, app="wants")
+    assert node.call("wants/hungry/120").json() == 1
+    node.usage("wants/hungry", limit=1)  # recorded: from here on it is known what an instance uses
+    assert node.call("keeps/spinning/440").json() == 1
     instance = node.pids_in("instances", "keeps")
     assert instance
     await_frozen(instance)
     assert node.call("wants/hungry/20").json() == 1
     assert not node.pids_in("instances", "keeps")
     assert node.call("keeps/spinning/20").json() == 1, "a new instance: what the frozen one held is gone"
+
+
+GROWS = """
+import time
+held = []
+def grows(event, context):
+    for _ in range(int(event["body"]) // 10):
+        held.append(b"x" * (10 << 20))
+        time.sleep(0.05)
+    return sum(map(len, held)) >> 20
+"""
+
+
+@pytest.mark.parametrize("fresh_node", [{"memory_budget": "600Mi", "freeze_after": "100ms"}], indirect=True)
+def test_what_is_idle_gives_its_memory_to_a_call_that_grows(fresh_node):
+    """Nothing is started meanwhile: of 600 MiB a frozen instance holds 200, and a call at work comes to hold 460. It is the largest, so the
+    kernel would end it and not what is idle."""
+    node = fresh_node
+    node.deploy_app(SPINS, {"spinning": {"memory": "1Gi", "idle_timeout": "10m"}}, app="keeps")
+    node.deploy_app(GROWS, {"grows": {"memory": "1Gi", "idle_timeout": "10m"}}, app="wants")
+    assert node.call("wants/grows", json=200).json() == 200
+    assert node.call("keeps/spinning/200").json() == 1
+    idle = node.pids_in("instances", "keeps")
+    assert idle
+    await_frozen(idle)
+    answer = node.call("wants/grows", json=260)
+    assert answer.status_code == 200 and answer.json() == 460, answer.text
+    assert not node.pids_in("instances", "keeps")
+    assert node.call("wants/grows", json=10).json() == 470, "it was never ended"
 
 
 RESERVED = HUNGRY + "keeper = greedy = handler\n"

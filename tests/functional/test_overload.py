@@ -80,6 +80,25 @@ def test_first_calls_wait_for_the_start_whatever_max_wait_says(node):
     assert [answer.status_code for answer in answers] == [200] * 6, "nothing is known yet of how long they would wait"
 
 
+@pytest.mark.slow  # the minute itself
+def test_a_call_waits_for_an_instance_for_a_minute_and_no_longer(node):
+    """With a function that refuses nobody for the time it would wait: who has waited a minute hears so, and nothing else is lost."""
+    node.deploy_function("import time\ndef handler(event, context):\n    time.sleep(float(event['rawPath'].strip('/') or 0))\n    return 1\n",
+                         app="patient", scale={"max": 1}, max_wait="0s", timeout="90s")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        at_work = pool.submit(node.call, "patient/f/66", timeout=90)
+        eventually(lambda: node.usage("patient/f", settled=False), "that it is at work")
+        begun = time.monotonic()
+        late = pool.submit(node.call, "patient/f", timeout=90)
+        answer = late.result()
+        assert answer.status_code == 504 and 60 <= time.monotonic() - begun < 66, answer.text
+        assert "instance" in answer.json()["error"]["message"], answer.text
+        assert node.call("patient/f", timeout=90).status_code == 200, "who came after it had not waited so long"
+        assert at_work.result().json() == 1
+    records = {record["request_id"] for record in node.usage("patient/f")}
+    assert len(records) == 2 and answer.headers["X-Ebb-Request-Id"] not in records, "who was not served pays nothing"
+
+
 @pytest.mark.sanitized
 def test_starts_that_hang_hold_up_no_other_app(node):
     """The hook runs in every start of the hostile app, in ever more of them than the node makes at a time."""
