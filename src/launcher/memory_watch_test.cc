@@ -46,7 +46,9 @@ class Groups : public testing::Test {
     ASSERT_TRUE(cgroups_->make("one", os::CgroupTree::Place::kLeaf));
   }
   void TearDown() override {
-    if (cgroups_) EXPECT_TRUE(cgroups_->remove_all(""));
+    if (!cgroups_) return;
+    const base::Result<> removed = cgroups_->remove_all("");
+    EXPECT_TRUE(removed) << removed.error().message;
   }
 
   std::optional<os::CgroupTree> cgroups_;

@@ -24,10 +24,10 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto kTick = 100ms;
-constexpr auto kOldVersionKept = 60s;   // a runner of a version that is not current, after its last call
-constexpr auto kStartTurnMost = 100ms;  // start_turns.h
-constexpr auto kLoadTurnMost = 2s;      // where processors are short, all loads take long
-constexpr int kReplacedMost = 4;        // versions that one waiting call may see go
+constexpr auto kOldVersionKept = 60s;  // a runner of a version that is not current, after its last call
+constexpr StartTurns::Age kStartAge{.others = 100ms, .own_most = 2s};
+constexpr StartTurns::Age kLoadAge{.others = 2s, .own_most = 2s};  // where processors are short, all loads take long
+constexpr int kReplacedMost = 4;                                   // versions that one waiting call may see go
 constexpr unsigned kPoolThreads = 4;
 constexpr std::size_t kPoolQueue = 1024;
 
@@ -113,8 +113,8 @@ Engine::Engine(io::Cores& cores, const model::Config& config, Stores stores, Inv
   services_.egress = &egress_;
   services_.pressure = &pressure_;
   const auto processors = static_cast<std::uint32_t>(services_.processors.count);
-  services_.turns = std::make_shared<StartTurns>(std::max(2U, processors), kStartTurnMost, config.max_instances);
-  services_.load_turns = std::make_shared<StartTurns>(2 * processors, kLoadTurnMost, config.max_instances);
+  services_.turns = std::make_shared<StartTurns>(std::max(2U, processors), kStartAge, config.max_instances);
+  services_.load_turns = std::make_shared<StartTurns>(2 * processors, kLoadAge, config.max_instances);
   services_.spare_room = std::make_shared<SpareRoom>(
       config.max_spares, base::Bytes{config.memory_budget.count / 100 * limits::kSpareMemoryShare});
 }

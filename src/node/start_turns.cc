@@ -8,14 +8,17 @@ namespace ebb::node {
 
 StartTurns::Place StartTurns::line_up(Starter starter, Need need) {
   Place place{.waiter = std::make_shared<io::OneShot<bool>>()};
+  const base::SteadyTime now = base::steady_now();
+  const base::Duration counts = std::clamp(2 * starter.usual, age_.others, age_.own_most);
   base::MutexLock lock(mutex_);
   place.id = next_++;
+  forget_old(now);
   sched::FairQueue& queue = need == Need::kAwaited ? awaited_ : ahead_;
-  const bool waits = !begins_at_once(starter.app, need) && waiters_.size() < waiting_max_;
+  const bool waits = !begins_at_once(starter.app, need, now) && waiters_.size() < waiting_max_;
   if (waits && queue.push({.app = starter.app, .function = starter.function, .id = place.id})) {
-    waiters_.emplace(place.id, place.waiter);
+    waiters_.emplace(place.id, Waiting{.waiter = place.waiter, .counts = counts});
   } else {
-    under_way_.push_back({.app = starter.app, .id = place.id, .since = base::steady_now()});
+    begin(starter.app, place.id, counts, now);
     place.waiter->set(true);
   }
   return place;
@@ -37,7 +40,7 @@ io::Task<StartTurns::Turn> StartTurns::take(Starter starter) {
 io::Task<StartTurns::Turn> StartTurns::wait(Place place) {
   // Nobody gives back what has grown old, so those who wait look.
   for (;;) {
-    const base::SteadyTime look_again = base::steady_now() + turn_most_;
+    const base::SteadyTime look_again = base::steady_now() + age_.others;
     const auto given = co_await place.waiter->wait(look_again);
     if (given) co_return Turn(shared_from_this(), place.id);
     give_out();
@@ -46,10 +49,7 @@ io::Task<StartTurns::Turn> StartTurns::wait(Place place) {
 
 bool StartTurns::calm() const {
   base::MutexLock lock(mutex_);
-  const base::SteadyTime now = base::steady_now();
-  const auto young = std::count_if(under_way_.begin(), under_way_.end(),
-                                   [&](const UnderWay& turn) { return now - turn.since < turn_most_; });
-  return waiters_.empty() && static_cast<std::uint32_t>(young) + 2 <= most_;
+  return waiters_.empty() && young(base::steady_now()) + 2 <= most_;
 }
 
 void StartTurns::give_back(std::uint64_t id) {
@@ -71,33 +71,60 @@ void StartTurns::give_out() {
 }
 
 std::vector<StartTurns::Waiter> StartTurns::given_out(base::SteadyTime now) {
-  std::erase_if(under_way_, [&](const UnderWay& turn) { return now - turn.since >= turn_most_; });
+  forget_old(now);
   std::vector<Waiter> next;
-  while (const auto item = next_item()) {
+  while (const auto item = next_item(now)) {
     const auto at = waiters_.find(item->id);
-    next.push_back(std::move(at->second));
+    next.push_back(std::move(at->second.waiter));
+    begin(item->app, item->id, at->second.counts, now);
     waiters_.erase(at);
-    under_way_.push_back({.app = item->app, .id = item->id, .since = now});
   }
   return next;
 }
 
+void StartTurns::begin(std::uint32_t app, std::uint64_t id, base::Duration counts, base::SteadyTime now) {
+  under_way_.push_back({.app = app, .id = id, .young_until = now + age_.others, .until = now + counts});
+}
+
+void StartTurns::forget_old(base::SteadyTime now) {
+  std::erase_if(under_way_, [&](const UnderWay& turn) { return now >= turn.until; });
+}
+
+std::uint32_t StartTurns::young(base::SteadyTime now) const {
+  return static_cast<std::uint32_t>(std::count_if(under_way_.begin(), under_way_.end(),
+                                                  [&](const UnderWay& turn) { return now < turn.young_until; }));
+}
+
+std::uint32_t StartTurns::of_app(std::uint32_t app) const {
+  return static_cast<std::uint32_t>(
+      std::count_if(under_way_.begin(), under_way_.end(), [&](const UnderWay& turn) { return turn.app == app; }));
+}
+
 // The kernel shares the processors fairly between apps, so one start more takes little from a flood's, and half of the
 // wait from the other app.
-bool StartTurns::begins_at_once(std::uint32_t app, Need need) const {
-  return under_way_.size() < most_ || (need == Need::kAwaited && under_way_.size() == most_ && !has_one(app));
+bool StartTurns::begins_at_once(std::uint32_t app, Need need, base::SteadyTime now) const {
+  const std::uint32_t taken = young(now);
+  if (taken == most_) return need == Need::kAwaited && of_app(app) == 0;
+  return taken < most_ && of_app(app) < most_;
 }
 
-bool StartTurns::has_one(std::uint32_t app) const {
-  return std::any_of(under_way_.begin(), under_way_.end(), [&](const UnderWay& turn) { return turn.app == app; });
-}
-
-std::optional<sched::FairQueue::Item> StartTurns::next_item() {
-  if (under_way_.size() > most_) return std::nullopt;
-  if (under_way_.size() == most_) return awaited_.pop_of([&](std::uint32_t app) { return !has_one(app); });
-  if (ahead_.size() == 0 || (awaited_.size() > 0 && ++passed_ < kAheadEvery)) return awaited_.pop();
-  passed_ = 0;
-  return ahead_.pop();
+std::optional<sched::FairQueue::Item> StartTurns::next_item(base::SteadyTime now) {
+  const std::uint32_t taken = young(now);
+  if (taken > most_) return std::nullopt;
+  if (taken == most_) return awaited_.pop_of([&](std::uint32_t app) { return of_app(app) == 0; });
+  const auto may = [&](std::uint32_t app) { return of_app(app) < most_; };
+  const bool ahead_is_due = ahead_.size() > 0 && (awaited_.size() == 0 || passed_ + 1 >= kAheadEvery);
+  if (!ahead_is_due) {
+    if (const auto item = awaited_.pop_of(may)) {
+      passed_ = ahead_.size() > 0 ? passed_ + 1 : passed_;
+      return item;
+    }
+  }
+  if (const auto item = ahead_.pop_of(may)) {
+    passed_ = 0;
+    return item;
+  }
+  return ahead_is_due ? awaited_.pop_of(may) : std::nullopt;
 }
 
 }  // namespace ebb::node

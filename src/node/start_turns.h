@@ -7,8 +7,10 @@
 // next for at most one of it (sched/fair_queue.h), and not even for that when it has none under way: one such begins
 // beside the others. What somebody waits for goes before what is started ahead of need,
 // of whichever app; of every kAheadEvery turns that are given out while both wait, one is for the latter, so that it is
-// not forgotten. Invariants: at most `most` turns and that one are under way that are younger than `turn_most`; whoever
-// waits is served when one ends or grows older: what user code does holds up nobody for longer. Called by VersionRunner
+// not forgotten. Invariants: at most `most` turns and that one are under way that are younger than `others`;
+// whoever waits is served when one ends or grows older: what user code does holds up nobody of another app for longer.
+// Its own app it holds up for as long as such a start may take, twice what it usually does: at most `most` turns of an
+// app are under way that are younger than that. Called by VersionRunner
 // around a start, and around a load. Threads: any. Cost without a queue: one lock.
 #pragma once
 
@@ -37,9 +39,15 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   /// Whether somebody, a call or a deployment, waits for what the turn is for.
   enum class Need : std::uint8_t { kAwaited, kAhead };
 
-  /// `most` turns at a time that are younger than `turn_most`; beyond `waiting_max` that wait a turn is given at once.
-  StartTurns(std::uint32_t most, base::Duration turn_most, std::size_t waiting_max)
-      : most_(most), turn_most_(turn_most), waiting_max_(waiting_max) {}
+  /// How long a turn counts that is not given back.
+  struct Age {
+    base::Duration others;    // for other apps
+    base::Duration own_most;  // for its own at most, and for as long as for others at least
+  };
+
+  /// `most` turns at a time; beyond `waiting_max` that wait a turn is given at once.
+  StartTurns(std::uint32_t most, Age age, std::size_t waiting_max)
+      : most_(most), age_(age), waiting_max_(waiting_max) {}
 
   /// A turn, given back at its end.
   class Turn {
@@ -60,6 +68,7 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   struct Starter {
     sched::FairQueue::App app = 0;            // its uid_index
     sched::FairQueue::Function function = 0;  // its version
+    base::Duration usual{};                   // what it takes as a rule, as far as known
   };
 
   /// A place in the line, of one who is to wait() at once.
@@ -90,27 +99,35 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   struct UnderWay {
     std::uint32_t app;
     std::uint64_t id;
-    base::SteadyTime since;
+    base::SteadyTime young_until;  // for others
+    base::SteadyTime until;        // for its own app
+  };
+  struct Waiting {
+    Waiter waiter;
+    base::Duration counts;
   };
 
   void give_back(std::uint64_t id);
   /// Forgets turns that have grown old and gives out what is free.
   void give_out();
   std::vector<Waiter> given_out(base::SteadyTime now) EBB_REQUIRES(mutex_);
-  bool begins_at_once(std::uint32_t app, Need need) const EBB_REQUIRES(mutex_);
-  bool has_one(std::uint32_t app) const EBB_REQUIRES(mutex_);
+  bool begins_at_once(std::uint32_t app, Need need, base::SteadyTime now) const EBB_REQUIRES(mutex_);
+  std::uint32_t young(base::SteadyTime now) const EBB_REQUIRES(mutex_);
+  std::uint32_t of_app(std::uint32_t app) const EBB_REQUIRES(mutex_);
+  void forget_old(base::SteadyTime now) EBB_REQUIRES(mutex_);
+  void begin(std::uint32_t app, std::uint64_t id, base::Duration counts, base::SteadyTime now) EBB_REQUIRES(mutex_);
   /// What may begin now, of what waits.
-  std::optional<sched::FairQueue::Item> next_item() EBB_REQUIRES(mutex_);
+  std::optional<sched::FairQueue::Item> next_item(base::SteadyTime now) EBB_REQUIRES(mutex_);
 
   const std::uint32_t most_;
-  const base::Duration turn_most_;
+  const Age age_;
   const std::size_t waiting_max_;
   mutable base::Mutex mutex_;
   sched::FairQueue awaited_ EBB_GUARDED_BY(mutex_){waiting_max_};
   sched::FairQueue ahead_ EBB_GUARDED_BY(mutex_){waiting_max_};
   std::uint32_t passed_ EBB_GUARDED_BY(mutex_) = 0;  // turns given out since one was for what is ahead, while it waited
-  std::unordered_map<std::uint64_t, Waiter> waiters_ EBB_GUARDED_BY(mutex_);  // of both
-  std::vector<UnderWay> under_way_ EBB_GUARDED_BY(mutex_);                    // oldest first
+  std::unordered_map<std::uint64_t, Waiting> waiters_ EBB_GUARDED_BY(mutex_);  // of both
+  std::vector<UnderWay> under_way_ EBB_GUARDED_BY(mutex_);                     // oldest first
   std::uint64_t next_ EBB_GUARDED_BY(mutex_) = 1;
 };
 

@@ -16,13 +16,14 @@ using namespace std::chrono_literals;
 
 struct Room {
   io::asio::io_context context{1};
-  std::shared_ptr<StartTurns> turns = std::make_shared<StartTurns>(2, 100ms, 1000);
+  std::shared_ptr<StartTurns> turns =
+      std::make_shared<StartTurns>(2, StartTurns::Age{.others = 100ms, .own_most = 300ms}, 1000);
   std::string order;
   int under_way = 0;
   int under_way_most = 0;
 
-  static io::Task<> start(Room& room, std::uint32_t app, char name, base::Duration takes) {
-    const StartTurns::Turn turn = co_await room.turns->take({.app = app});
+  static io::Task<> start(Room& room, StartTurns::Starter starter, char name, base::Duration takes) {
+    const StartTurns::Turn turn = co_await room.turns->take(starter);
     room.order += name;
     room.under_way_most = std::max(room.under_way_most, ++room.under_way);
     co_await io::sleep_for(takes);
@@ -41,7 +42,7 @@ struct Room {
     return id;
   }
   void want(std::uint32_t app, char name, base::Duration takes = 2ms) {
-    io::spawn(context, "start", start(*this, app, name, takes));
+    io::spawn(context, "start", start(*this, {.app = app}, name, takes));
   }
 };
 
@@ -138,9 +139,32 @@ TEST(StartTurns, AStartThatHangsHoldsUpNobodyForLong) {
   EXPECT_GE(base::steady_now() - begun, 100ms);
 }
 
+TEST(StartTurns, AStartThatTakesLongAsARuleHasItsTurnForLonger) {
+  const auto begun_by_150_ms = [](base::Duration usual) {
+    Room room;
+    for (int i = 0; i < 3; ++i)
+      io::spawn(room.context, "start", Room::start(room, {.app = 1, .usual = usual}, 'p', 10s));
+    const base::SteadyTime begun = base::steady_now();
+    while (base::steady_now() - begun < 150ms) room.context.run_for(10ms);
+    const std::size_t begun_by_then = room.order.size();
+    room.want(2, 'a');
+    room.context.run_for(5ms);
+    EXPECT_EQ(room.order.back(), 'a') << "another app is not held up by it for so long";
+    return begun_by_then;
+  };
+  EXPECT_EQ(begun_by_150_ms(80ms), 2u) << "160 ms are its time";
+  EXPECT_EQ(begun_by_150_ms(1ms), 3u);
+  Room room;
+  for (int i = 0; i < 3; ++i) io::spawn(room.context, "start", Room::start(room, {.app = 1, .usual = 10s}, 'p', 10s));
+  const base::SteadyTime begun = base::steady_now();
+  while (room.order.size() < 3 && base::steady_now() - begun < 5s) room.context.run_for(10ms);
+  EXPECT_GE(base::steady_now() - begun, 300ms) << "and no longer, whatever it usually takes";
+  EXPECT_EQ(room.order.size(), 3u);
+}
+
 TEST(StartTurns, AFullQueueTurnsNobodyAway) {
   Room room;
-  const auto narrow = std::make_shared<StartTurns>(1, 100ms, 1);
+  const auto narrow = std::make_shared<StartTurns>(1, StartTurns::Age{.others = 100ms, .own_most = 100ms}, 1);
   int given = 0;
   const auto take = [](StartTurns& turns, int& count) -> io::Task<> {
     const StartTurns::Turn turn = co_await turns.take({.app = 1});

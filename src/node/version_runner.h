@@ -235,6 +235,7 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   /// Of a channel to an instance that is starting: how the instance ended, if that is why.
   io::Task<base::Error> why_gone(std::shared_ptr<sandbox::Instance> instance, base::Error error);
   StartTurns::Starter starter() const { return {.app = uid_index_, .function = base::raw(version_.id)}; }
+  StartTurns::Starter starter_of_instance() EBB_EXCLUDES(mutex_);
   /// Of an instance that ended before it was ready: its own doing, or kUnavailable.
   base::Error end_of_start(const wire::Exited& exit) const;
   void start_ended(base::InstanceId id, const std::shared_ptr<sandbox::Instance>& instance, base::Result<> started);

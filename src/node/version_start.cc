@@ -43,12 +43,19 @@ base::Result<std::shared_ptr<sandbox::Instance>> VersionRunner::new_instance(bas
   return instance;
 }
 
+StartTurns::Starter VersionRunner::starter_of_instance() {
+  StartTurns::Starter one = starter();
+  base::MutexLock lock(mutex_);
+  one.usual = dispatcher_.start_time();
+  return one;
+}
+
 io::Task<> VersionRunner::start_instance(std::shared_ptr<VersionRunner> self, base::InstanceId id) {
   Departures& of_node = self->services_.departures;
   Departures& of_quota = Gate::departures(*self->gate_);
   const base::SteadyTime limit = base::steady_now() + limits::kDepartureTimeout;
   for (int tries = 1;; ++tries) {
-    std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->starter());
+    std::optional<StartTurns::Turn> turn = co_await self->services_.turns->take(self->starter_of_instance());
     if (!self->has_source(id)) co_return;  // it may have gone while this waited
     const std::uint64_t gone_of_node = of_node.so_far();
     const std::uint64_t gone_of_quota = of_quota.so_far();

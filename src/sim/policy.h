@@ -39,7 +39,7 @@ struct PolicyOptions {
 
 /// GB-seconds that may be held to spare callers one second of waiting; where it comes from:
 /// docs/internals/scheduling.md.
-inline constexpr double kDefaultPrice = 200;
+inline constexpr double kDefaultPrice = 600;
 
 /// The rows of `ebb sim`: fixed keep-alive of 1, 5, 10, 20 and 60 minutes, hybrid histogram, greedy-dual with a quarter
 /// of `all_functions_mb` of memory on each node, Ebb's scheduler with all its policies and as a node runs it, both at

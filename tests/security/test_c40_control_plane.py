@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -11,7 +12,7 @@ import tempfile
 import pytest
 import requests
 
-from ebb_node import BINARY, Node, eventually, running
+from ebb_node import Node, eventually, running
 
 
 class SmallDisk:
@@ -137,10 +138,9 @@ def test_c40_disk_full_at_start(small_disk_node):
 def few_descriptors_node():
     """A node whose launcher and daemon may open so many files and no more."""
     node = Node()
-    node.serve_binary = node.directory / "ebb"
-    node.serve_binary.write_text(f'#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec {BINARY} "$@"\n')
-    node.serve_binary.chmod(0o755)
     with running(node):
+        for process in (node.launcher_pid, node.daemon_pid):  # a limit that it is started with is raised by it
+            resource.prlimit(process, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         yield node
 
 
