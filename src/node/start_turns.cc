@@ -10,6 +10,7 @@ StartTurns::Place StartTurns::line_up(Starter starter, Need need) {
   Place place{.waiter = std::make_shared<io::OneShot<bool>>()};
   const base::SteadyTime now = base::steady_now();
   const base::Duration counts = std::clamp(2 * starter.usual, age_.others, age_.own_most);
+  give_out();  // what has waited goes first, where turns have grown old meanwhile
   base::MutexLock lock(mutex_);
   place.id = next_++;
   forget_old(now);

@@ -3,15 +3,15 @@
 //
 // A start is a few milliseconds of a processor, in launcher, kernel and instance; a load tenths of a second or more. So
 // many at a time as there are processors, two at least, are nearly as fast as more; those beyond would only take the
-// processors from each other and from everybody else. An app that wants hundreds waits for itself, another's
-// next for at most one of it (sched/fair_queue.h), and not even for that when it has none under way: one such begins
-// beside the others. What somebody waits for goes before what is started ahead of need,
-// of whichever app; of every kAheadEvery turns that are given out while both wait, one is for the latter, so that it is
-// not forgotten. Invariants: at most `most` turns and that one are under way that are younger than `others`;
-// whoever waits is served when one ends or grows older: what user code does holds up nobody of another app for longer.
-// Its own app it holds up for as long as such a start may take, twice what it usually does: at most `most` turns of an
-// app are under way that are younger than that. Called by VersionRunner
-// around a start, and around a load. Threads: any. Cost without a queue: one lock.
+// processors from each other and from everybody else. An app that wants hundreds waits for itself, another's next for
+// at most one of it (sched/fair_queue.h), and not even for that when it has none under way: one such begins beside the
+// others. What somebody waits for goes before what is started ahead of need, of whichever app; of every kAheadEvery
+// turns that are given out while both wait, one is for the latter, so that it is not forgotten. Invariants: at most
+// `most` turns and that one are under way that are younger than Age says for others; whoever waits is served when one
+// ends or grows older: what user code does holds up nobody of another app for longer. Its own app it holds up for as
+// long as such a start may take, twice what it usually does: at most `most` turns of an app are under way that are
+// younger than that. Called by VersionRunner around a start, and around a load. Threads: any. Cost without a queue: one
+// lock.
 #pragma once
 
 #include <cstdint>

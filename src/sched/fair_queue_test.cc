@@ -68,6 +68,19 @@ TEST(FairQueue, AFunctionThatHasWaitedForNothingIsNotAheadByThat) {
   EXPECT_EQ(first_four, 2);
 }
 
+TEST(FairQueue, WhoMayNotIsPassedOverAndKeepsItsPlace) {
+  FairQueue queue(100);
+  for (std::uint64_t i = 0; i < 3; ++i) queue.push({.app = 0, .id = i});
+  queue.push({.app = 1, .id = 10});
+  const auto not_the_first = [](FairQueue::App app) { return app != 0; };
+  EXPECT_EQ(queue.pop_of(not_the_first)->id, 10U);
+  EXPECT_FALSE(queue.pop_of(not_the_first));
+  EXPECT_EQ(queue.size(), 3U);
+  queue.push({.app = 1, .id = 11});
+  EXPECT_EQ(queue.pop()->id, 0U) << "the other app has been served already";
+  EXPECT_EQ(queue.pop()->id, 11U);
+}
+
 TEST(FairQueue, LosesNothingAndKeepsTheOrderOfAFunction) {
   for (unsigned seed = 0; seed < 300; ++seed) {
     std::mt19937 random(seed);
