@@ -167,7 +167,8 @@ TEST(StartTurns, AFullQueueTurnsNobodyAway) {
   const auto narrow = std::make_shared<StartTurns>(1, StartTurns::Age{.others = 100ms, .own_most = 100ms}, 1);
   int given = 0;
   const auto take = [](StartTurns& turns, int& count) -> io::Task<> {
-    const StartTurns::Turn turn = co_await turns.take({.app = 1});
+    const StartTurns::Starter starter{.app = 1};
+    const StartTurns::Turn turn = co_await turns.take(starter);
     ++count;
     co_await io::sleep_for(20ms);
   };

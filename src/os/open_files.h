@@ -1,4 +1,5 @@
-// How many files this process may have open.
+// How many files this process may have open: connections, channels, pipes and control groups are files, and a busy node
+// has tens of thousands.
 #pragma once
 
 #include <cstdint>

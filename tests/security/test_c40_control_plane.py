@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -12,7 +11,7 @@ import tempfile
 import pytest
 import requests
 
-from ebb_node import Node, eventually, running
+from ebb_node import BINARY, Node, eventually, running
 
 
 class SmallDisk:
@@ -138,9 +137,11 @@ def test_c40_disk_full_at_start(small_disk_node):
 def few_descriptors_node():
     """A node whose launcher and daemon may open so many files and no more."""
     node = Node()
+    node.serve_binary = node.directory / "ebb"
+    without_the_right_to_raise_it = "setpriv --bounding-set=-sys_resource"
+    node.serve_binary.write_text(f'#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec {without_the_right_to_raise_it} {BINARY} "$@"\n')
+    node.serve_binary.chmod(0o755)
     with running(node):
-        for process in (node.launcher_pid, node.daemon_pid):  # a limit that it is started with is raised by it
-            resource.prlimit(process, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         yield node
 
 
