@@ -112,8 +112,8 @@ bool StartTurns::begins_at_once(std::uint32_t app, Need need, base::SteadyTime n
 std::optional<sched::FairQueue::Item> StartTurns::next_item(base::SteadyTime now) {
   const std::uint32_t taken = young(now);
   if (taken > most_) return std::nullopt;
-  if (taken == most_) return awaited_.pop_of([&](std::uint32_t app) { return of_app(app) == 0; });
-  const auto may = [&](std::uint32_t app) { return of_app(app) < most_; };
+  if (taken == most_) return awaited_.pop_of([&](std::uint32_t app) EBB_REQUIRES(mutex_) { return of_app(app) == 0; });
+  const auto may = [&](std::uint32_t app) EBB_REQUIRES(mutex_) { return of_app(app) < most_; };
   const bool ahead_is_due = ahead_.size() > 0 && (awaited_.size() == 0 || passed_ + 1 >= kAheadEvery);
   if (!ahead_is_due) {
     if (const auto item = awaited_.pop_of(may)) {
