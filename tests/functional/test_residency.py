@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import time
 
 import pytest
 
@@ -32,33 +31,6 @@ def test_with_a_price_nothing_at_all_is_left_between_calls(fresh_node):
     assert len({answer.text for answer in answers}) == 1, "all are forks of one zygote"
     assert sum(line["text"] == "imported" for line in node.logs("app/f")) == imports + 1
     eventually(lambda: not any(held()), "and let go again", 400)
-
-
-GAP_S = 8
-LARGE = "held = b'x' * (300 << 20)\ndef handler(event, context):\n    return len(held)\n"
-
-
-@pytest.mark.slow  # it has to be called for a while until its gaps are known
-@pytest.mark.parametrize("fresh_node", [{"keep_alive_price": 20}], indirect=True)
-def test_who_is_called_at_regular_times_is_let_go_between_and_loaded_before_the_next(fresh_node):
-    """300 MiB, loaded in some tenths of a second, called every 8 s: to hold them costs more than to load them again, and that less than a wait."""
-    node = fresh_node
-    node.deploy_function(LARGE, memory="512Mi", idle_timeout="0s")
-    ready = lambda: node.functions()["app/f"]["zygote"] == "ready"  # noqa: E731
-    foreseen = 0
-    for _ in range(20):
-        called = time.monotonic()
-        answer = node.call("app/f")
-        assert answer.json() == 300 << 20
-        was_let_go = False
-        while time.monotonic() < called + GAP_S:
-            was_let_go = was_let_go or not ready()
-            time.sleep(0.1)
-        foreseen = foreseen + 1 if was_let_go and ready() else 0
-        if foreseen == 3:
-            break
-    assert foreseen == 3, "let go after a call, and there again before the next, three times on end"
-    assert server_timing(node.call("app/f"))["start"]["desc"] == "fork"
 
 
 @pytest.mark.slow  # a version rests after a minute
