@@ -25,28 +25,19 @@ from ebb_node import BINARY, Node, adopt_orphans, eventually  # noqa: E402
 
 ROUNDS = 40
 FORKS = 5  # a round and function
+FUNCTION = {"memory": "256Mi", "idle_timeout": "0s"}
 IMPORTS = {"bare0": "", "bare1": "", "std0": "import json, re, uuid", "std1": "import http.client, ssl", "std2": "import asyncio, sqlite3",
            "std3": "import email.message, decimal, xml.etree.ElementTree", "numpy0": "import numpy", "numpy1": "import numpy, json, logging"}
 HANDLER = "def handler(event, context):\n    return 1\n"
-BOOTSTRAP = """#!/usr/bin/python3
-import os, urllib.request
+BOOTSTRAP = """import os, urllib.request
 base = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation/"
 while True:
     event = urllib.request.urlopen(base + "next")
     urllib.request.urlopen(base + event.headers["Lambda-Runtime-Aws-Request-Id"] + "/response", b"1")
 """
 PROGRAMS = {"node": ({"runtime": "node", "handler": "index.handler"}, {"index.js": "exports.handler = async () => 1;\n"}),
-            "lambda": ({"runtime": "lambda"}, {"bootstrap": BOOTSTRAP}),
+            "lambda": ({"runtime": "lambda", "command": "exec python3 bootstrap"}, {"bootstrap": BOOTSTRAP}),
             "server": ({"runtime": "http", "command": "exec python3 -m http.server --bind 127.0.0.1 $PORT"}, {"index.html": "1"})}
-
-
-def package(folder, function, files):
-    folder.mkdir(parents=True)
-    for name, text in files.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    (folder / "ebb.yaml").write_text(json.dumps({"app": folder.name, "functions": {"f": {"memory": "256Mi", "idle_timeout": "0s", **function}}}))
-    return folder
 
 
 def call(node, app):
@@ -74,14 +65,11 @@ def main():
     node = Node({"max_spares": 0})
     try:
         node.start()
-        folders = pathlib.Path(node.directory) / "calibrate"
+        numpy = (ROOT / "bench/functions/requirements.txt").read_text()
         for app, imports in IMPORTS.items():
-            files = {"app.py": f"{imports}\n{HANDLER}"}
-            if "numpy" in imports:
-                files["requirements.txt"] = (ROOT / "bench/functions/requirements.txt").read_text()
-            node.deploy(package(folders / app, {"handler": "app.handler"}, files))
-        for app, (function, files) in PROGRAMS.items():
-            node.deploy(package(folders / app, function, files))
+            node.deploy_function(f"{imports}\n{HANDLER}", app=app, requirements=numpy if "numpy" in imports else None, **FUNCTION)
+        for app, (program, files) in PROGRAMS.items():
+            node.deploy({"ebb.yaml": json.dumps({"app": app, "functions": {"f": {**program, **FUNCTION}}}), **files})
         for number in range(ROUNDS):
             print(f"\rround {number + 1} of {ROUNDS}", end="", file=sys.stderr, flush=True)
             for app in IMPORTS:

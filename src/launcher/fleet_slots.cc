@@ -14,6 +14,11 @@ constexpr std::chrono::milliseconds kRefillDelay(5);
 constexpr std::size_t kAtRest = 1;
 constexpr std::chrono::seconds kRest(60);  // without a start
 
+// Whether it has started an instance lately.
+bool starts(const Version& version) {
+  return version.slot_taken_at && base::steady_now() - *version.slot_taken_at < kRest;
+}
+
 }  // namespace
 
 base::Result<InstanceSlot> Fleet::make_slot(Version& version) {
@@ -38,7 +43,6 @@ base::Result<InstanceSlot> Fleet::make_slot(Version& version) {
 }
 
 base::Result<InstanceSlot> Fleet::take_slot(Version& version) {
-  version.slots_wanted = limits::kCgroupsPremade;
   version.slot_taken_at = base::steady_now();
   if (version.slots.empty()) return make_slot(version);
   InstanceSlot slot = std::move(version.slots.front());
@@ -59,8 +63,8 @@ void Fleet::refill_slots(base::VersionId id) {
 void Fleet::refill_slot(base::VersionId id) {
   Version* version = find_version(id);
   if (version == nullptr || version->dropping) return;
-  if (version->slots.size() >= version->slots_wanted) {
-    if (version->slots_wanted > kAtRest && version->slots_rest == Poller::Timer::kNone) rest_slots(id, kRest);
+  if (version->slots.size() >= (starts(*version) ? limits::kCgroupsPremade : kAtRest)) {
+    if (version->slots.size() > kAtRest && version->slots_rest == Poller::Timer::kNone) rest_slots(id, kRest);
     return;
   }
   base::Result<InstanceSlot> slot = make_slot(*version);
@@ -77,9 +81,7 @@ void Fleet::rest_slots(base::VersionId id, std::chrono::nanoseconds delay) {
     Version* version = find_version(id);
     if (version == nullptr) return;
     version->slots_rest = Poller::Timer::kNone;
-    const std::chrono::nanoseconds rested = base::steady_now() - version->slot_taken_at;
-    if (rested < kRest) return rest_slots(id, kRest - rested);
-    version->slots_wanted = kAtRest;
+    if (starts(*version)) return rest_slots(id, *version->slot_taken_at + kRest - base::steady_now());
     for (; version->slots.size() > kAtRest; version->slots.pop_back()) {
       removals_.add(std::move(version->slots.back().cgroup));
     }

@@ -154,7 +154,7 @@ base::Result<std::unique_ptr<Launcher>> Launcher::prepare(const LauncherOptions&
 }
 
 base::Result<> Launcher::start() {
-  os::raise_open_files();  // some thirty a function version that is loaded; the daemon has what we have
+  os::raise_open_files();  // ten and more of a function that is loaded; the daemon has what we have
   EBB_CHECKED(clear_cgroups(cgroups_));
   EBB_CHECKED(data_.sweep());
   if (user_namespaces_.level != os::UserNamespaces::kForAll) {

@@ -111,8 +111,7 @@ struct Version {
   std::string cgroup;
   std::deque<InstanceSlot> slots;
   std::uint64_t slots_made = 0;
-  std::size_t slots_wanted = 1;
-  base::SteadyTime slot_taken_at{};
+  std::optional<base::SteadyTime> slot_taken_at;  // the last
   Poller::Timer refill = Poller::Timer::kNone;
   Poller::Timer slots_rest = Poller::Timer::kNone;
   std::size_t processes = 0;

@@ -32,6 +32,7 @@ MemoryWatch::MemoryWatch(Poller& poller, const os::CgroupTree& cgroups, std::uin
     : poller_(poller),
       cgroups_(cgroups),
       startable_bytes_(startable_bytes(budget_bytes)),
+      processors_(std::thread::hardware_concurrency()),
       memory_short_(std::move(memory_short)) {
   if (budget_bytes > 0) timer_ = poller_.after(kShortestPause, [this] { look(); });
 }
@@ -41,7 +42,7 @@ void MemoryWatch::look() {
   const std::uint64_t used = cgroups_.memory_in_use("", startable_bytes_ + 1);
   const std::chrono::nanoseconds took = base::steady_now() - began;
   const std::uint64_t left = startable_bytes_ - std::min(used, startable_bytes_);
-  timer_ = poller_.after(pause_before_look(left, took, std::thread::hardware_concurrency()), [this] { look(); });
+  timer_ = poller_.after(pause_before_look(left, took, processors_), [this] { look(); });
   if (used > startable_bytes_) memory_short_();
 }
 

@@ -40,6 +40,7 @@ class MemoryWatch {
   Poller& poller_;
   const os::CgroupTree& cgroups_;
   const std::uint64_t startable_bytes_;
+  const unsigned processors_;
   const std::function<void()> memory_short_;
   Poller::Timer timer_ = Poller::Timer::kNone;
 };

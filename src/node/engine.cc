@@ -435,23 +435,18 @@ io::Task<std::string> Engine::metrics_text() {
 
 // --- life ---
 
-std::vector<std::shared_ptr<VersionRunner>> Engine::all_runners() {
-  base::MutexLock lock(mutex_);
-  std::vector<std::shared_ptr<VersionRunner>> runners;
-  for (const auto& [name, runner] : current_) runners.push_back(runner);
-  for (const auto& [name, runner] : by_number_) runners.push_back(runner);
-  return runners;
-}
+std::vector<std::shared_ptr<VersionRunner>> Engine::all_runners() { return runners_due(base::SteadyTime::max()); }
 
 std::vector<std::shared_ptr<VersionRunner>> Engine::runners_due(base::SteadyTime now) {
   base::MutexLock lock(mutex_);
   std::vector<std::shared_ptr<VersionRunner>> due;
-  for (const auto& [name, runner] : current_) {
-    if (runner->tick_due(now)) due.push_back(runner);
-  }
-  for (const auto& [name, runner] : by_number_) {
-    if (runner->tick_due(now)) due.push_back(runner);
-  }
+  const auto add = [&](const auto& runners) {
+    for (const auto& [name, runner] : runners) {
+      if (runner->tick_due(now)) due.push_back(runner);
+    }
+  };
+  add(current_);
+  add(by_number_);
   return due;
 }
 

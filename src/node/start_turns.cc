@@ -10,18 +10,21 @@ StartTurns::Place StartTurns::line_up(Starter starter, Need need) {
   Place place{.waiter = std::make_shared<io::OneShot<bool>>()};
   const base::SteadyTime now = base::steady_now();
   const base::Duration counts = std::clamp(2 * starter.usual, age_.others, age_.own_most);
-  give_out();  // what has waited goes first, where turns have grown old meanwhile
-  base::MutexLock lock(mutex_);
-  place.id = next_++;
-  forget_old(now);
-  sched::FairQueue& queue = need == Need::kAwaited ? awaited_ : ahead_;
-  const bool waits = !begins_at_once(starter.app, need, now) && waiters_.size() < waiting_max_;
-  if (waits && queue.push({.app = starter.app, .function = starter.function, .id = place.id})) {
-    waiters_.emplace(place.id, Waiting{.waiter = place.waiter, .counts = counts});
-  } else {
-    begin(starter.app, place.id, counts, now);
-    place.waiter->set(true);
+  std::vector<Waiter> next;
+  {
+    base::MutexLock lock(mutex_);
+    next = given_out(now);  // what has waited goes first, where turns have grown old meanwhile
+    place.id = next_++;
+    sched::FairQueue& queue = need == Need::kAwaited ? awaited_ : ahead_;
+    const bool waits = !begins_at_once(starter.app, need, now) && waiters_.size() < waiting_max_;
+    if (waits && queue.push({.app = starter.app, .function = starter.function, .id = place.id})) {
+      waiters_.emplace(place.id, Waiting{.waiter = place.waiter, .counts = counts});
+    } else {
+      begin(starter.app, place.id, counts, now);
+      next.push_back(place.waiter);
+    }
   }
+  for (const Waiter& waiter : next) waiter->set(true);
   return place;
 }
 
@@ -72,7 +75,7 @@ void StartTurns::give_out() {
 }
 
 std::vector<StartTurns::Waiter> StartTurns::given_out(base::SteadyTime now) {
-  forget_old(now);
+  std::erase_if(under_way_, [&](const UnderWay& turn) { return now >= turn.until; });
   std::vector<Waiter> next;
   while (const auto item = next_item(now)) {
     const auto at = waiters_.find(item->id);
@@ -85,10 +88,6 @@ std::vector<StartTurns::Waiter> StartTurns::given_out(base::SteadyTime now) {
 
 void StartTurns::begin(std::uint32_t app, std::uint64_t id, base::Duration counts, base::SteadyTime now) {
   under_way_.push_back({.app = app, .id = id, .young_until = now + age_.others, .until = now + counts});
-}
-
-void StartTurns::forget_old(base::SteadyTime now) {
-  std::erase_if(under_way_, [&](const UnderWay& turn) { return now >= turn.until; });
 }
 
 std::uint32_t StartTurns::young(base::SteadyTime now) const {
@@ -117,7 +116,7 @@ std::optional<sched::FairQueue::Item> StartTurns::next_item(base::SteadyTime now
   const bool ahead_is_due = ahead_.size() > 0 && (awaited_.size() == 0 || passed_ + 1 >= kAheadEvery);
   if (!ahead_is_due) {
     if (const auto item = awaited_.pop_of(may)) {
-      passed_ = ahead_.size() > 0 ? passed_ + 1 : passed_;
+      if (ahead_.size() > 0) ++passed_;
       return item;
     }
   }

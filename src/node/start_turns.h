@@ -110,11 +110,11 @@ class StartTurns : public std::enable_shared_from_this<StartTurns> {
   void give_back(std::uint64_t id);
   /// Forgets turns that have grown old and gives out what is free.
   void give_out();
+  /// The same, of those that are to be told when the lock is free.
   std::vector<Waiter> given_out(base::SteadyTime now) EBB_REQUIRES(mutex_);
   bool begins_at_once(std::uint32_t app, Need need, base::SteadyTime now) const EBB_REQUIRES(mutex_);
   std::uint32_t young(base::SteadyTime now) const EBB_REQUIRES(mutex_);
   std::uint32_t of_app(std::uint32_t app) const EBB_REQUIRES(mutex_);
-  void forget_old(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void begin(std::uint32_t app, std::uint64_t id, base::Duration counts, base::SteadyTime now) EBB_REQUIRES(mutex_);
   /// What may begin now, of what waits.
   std::optional<sched::FairQueue::Item> next_item(base::SteadyTime now) EBB_REQUIRES(mutex_);

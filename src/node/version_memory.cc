@@ -239,13 +239,14 @@ void VersionRunner::count_held(base::SteadyTime now) {
 // most of what an idle node does.
 void VersionRunner::rest(base::SteadyTime now) {
   base::MutexLock lock(mutex_);
-  resting_ = nothing_goes_on(now + kRestingLook);
+  resting_ = nothing_goes_on(now);
   next_look_.store(resting_ ? now + kRestingLook : now, std::memory_order_relaxed);
 }
 
-bool VersionRunner::nothing_goes_on(base::SteadyTime until) const {
-  const auto changes = [until](const std::optional<sched::Residency>& residency) {
-    return residency && residency->next_change(until - kRestingLook) <= until;
+bool VersionRunner::nothing_goes_on(base::SteadyTime now) const {
+  const base::SteadyTime until = now + kRestingLook;
+  const auto changes = [now, until](const std::optional<sched::Residency>& residency) {
+    return residency && residency->next_change(now) <= until;
   };
   return dispatcher_.instances() == 0 && may_yield() && !dispatcher_.wants_spare() && dispatcher_.next_tick() > until &&
          version_.spec.scale.windows.empty() && expected_.none() && !changes(residency_) &&

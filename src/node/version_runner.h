@@ -206,8 +206,8 @@ class VersionRunner : public std::enable_shared_from_this<VersionRunner> {
   void count_held(base::SteadyTime now) EBB_EXCLUDES(mutex_);
   /// The last of a tick: when the next one is due.
   void rest(base::SteadyTime now) EBB_EXCLUDES(mutex_);
-  /// Nor will anything by itself before `until`.
-  bool nothing_goes_on(base::SteadyTime until) const EBB_REQUIRES(mutex_);
+  /// Nor will anything by itself before a resting version is looked at again.
+  bool nothing_goes_on(base::SteadyTime now) const EBB_REQUIRES(mutex_);
   /// Something happens: what was held meanwhile is counted, and the next tick is due.
   void wake(base::SteadyTime now) EBB_REQUIRES(mutex_);
   void read_unclaimed(sandbox::Instance& instance);

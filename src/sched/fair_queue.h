@@ -53,26 +53,22 @@ class FairLine {
   }
 
  private:
-  struct Order {
-    std::uint64_t number = 0;  // equal tags: who came first
-    auto operator<=>(const Order&) const = default;
-  };
   struct Flow {
-    double finish = 0;  // virtual end of what was served last
-    double tag = 0;     // of what is in front
-    Order order;
+    double finish = 0;        // virtual end of what was served last
+    double tag = 0;           // of what is in front
+    std::uint64_t order = 0;  // equal tags: who came first
   };
 
   void line_up(Key key, Flow& flow, double tag) {
     flow.tag = tag;
-    flow.order = {.number = next_order_++};
+    flow.order = next_order_++;
     heads_.emplace(flow.tag, flow.order, key);
   }
 
   double virtual_time_ = 0;
   std::uint64_t next_order_ = 0;
   std::unordered_map<Key, Flow> flows_;
-  std::set<std::tuple<double, Order, Key>> heads_;
+  std::set<std::tuple<double, std::uint64_t, Key>> heads_;
 };
 
 class FairQueue {

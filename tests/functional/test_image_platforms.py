@@ -6,22 +6,11 @@ import requests
 
 import images
 from images import MACHINE, Layout, entry, tar_of
-from test_image import NEEDED, deploy, get
+from test_image import NEEDED, deploy, get, node, registry  # noqa: F401 (the last two are fixtures)
 
 pytestmark = pytest.mark.skipif(bool(NEEDED), reason=f"not installed: {', '.join(NEEDED)}")
 OTHER = "arm64" if MACHINE == "amd64" else "amd64"
 LIST_OF_DOCKER = "application/vnd.docker.distribution.manifest.list.v2+json"
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    with images.registry(tmp_path_factory.mktemp("registry")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def node(registry, node):  # the registry first: it is no process of the node's
-    return node
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 import debian_image
 import images
 from ebb_node import eventually, in_parallel, server_timing
+from test_image import registry  # noqa: F401 (a fixture)
 
 MISSING = debian_image.missing() + images.missing_tools("docker-registry")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")]
@@ -78,12 +79,6 @@ def stream():
 '''
 START = {"lambda": {"entrypoint": ["/usr/bin/python3", "-m", "awslambdaric"], "cmd": ["app.handler"]},
          "http": {"entrypoint": ["gunicorn"], "cmd": ["--threads", "8", "app:app"]}}  # which listens on $PORT by itself
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    with images.registry(tmp_path_factory.mktemp("registry")) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

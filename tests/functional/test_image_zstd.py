@@ -11,21 +11,10 @@ import pytest
 import images
 from ebb_node import module_at
 from images import Layout, entry, tar_of
-from test_image import NEEDED, deploy, events, get
+from test_image import NEEDED, deploy, events, get, node, registry  # noqa: F401 (the last two are fixtures)
 
 NEEDED = NEEDED + images.missing_tools("zstd")
 pytestmark = pytest.mark.skipif(bool(NEEDED), reason=f"not installed: {', '.join(NEEDED)}")
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    with images.registry(tmp_path_factory.mktemp("registry")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def node(registry, node):  # the registry first: it is no process of the node's
-    return node
 
 
 @pytest.fixture(scope="module")
