@@ -58,6 +58,14 @@ base::Result<> clear_cgroups(const os::CgroupTree& cgroups) {
   }
 }
 
+// A group weighs on all processors together what one process of the host's weighs, so functions at work on each of them
+// would wait behind whatever wakes up there, the daemon that calls them included. They weigh as much as one such
+// process on each. Of cgroup v2's 1 to 10,000.
+std::uint32_t weight_of_functions() {
+  constexpr std::uint32_t kProcess = 100;
+  return kProcess * std::clamp(std::thread::hardware_concurrency(), 1u, 100u);
+}
+
 class Launcher {
  public:
   static base::Result<std::unique_ptr<Launcher>> prepare(const LauncherOptions& options, os::Fd build_variables);
@@ -199,6 +207,7 @@ int Launcher::run() {
 void Launcher::serve_one_daemon() {
   const auto begin = [&]() -> base::Result<> {
     EBB_CHECKED(cgroups_.make_root());
+    EBB_CHECKED(cgroups_.weigh("", weight_of_functions()));
     if (options_.memory_bytes > 0) EBB_CHECKED(cgroups_.limit("", {.memory_bytes = options_.memory_bytes}));
     EBB_TRY(daemon_, start_daemon(executable_, build_variables_, options_.daemon_argv, options_.daemon_uid,
                                   options_.daemon_gid));
