@@ -11,7 +11,7 @@ import sys
 
 def is_source(path):
     return path.is_file() and path.name != "README.md" and path.suffix not in (".so", ".tar", ".pyc") and \
-        not {"layout", "node_modules", "target", "bootstrap"} & set(path.parts)
+        not {"layout", "node_modules", "dist", "target", "bootstrap"} & set(path.parts)
 
 
 def literal(content):

@@ -2,11 +2,13 @@
 
 import json
 import pathlib
+import re
 import shutil
 
 import pytest
+import requests
 
-from ebb_node import eventually, in_parallel
+from ebb_node import eventually, in_parallel, parse_json
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
@@ -51,6 +53,52 @@ def test_express_runs_unchanged(node):
     failed = node.call("greetings/web/fails")
     assert (failed.status_code, "this is what a bug looks like" in failed.text) == (500, False)  # production: no stack to the client
     eventually(lambda: any("this is what a bug looks like" in line["text"] for line in node.logs("greetings/web")), "the stack in the logs")
+
+
+@pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="no node or no npm on this machine")
+def test_typescript_is_compiled_and_names_its_lines(node):
+    node.deploy(EXAMPLES / "typescript")
+    answer = node.call("prices/of", json={"title": "tea", "count": 3})
+    assert (answer.status_code, answer.json()) == (200, {"price": 750, "by": "of"})
+    assert node.call("prices/of", json={"title": "tea", "count": 0.5}).status_code == 400
+    failed = node.call("prices/of", json={"title": "soap", "count": 1})
+    assert failed.status_code == 502 and "RangeError: no price for soap" in failed.text
+    source = (EXAMPLES / "typescript/src/price.ts").read_text().splitlines()
+    thrown = next(number for number, line in enumerate(source, 1) if "throw" in line)
+    eventually(lambda: any(f"/src/price.ts:{thrown}:" in line["text"] for line in node.logs("prices/of")), "the line of the TypeScript")
+
+
+def test_django_runs_unchanged(node):
+    node.deploy(EXAMPLES / "django")
+    assert node.call("mysite/web/square/7").json() == {"number": 7, "square": 49}
+
+    with requests.Session() as browser:
+        page = browser.get(f"{node.url}/fn/mysite/web/", timeout=30)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[1]
+        assert 'action="/fn/mysite/web/sign"' in page.text
+        forged = browser.post(f"{node.url}/fn/mysite/web/sign", data={"name": "Eve"}, timeout=30)
+        assert forged.status_code == 403
+        signed = browser.post(f"{node.url}/fn/mysite/web/sign", data={"name": "Ada", "csrfmiddlewaretoken": token}, timeout=30)
+        assert signed.url == f"{node.url}/fn/mysite/web/" and "<p>Hello, Ada</p>" in signed.text
+        assert "Hello, Ada" not in browser.get(signed.url, timeout=30).text  # a message is shown once
+
+    assert node.call("mysite/web/sign").status_code == 405
+    failed = node.call("mysite/web/fails")
+    assert (failed.status_code, "this is what a bug looks like" in failed.text) == (500, False)
+    texts = lambda: [line["text"] for line in node.logs("mysite/web")]
+    eventually(lambda: any("signed by Ada" in text for text in texts()), "what the view logged")
+    eventually(lambda: any("this is what a bug looks like" in text for text in texts()), "the traceback in the logs", evidence=texts)
+
+
+def test_a_server_for_function_compute_runs_unchanged(node):
+    node.deploy(EXAMPLES / "function-compute")
+    assert node.call("thumbs/size/").json() == {"small": 120, "medium": 480, "large": 1600}  # so it was initialized
+    asked = json.dumps({"width": 4000, "height": 3000, "size": "medium"})
+    assert parse_json(node.cli("invoke", "thumbs/size", "--data", asked).stdout) == {"width": 480, "height": 360}
+    refused = node.cli("invoke", "thumbs/size", "--data", '{"width": 4000, "height": 3000, "size": "huge"}', expect=7)
+    assert "KeyError" in refused.stdout + refused.stderr
+    node.cli("rm", "thumbs", "--yes")
+    eventually(lambda: not node.pids_in("instances", app="thumbs"), "the end of its instances")
 
 
 def test_digits_reads_unseen_images(node):

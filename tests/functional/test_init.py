@@ -13,10 +13,10 @@ import lambda_clients
 from ebb_node import BINARY, ROOT
 
 ANSWERS = {
-    "python": "hello, Ada", "node": "hello, Ada", "flask": '"square":49', "fastapi": "data: [DONE]", "express": '"square":49', "http": "hello, Ada\n", "lambda": '"total": 3', "go": '"total":3', "rust": '"total":3',
+    "python": "hello, Ada", "node": "hello, Ada", "typescript": '"price":750', "flask": '"square":49', "django": '"square": 49', "fastapi": "data: [DONE]", "express": '"square":49', "http": "hello, Ada\n", "fc": '"large": 1600', "lambda": '"total": 3', "go": '"total":3', "rust": '"total":3',
     "image": "A file of the image", "model": '"model_name"', "cpp": "hello, Ada"}
 FETCHING = {"go", "rust"}  # from Go's proxy and crates.io
-NEEDED = {"go": ["go"], "rust": ["cargo", "cc"], "node": ["node"], "express": ["node", "npm"], "image": ["umoci", "skopeo", "busybox"], "cpp": ["g++", "cmake"]}
+NEEDED = {"go": ["go"], "rust": ["cargo", "cc"], "node": ["node"], "express": ["node", "npm"], "typescript": ["node", "npm"], "image": ["umoci", "skopeo", "busybox"], "cpp": ["g++", "cmake"]}
 
 
 def ebb(*words, folder, expect=0):
