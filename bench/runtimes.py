@@ -32,11 +32,13 @@ KINDS = {
     "node": {"runtime": "node", "handler": "hello.handler"},
     "lambda": {"runtime": "lambda", "handler": "hello.handler"},
     "http": {"runtime": "http", "command": "exec node server.mjs"},
+    "fc": {"runtime": "http", "contract": "fc", "command": "exec node server.mjs"},
+    "image": {"runtime": "http", "image": "oci:image/layout:v1"},
     "native": {"runtime": "native", "handler": "hello_cpp.so"},
     "model": {"model": "digits.onnx"},
 }
 PLAIN = {"python": "python3", "wsgi": "gunicorn, Flask", "asgi": "uvicorn, FastAPI", "node": "node", "lambda": "awslambdaric", "http": "node:http",
-         "native": "C++", "model": "python3, onnxruntime"}
+         "fc": "node:http", "image": "busybox httpd", "native": "C++", "model": "python3, onnxruntime"}
 PROCESSES = 2
 RATE = 300
 REST_SECONDS = 0.01
@@ -50,6 +52,9 @@ def package(out):
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(_HERE, folder)
     shutil.copy(_MODEL / "digits.onnx", folder)
+    shutil.copytree(ROOT / "examples/image", folder / "image", ignore=shutil.ignore_patterns("layout", "ebb.yaml"))
+    (folder / "image/www/index.html").write_text(json.dumps({"message": "hello, world"}))
+    subprocess.run(["./make_image.sh"], cwd=folder / "image", check=True, capture_output=True, timeout=120)
     compiler = ["g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-static-libstdc++", "-static-libgcc", f"-I{ROOT / 'sdk/cpp/include'}"]
     for words in (["-fPIC", "-shared", "-o", "hello_cpp.so", "hello_cpp.cc"], ["-o", "plain_cpp", "plain_cpp.cc"]):
         subprocess.run([*compiler, *words], cwd=folder, check=True, timeout=300)
@@ -88,6 +93,8 @@ class Plain:
             "node": plain_start.Program(["node", "plain.mjs"], *at),
             "lambda": plain_start.LambdaFunction(["./bootstrap"], {**self._environment, "_HANDLER": "hello.handler"}, self._folder),
             "http": plain_start.WebServer(lambda port: ["node", "server.mjs"], *at),
+            "fc": plain_start.WebServer(lambda port: ["node", "server.mjs"], *at),
+            "image": plain_start.WebServer(lambda port: ["busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "image/www"], *at),
             "native": plain_start.Program(["./plain_cpp", "./hello_cpp.so"], *at),
             "model": plain_start.Program(self._python("plain_model.py", "digits.onnx"), self._model, self._folder, question),
         }
