@@ -1,4 +1,5 @@
-"""Adds up JUnit XML files and prints the one closing line of `./dev test`: N passed, N failed[, N skipped].
+"""Adds up JUnit XML files and prints what failed, why tests were skipped, and the one closing line of `./dev test`:
+N passed, N failed[, N skipped].
 
 usage: test_report.py FOLDER [FAILED_STAGE...]
 
@@ -6,6 +7,7 @@ A unit-test binary that dies writes no report of its cases, so ctest's report of
 binary that failed without saying which case. A stage that failed without any failed case counts as one failure.
 """
 
+import collections
 import pathlib
 import sys
 import xml.etree.ElementTree as xml
@@ -23,11 +25,20 @@ def cases(file):
             yield name, "passed"
 
 
+def reasons(file):
+    """Why each skipped case of a report was."""
+    for case in xml.parse(file).getroot().iter("testcase"):
+        skipped = case.find("skipped")
+        if skipped is not None:
+            yield (skipped.get("message") or "no reason given").strip().splitlines()[-1]  # googletest's begins with file and line
+
+
 def main():
     folder, failed_stages = pathlib.Path(sys.argv[1]), sys.argv[2:]
-    results = []
+    results, why = [], collections.Counter()
     for file in sorted(folder.glob("pytest-*.xml")):
         results += [(f"{file.stem}: {name}", verdict) for name, verdict in cases(file)]
+        why.update(reasons(file))
     for report in sorted(folder.glob("ctest-*.xml")):
         preset = report.stem.removeprefix("ctest-")
         broken = set()
@@ -37,6 +48,7 @@ def main():
             except xml.ParseError:
                 continue
             results += found
+            why.update(reasons(file))
             if any(verdict == "failed" for _, verdict in found):
                 broken.add(file.stem.removesuffix("_test"))
         for name, verdict in cases(report):  # "skipped" here means that the binary could not even be run
@@ -49,6 +61,8 @@ def main():
     for name, verdict in results:
         if verdict == "failed":
             print(f"FAILED {name}")
+    for reason, times in sorted(why.items()):
+        print(f"skipped, {times}: {reason}")
     skipped = f", {count['skipped']} skipped" if count["skipped"] else ""
     print(f"{count['passed']} passed, {count['failed']} failed{skipped}")
     sys.exit(1 if count["failed"] or failed_stages or not count["passed"] else 0)
