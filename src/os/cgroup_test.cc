@@ -131,6 +131,7 @@ TEST_F(RealCgroups, MembersAreKilledWhateverTheyMake) {
 TEST_F(RealCgroups, AGroupIsWeighed) {
   ASSERT_TRUE(tree_->weigh("app", 6));
   ASSERT_TRUE(tree_->weigh("app", 100));
+  ASSERT_TRUE(tree_->weigh("", 200));
   EXPECT_FALSE(tree_->weigh("none", 100));
 }
 
@@ -303,6 +304,9 @@ TEST(Cgroups, PureV2WritesItsOwnFiles) {
   put("/t/leaf/cpu.weight", "");
   ASSERT_TRUE(tree->weigh("leaf", 6));
   EXPECT_EQ(get("/t/leaf/cpu.weight"), "6");
+  put("/t/cpu.weight", "");
+  ASSERT_TRUE(tree->weigh("", 200));
+  EXPECT_EQ(get("/t/cpu.weight"), "200") << "of the whole tree beside the host's";
   const auto stood_back = tree->stand_back("leaf", true);
   ASSERT_FALSE(stood_back);  // an old kernel has no such file
   EXPECT_EQ(stood_back.error().code, base::Code::kNotFound);
