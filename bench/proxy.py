@@ -151,12 +151,11 @@ def measure_one(node, generator, out, name, draws, peak_seconds):
             "cost": {proxy: {key: figures.median([one["cost"][proxy][key] for one in drawn]) for key in drawn[0]["cost"][proxy]} for proxy in proxies}}
 
 
-def measure(other, generator, out, draws, peak_seconds):
+def measure(generator, out, draws, peak_seconds):
     if not shutil.which("wrk"):
         raise RuntimeError("wrk is not installed: ./dev bench installs it, or apt-get install wrk")
     load_before = figures.load()
     node = Node({"io_cores": WORKERS})
-    node.set_aside(other)
     try:
         node.start()
         servers = {name: measure_one(node, generator, out, name, draws, peak_seconds) for name in SERVERS}

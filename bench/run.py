@@ -134,7 +134,7 @@ def measure(node, part, size):
         node.deploy(HERE / "neighbour")
         return neighbour.measure(node, generator, OUT, size["neighbour_rounds"], size["neighbour_seconds"])
     if part == "proxy":
-        return proxy.measure(node, generator, OUT, size["proxy_draws"], size["proxy_seconds"])
+        return proxy.measure(generator, OUT, size["proxy_draws"], size["proxy_seconds"])
     if part == "burst":
         burst.deploy(node)
         return burst.measure(node, generator, size["burst_rounds"])

@@ -149,7 +149,6 @@ def measure(node, out, rounds, seconds_max, burst_rounds):
         bursts = at_once(nodes, folders, burst_rounds)
     finally:
         try:
-            without.set_aside(node)
             without.stop()
         finally:
             without.remove()

@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 
 import requests
 
@@ -142,6 +143,8 @@ class CliError(AssertionError):
 class Node:
     """One running Ebb. Errors of set-up raise; what a test wants to see fail is asked for with `expect`."""
 
+    _all = weakref.WeakSet()  # of this process; what one runs is none of the others'
+
     def __init__(self, config=None, directory=None, inherit=()):
         self.inherit = inherit  # descriptors that `ebb serve` is started with
         self.serve_binary = BINARY  # what `ebb serve` is started as: a test may put a wrapper around it
@@ -155,9 +158,9 @@ class Node:
         self.url = None
         self.verify = True  # whose certificates are believed: requests' `verify`
         self._before = set()
-        self._others = []  # nodes that are started from this process too
         self._cgroups = set()
         self._http = threading.local()
+        Node._all.add(self)
 
     # Life.
 
@@ -230,11 +233,7 @@ class Node:
         return mine.difference(others, *map(descendants, others))
 
     def _other_pids(self):
-        return [other.process.pid for other in self._others if other.process is not None]
-
-    def set_aside(self, other):
-        """What another node runs, now and later, which is started from this process too, is none of this one's."""
-        self._others.append(other)
+        return [other.process.pid for other in Node._all if other is not self and other.process is not None]
 
     def platform_pids(self):
         """What is in no sandbox: launcher, daemon, and the process that starts runsc, where that is installed."""

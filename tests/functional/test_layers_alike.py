@@ -38,7 +38,6 @@ def nodes(registry):
         npm_registry.make_default(patch, registry)
         with running(Node()) as first, running(Node()) as second:
             yield first, second
-            second.set_aside(first)
 
 
 def wheel(name, more=()):
