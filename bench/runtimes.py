@@ -86,14 +86,15 @@ class Plain:
     def starts(self, question):
         """{kind: what starts it}"""
         at = (self._environment, self._folder)
+        node_http = plain_start.WebServer(lambda port: ["node", "server.mjs"], *at)
         return {
             "python": plain_start.Program(self._python("plain.py"), *at),
             "wsgi": plain_start.WebServer(lambda port: self._gunicorn(port, 1), *at),
             "asgi": plain_start.WebServer(lambda port: self._uvicorn(port, 1), *at),
             "node": plain_start.Program(["node", "plain.mjs"], *at),
             "lambda": plain_start.LambdaFunction(["./bootstrap"], {**self._environment, "_HANDLER": "hello.handler"}, self._folder),
-            "http": plain_start.WebServer(lambda port: ["node", "server.mjs"], *at),
-            "fc": plain_start.WebServer(lambda port: ["node", "server.mjs"], *at),
+            "http": node_http,
+            "fc": node_http,
             "image": plain_start.WebServer(lambda port: ["busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "image/www"], *at),
             "native": plain_start.Program(["./plain_cpp", "./hello_cpp.so"], *at),
             "model": plain_start.Program(self._python("plain_model.py", "digits.onnx"), self._model, self._folder, question),

@@ -14,54 +14,48 @@ import xml.etree.ElementTree as xml
 
 
 def cases(file):
-    """(name, "passed" | "failed" | "skipped") of every case in a report."""
+    """(name, "passed" | "failed" | "skipped", why it was skipped) of every case in a report."""
     for case in xml.parse(file).getroot().iter("testcase"):
         name = f"{case.get('classname', '')}.{case.get('name', '')}"
         if case.find("failure") is not None or case.find("error") is not None or case.get("status") == "fail":
-            yield name, "failed"
-        elif case.find("skipped") is not None or case.get("status") in ("notrun", "disabled"):
-            yield name, "skipped"
+            yield name, "failed", ""
+        elif (skipped := case.find("skipped")) is not None:
+            said = (skipped.get("message") or "no reason given").strip()
+            yield name, "skipped", said.splitlines()[-1]  # googletest's begins with file and line
+        elif case.get("status") in ("notrun", "disabled"):
+            yield name, "skipped", "did not run"
         else:
-            yield name, "passed"
-
-
-def reasons(file):
-    """Why each skipped case of a report was."""
-    for case in xml.parse(file).getroot().iter("testcase"):
-        skipped = case.find("skipped")
-        if skipped is not None:
-            yield (skipped.get("message") or "no reason given").strip().splitlines()[-1]  # googletest's begins with file and line
+            yield name, "passed", ""
 
 
 def main():
     folder, failed_stages = pathlib.Path(sys.argv[1]), sys.argv[2:]
-    results, why = [], collections.Counter()
+    results = []
     for file in sorted(folder.glob("pytest-*.xml")):
-        results += [(f"{file.stem}: {name}", verdict) for name, verdict in cases(file)]
-        why.update(reasons(file))
+        results += [(f"{file.stem}: {name}", verdict, why) for name, verdict, why in cases(file)]
     for report in sorted(folder.glob("ctest-*.xml")):
         preset = report.stem.removeprefix("ctest-")
         broken = set()
         for file in sorted((folder / f"gtest-{preset}").glob("*.xml")):
             try:
-                found = [(f"{preset}: {name}", verdict) for name, verdict in cases(file)]
+                found = [(f"{preset}: {name}", verdict, why) for name, verdict, why in cases(file)]
             except xml.ParseError:
                 continue
             results += found
-            why.update(reasons(file))
-            if any(verdict == "failed" for _, verdict in found):
+            if any(verdict == "failed" for _, verdict, _ in found):
                 broken.add(file.stem.removesuffix("_test"))
-        for name, verdict in cases(report):  # "skipped" here means that the binary could not even be run
+        for name, verdict, _ in cases(report):  # "skipped" here means that the binary could not even be run
             binary = name.rsplit(".", 1)[-1]
             if verdict != "passed" and binary not in broken:
-                results.append((f"{preset}: {binary} died, timed out or did not run", "failed"))
-    count = {verdict: sum(v == verdict for _, v in results) for verdict in ("passed", "failed", "skipped")}
+                results.append((f"{preset}: {binary} died, timed out or did not run", "failed", ""))
+    count = {verdict: sum(v == verdict for _, v, _ in results) for verdict in ("passed", "failed", "skipped")}
     if failed_stages and not count["failed"]:
         count["failed"] = len(failed_stages)
-    for name, verdict in results:
+    for name, verdict, _ in results:
         if verdict == "failed":
             print(f"FAILED {name}")
-    for reason, times in sorted(why.items()):
+    reasons = collections.Counter(why for _, verdict, why in results if verdict == "skipped")
+    for reason, times in sorted(reasons.items()):
         print(f"skipped, {times}: {reason}")
     skipped = f", {count['skipped']} skipped" if count["skipped"] else ""
     print(f"{count['passed']} passed, {count['failed']} failed{skipped}")

@@ -14,7 +14,6 @@ constexpr std::chrono::milliseconds kQuietRound(100);
 constexpr std::chrono::milliseconds kTurn(20);  // between two turns of one round, at least
 constexpr std::size_t kAtOnce = 32;
 constexpr double kLittleCores = 0.05;
-constexpr std::uint32_t kWeight = 100;     // the kernel's default, of 1 to 10,000
 constexpr std::uint32_t kHeavyWeight = 6;  // where the kernel has no cpu.idle (before 5.15)
 
 }  // namespace
@@ -94,7 +93,7 @@ void AppWeights::weigh(const App& app) { weigh(app.group, app.use.heavy && app.e
 void AppWeights::weigh(const std::string& group, bool heavy) {
   const bool stands_back = cgroups_.stand_back(group, heavy).has_value();
   if (stands_back && heavy) return;
-  const base::Result<> weighed = cgroups_.weigh(group, heavy ? kHeavyWeight : kWeight);
+  const base::Result<> weighed = cgroups_.weigh(group, heavy ? kHeavyWeight : os::CgroupTree::kUsualWeight);
   if (!weighed) base::log(base::LogLevel::kWarning, "app not weighed", {{"error", weighed.error().message}});
 }
 

@@ -60,10 +60,10 @@ base::Result<> clear_cgroups(const os::CgroupTree& cgroups) {
 
 // A group weighs on all processors together what one process of the host's weighs, so functions at work on each of them
 // would wait behind whatever wakes up there, the daemon that calls them included. They weigh as much as one such
-// process on each. Of cgroup v2's 1 to 10,000.
+// process on each.
 std::uint32_t weight_of_functions() {
-  constexpr std::uint32_t kProcess = 100;
-  return kProcess * std::clamp(std::thread::hardware_concurrency(), 1u, 100u);
+  const std::uint32_t processors = std::max(1u, std::thread::hardware_concurrency());
+  return std::min(processors * os::CgroupTree::kUsualWeight, os::CgroupTree::kWeightMost);
 }
 
 class Launcher {

@@ -270,7 +270,7 @@ base::Result<> CgroupTree::weigh(const std::string& path, std::uint32_t weight) 
   const Hierarchy& cpu = holder(&Hierarchy::cpu);
   const std::string directory = directory_of(cpu, path);
   if (cpu.unified) return write_file(directory + "/cpu.weight", std::to_string(weight));
-  return write_file(directory + "/cpu.shares", std::to_string(std::max(2u, weight * 1024 / 100)));
+  return write_file(directory + "/cpu.shares", std::to_string(std::max(2u, weight * 1024 / kUsualWeight)));
 }
 
 base::Result<> CgroupTree::stand_back(const std::string& path, bool back) const {

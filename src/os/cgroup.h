@@ -50,6 +50,10 @@ class CgroupTree {
  public:
   enum class Place : std::uint8_t { kInner, kLeaf };
 
+  /// What the kernel gives a new group, and what a process in none has.
+  static constexpr std::uint32_t kUsualWeight = 100;
+  static constexpr std::uint32_t kWeightMost = 10'000;
+
   /// Finds the hierarchies in `mountinfo` (the text of /proc/self/mountinfo). Makes nothing yet.
   /// Errors: kUnavailable naming the controller that is mounted nowhere.
   static base::Result<CgroupTree> find(std::string tag, std::string_view mountinfo);
@@ -68,7 +72,7 @@ class CgroupTree {
   base::Result<> limit(const std::string& path, const CgroupLimits& limits) const;
   /// As much of the processors as its weight gives it, whatever limit() said.
   base::Result<> lift_cpu_limit(const std::string& path) const;
-  /// Its weight among its siblings when processors are short: 1 to 10,000, 100 is what a new group has.
+  /// Its weight among its siblings when processors are short: 1 to kWeightMost.
   base::Result<> weigh(const std::string& path, std::uint32_t weight) const;
   /// Whether its processes give way at once to those of its siblings and have what these leave (cpu.idle). It has no
   /// weight of its own for that long. Errors: kNotFound on kernels before 5.15.

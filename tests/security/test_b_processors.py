@@ -4,6 +4,7 @@ to end all the same. The number in a test's name is the line; docs/internals/har
 import contextlib
 import os
 import pathlib
+import re
 import threading
 
 import pytest
@@ -62,26 +63,20 @@ def test_b25_processor_quota(node, workers):
     eventually(lambda: not node.pids_in("instances", app="quota"), "the end of its processes")
 
 
-def weight_in(folder):
-    """Of the processors; 1024 is what a process of the host's has."""
-    for name, scale in (("cpu.shares", 1), ("cpu.weight", 10.24)):
-        file = pathlib.Path(folder, name)
-        if file.exists():
-            return int(file.read_text()) * scale
-    return None
+def weights_of(node, group):
+    """Of the processors, of each of the node's control groups of such a name; 1024 is what a process of the host's has."""
+    return [int(file.read_text()) * scale for folder in node.cgroup_directories() if re.fullmatch(group, os.path.basename(folder))
+            for name, scale in (("cpu.shares", 1), ("cpu.weight", 10.24)) if (file := pathlib.Path(folder, name)).exists()]
 
 
 def weight_of(node, app):
-    for folder in node.cgroup_directories():
-        if folder.endswith(f"/app-{app}") and weight_in(folder) is not None:
-            return weight_in(folder)
-    raise AssertionError(f"app {app} has no control group")
+    weight, = weights_of(node, f"app-{app}")
+    return weight
 
 
 def test_b25_functions_together_weigh_as_much_as_a_process_on_each_processor(node):
     """Less, and whatever wakes up on the host, the daemon that calls them included, keeps them from their processors."""
-    tops = {folder.rsplit("/app-app", 1)[0] for folder in node.cgroup_directories() if folder.endswith("/app-app")}
-    assert [weight for weight in map(weight_in, tops) if weight is not None] == [1024 * os.cpu_count()]
+    assert weights_of(node, "ebb-.*") == [1024 * os.cpu_count()]
 
 
 def test_b25_an_app_that_floods_the_processors_stands_back(node):
